@@ -1,0 +1,42 @@
+"""Files that commands write and read besides streams: models, and the one rule about devices and pipes.
+
+A name that exists and is neither a file nor a folder (a device, a named pipe) is written to, never replaced.
+"""
+
+import os
+import stat
+import sys
+
+from onlogit.errors import DataError
+from onlogit.model import OnlineLogit, load, of_bytes
+from onlogit.streams.channels import Pipe
+
+
+def is_pipe(where: str) -> bool:
+    """Whether `where` is stdin or stdout, a device or a named pipe: nothing that could be read or cut back again."""
+    if where == "-":
+        return True
+    try:
+        mode = os.stat(where).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def save_model(model: OnlineLogit, where: str) -> None:
+    """Write a model file, whole or not at all; `-` is stdout."""
+    if not is_pipe(where):
+        model.save(where)
+        return
+    pipe = Pipe(where)
+    pipe.write(model.to_bytes())
+    pipe.finish()
+
+
+def load_model(where: str) -> OnlineLogit:
+    """Read a model file; `-` is stdin."""
+    if where == "-":
+        return of_bytes(sys.stdin.buffer.read(), "the model on stdin")
+    if not os.path.exists(where):
+        raise DataError(f"cannot read the model {where}: there is no such file")
+    return load(where)

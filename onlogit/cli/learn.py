@@ -1,0 +1,45 @@
+"""`onlogit learn`: fold a stream once and say how good the probabilities were, each stated before its label was learned."""
+
+import os
+import time
+from typing import Any
+
+import click
+
+from onlogit.cli import ENTERED, options
+
+
+def since_start() -> float:
+    """Seconds since this process started: by the system's record of it (to 10 ms), else since the command was entered.
+
+    The system's record includes the start of Python itself.
+    """
+    try:
+        with open("/proc/self/stat") as file:
+            ticks = int(file.read().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError, IndexError):
+        return time.perf_counter() - ENTERED
+
+
+@click.command()
+@options.source_options
+@options.event_options(label_required=True)
+@options.setting_options
+@click.option("--out", metavar="MODEL", help="Model file to write.")
+@click.option(
+    "--predictions", metavar="FILE", help="Write event, p, z, z_sd and label of every record, in stream order."
+)
+@options.json_option
+@options.quiet_option
+@options.fail_option
+def learn(source: str, out: str | None, predictions: str | None, fail_on_alarm: bool, **told: Any) -> None:
+    """Learn from SOURCE once, in order.
+
+    SOURCE is a file, a folder, a glob, or - for stdin: Arrow, Parquet, CSV or NDJSON. Each record is scored before its
+    label is learned; the figures at the end judge those scores. After a SOURCE that breaks off, what came whole has
+    been learned and is written; after any other error nothing is.
+    """
+    from onlogit.cli.learning import Learning
+
+    Learning(source, told).run(out, predictions, fail_on_alarm)

@@ -1,0 +1,73 @@
+"""What `onlogit learn` does once its command line is parsed. Apart, so that parsing imports nothing heavy."""
+
+import sys
+from typing import Any
+
+from onlogit.cli.files import save_model
+from onlogit.cli.learn import since_start
+from onlogit.cli.options import config_of, events_of
+from onlogit.cli.printing import Progress, alarm_json, figures_of, say, summary, to_json
+from onlogit.errors import AlarmRaised
+from onlogit.model import OnlineLogit
+from onlogit.pipeline import Step
+from onlogit.runner import STATED_SCHEMA, BrokenOff, Output, Runner, stated
+from onlogit.streams import open_sink, open_source
+
+
+class Learning:
+    """One call of the command: its source, its model, what it says."""
+
+    def __init__(self, where: str, told: dict[str, Any]) -> None:
+        self.model = OnlineLogit(**events_of(told), config=config_of(told))
+        self.source = open_source(where, format=told["format"], batch_rows=told["batch_rows"])
+        self.model.begin(self.source.schema)
+        self.as_json: bool = told["as_json"]
+        self.quiet: bool = told["quiet"]
+        self.progress = None if self.as_json or self.quiet else Progress()
+        self.alarms = 0
+
+    def run(self, out: str | None, predictions: str | None, fail_on_alarm: bool) -> None:
+        outputs = {}
+        if predictions:
+            outputs["predictions"] = Output(open_sink(predictions, STATED_SCHEMA), stated)
+        runner = Runner(self.model, self.source, outputs)
+        startup = since_start()
+        broken: BrokenOff | None = None
+        try:
+            try:
+                runner.run(lambda step: self._heed(step, runner), finish=True)
+            except BrokenOff as error:
+                broken = error
+            if out:
+                save_model(self.model, out)
+        except BaseException:
+            runner.abort()
+            raise
+        runner.close()
+        figures = figures_of(
+            self.model, runner.seconds, startup + runner.rehearsal, self.model.counts.events, self.alarms
+        )
+        self._conclude(figures, beside="-" in (out, predictions))
+        if broken:
+            raise broken
+        if fail_on_alarm and self.alarms:
+            raise AlarmRaised(f"alarms raised: {self.alarms}")
+
+    def _heed(self, step: Step, runner: Runner) -> None:
+        if self.progress:
+            self.progress.add(step, runner.elapsed)
+        for alarm in step.alarms:
+            self.alarms += 1
+            if self.as_json:
+                say(alarm_json(alarm))
+            elif not self.quiet:
+                print(alarm.text(), file=sys.stderr, flush=True)
+
+    def _conclude(self, figures: dict[str, Any], beside: bool) -> None:
+        """The figures go to stdout; for a person, beside it if stdout holds records or a model."""
+        if self.as_json:
+            say(to_json(figures))
+        elif beside:
+            print(summary(figures), file=sys.stderr)
+        else:
+            say(summary(figures))

@@ -1,0 +1,120 @@
+"""Options that several commands share, each declared once, and the settings that they amount to.
+
+Defaults are those of `config.py`. Settings may also come from the environment, as ONLOGIT_LEARNER, ONLOGIT_PATIENCE
+and so on; a flag wins.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from onlogit.config import BeliefConfig, Config, LabelConfig, MonitorConfig, SgdConfig
+
+F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[F], F]
+
+FORMATS = ("arrow", "arrow-file", "parquet", "csv", "ndjson")
+LEARNERS = ("belief", "sgd")
+EVENT = ("label", "positive", "weight", "key", "time", "label_time", "drop")
+SGD = ("rate", "schedule", "l2", "batch")
+SETTINGS = ("learner", "slot_bits", "patience", "tolerance", "label_delay", "remember", *SGD)
+
+
+def together(*decorators: Decorator[Any]) -> Decorator[Any]:
+    """Several options as one decorator, listed by `--help` in this order."""
+
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+def setting(flag: str, default: object, text: str, **more: Any) -> Decorator[Any]:
+    """An option with a default of `config.py`, which the environment may set as well."""
+    variable = "ONLOGIT_" + flag.removeprefix("--").replace("-", "_").upper()
+    return click.option(flag, default=default, show_default=True, envvar=variable, help=text, **more)
+
+
+source_options = together(
+    click.argument("source"),
+    click.option("--format", type=click.Choice(FORMATS), help="Format of SOURCE; otherwise told by its content."),
+    click.option(
+        "--batch-rows", type=click.IntRange(1, 1 << 24), default=8192, show_default=True, metavar="N",
+        help="Rows read at a time. Results do not depend on it.",
+    ),
+)  # fmt: skip
+
+
+def event_options(*, label_required: bool) -> Decorator[Any]:
+    """What the columns mean."""
+    return together(
+        click.option("--label", metavar="COLUMN", required=label_required, help="Column with the outcome."),
+        click.option("--positive", metavar="VALUE", help="The value of the label that counts as 1."),
+        click.option(
+            "--drop", metavar="COLUMN", multiple=True,
+            help="Column that is no feature; may be given several times, or as a list with commas.",
+        ),
+        click.option("--weight", metavar="COLUMN", help="Column with the weight of a record."),
+        click.option("--key", metavar="COLUMN", help="Column with the unique key of a record; not a feature."),
+        click.option("--time", metavar="COLUMN", help="Column with the time of an event; a feature too, unless dropped."),
+        click.option("--label-time", metavar="COLUMN", help="Column with the time at which the label became known."),
+    )  # fmt: skip
+
+
+setting_options = together(
+    setting("--label-delay", LabelConfig.delay, "Learn a label after N further events.", type=int, metavar="N"),
+    setting("--remember", LabelConfig.remember, "Events that a label may come late.", type=int, metavar="N"),
+    setting("--learner", Config.learner, "What learns.", type=click.Choice(LEARNERS)),
+    setting("--slot-bits", Config.slot_bits, "Categories share 2^N slots.", type=int, metavar="N"),
+    setting("--rate", SgdConfig.rate, "sgd: step per unit of gradient.", type=float),
+    setting("--schedule", SgdConfig.schedule, "sgd: constant, sqrt or inverse.", metavar="NAME"),
+    setting("--l2", SgdConfig.l2, "sgd: penalty on weights.", type=float),
+    setting("--batch", SgdConfig.batch, "sgd: examples in one step.", type=int, metavar="N"),
+    setting(
+        "--patience", MonitorConfig.patience, "Mean number of events between false alarms.", type=float, metavar="N"
+    ),
+    setting("--tolerance", MonitorConfig.tolerance, "Miscalibration that nobody minds, in logits.", type=float),
+)
+
+fail_option = click.option("--fail-on-alarm", is_flag=True, help="Exit with 5 if an alarm was raised.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+quiet_option = click.option("--quiet", is_flag=True, help="Print no table and no remarks on stderr.")
+
+
+def names(given: Iterable[str]) -> tuple[str, ...]:
+    """Column names given one by one or with commas between them."""
+    return tuple(name.strip() for text in given for name in text.split(",") if name.strip())
+
+
+def events_of(told: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of OnlineLogit that say what the columns mean."""
+    return {name: told[name] for name in EVENT} | {"drop": names(told["drop"])}
+
+
+def config_of(told: dict[str, Any]) -> Config:
+    """The settings. A UsageError for a setting of the learner that is not used; a ConfigError for one out of range."""
+    odd = given(SGD)
+    if odd and told["learner"] != "sgd":
+        raise click.UsageError(f"{flag(odd[0])} is a setting of another learner: add --learner sgd, or leave it out")
+    return Config(
+        learner=told["learner"],
+        slot_bits=told["slot_bits"],
+        belief=BeliefConfig(),
+        sgd=SgdConfig(**{name: told[name] for name in SGD}),
+        monitor=MonitorConfig(told["patience"], told["tolerance"]),
+        labels=LabelConfig(told["label_delay"], told["remember"]),
+    )
+
+
+def given(options: Iterable[str]) -> list[str]:
+    """Those of these options that the user wrote on the command line."""
+    context = click.get_current_context()
+    return [name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+
+
+def flag(option: str) -> str:
+    return "--" + option.replace("_", "-")

@@ -1,0 +1,119 @@
+"""What commands print: lines on stdout, figures of a run as JSON or for a person, and the table of progress.
+
+The table has a line after 1, 2, 4, 8, ... labelled examples. Its losses are progressive: of p as stated before the
+label was learned, with the labels as the records hold them, each example counted once whatever its weight.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+import numpy as np
+
+from onlogit.model import OnlineLogit
+from onlogit.monitor import Alarm
+from onlogit.pipeline import Step
+from onlogit.storage.atomic import writing
+
+
+def say(text: str) -> None:
+    """One line on stdout, at once. OutputError where stdout takes none."""
+    with writing("stdout"):
+        print(text, flush=True)
+
+
+def to_json(figures: Mapping[str, Any]) -> str:
+    """One line of JSON; what is not finite is null."""
+    plain = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in figures.items()
+    }
+    return json.dumps(plain, allow_nan=False)
+
+
+def alarm_json(alarm: Alarm) -> str:
+    """An alarm as one line of JSON."""
+    return to_json(alarm.to_json())
+
+
+def figures_of(model: OnlineLogit, seconds: float, startup: float, examples: int, alarms: int) -> dict[str, Any]:
+    """What `--json` ends with. Quality is progressive, over every settled event that the model has seen."""
+    quality, counts = model.quality(), model.counts
+    return {
+        "examples": examples,
+        "labelled": counts.labelled,
+        "learned": counts.learned,
+        "rate": quality.rate,
+        "log_loss": quality.log_loss,
+        "base_log_loss": quality.base_log_loss,
+        "brier": quality.brier,
+        "auc": quality.auc,
+        "calibration_error": quality.calibration_error,
+        "seconds": seconds,
+        "startup_seconds": startup,
+        "examples_per_second": examples / seconds if seconds > 0 else None,
+        "learner": model.config.learner,
+        "alarms": alarms,
+        "expired": counts.expired,
+        **{f"{name}_values": count for name, count in model.pipeline.encoder.counts.items()},
+    }
+
+
+def summary(figures: Mapping[str, Any]) -> str:
+    """The same for a person."""
+
+    def number(name: str, form: str) -> str:
+        value = figures[name]
+        return "-" if value is None else format(value, form)
+
+    speed = f"{number('examples_per_second', ',.0f')} examples/s, {number('startup_seconds', '.2f')} s to start"
+    lines = [
+        ("examples", f"{figures['examples']:,} ({figures['labelled']:,} labelled, rate {number('rate', '.4f')})"),
+        ("log loss", f"{number('log_loss', '.6f')} (base rate alone: {number('base_log_loss', '.6f')})"),
+        ("Brier score", number("brier", ".6f")),
+        ("AUC", number("auc", ".4f")),
+        ("calibration error", number("calibration_error", ".4f")),
+        ("alarms", str(figures["alarms"])),
+        ("learner", str(figures["learner"])),
+        ("time", f"{number('seconds', '.2f')} s ({speed})"),
+    ]
+    return "\n".join(f"{name:<18} {value}" for name, value in lines)
+
+
+class Progress:
+    """The table on stderr. Costs a few nanoseconds an example."""
+
+    HEAD = f"{'examples':>10} {'since last':>11} {'average':>11} {'rate':>8} {'label':>6} {'p':>8} {'seconds':>8}"
+
+    def __init__(self, file: TextIO = sys.stderr) -> None:
+        self._file = file
+        self.count = self._last = 0
+        self._loss = self._loss_then = self._ones = 0.0
+
+    def add(self, step: Step, seconds: float) -> None:
+        """Take a step in; print the lines that it brings."""
+        told = step.y >= 0
+        y, z, p = step.y[told], step.z[told], step.p[told]
+        if not y.size:
+            return
+        loss = self._loss + np.cumsum(np.logaddexp(0.0, z) - y * z)
+        ones = self._ones + np.cumsum(y, dtype=np.float64)
+        while (at := max(2 * self._last, 1) - self.count - 1) < y.size:
+            self._line(at, loss, ones, int(y[at]), float(p[at]), seconds)
+        self.count += y.size
+        self._loss, self._ones = float(loss[-1]), float(ones[-1])
+
+    def _line(self, at: int, losses: Sequence[float] | Any, ones: Any, y: int, p: float, seconds: float) -> None:
+        count, loss = self.count + at + 1, float(losses[at])
+        since = (loss - self._loss_then) / (count - self._last)
+        if not self._last:
+            print(self.HEAD, file=self._file)
+        print(
+            f"{count:>10} {since:>11.6f} {loss / count:>11.6f} {float(ones[at]) / count:>8.4f} {y:>6} {p:>8.4f} "
+            f"{seconds:>8.2f}",
+            file=self._file,
+            flush=True,
+        )
+        self._last, self._loss_then = count, loss

@@ -1,0 +1,151 @@
+"""Every setting, declared once, with its default and its range. Flags, files and the environment all fill these.
+
+A setting out of range is a ConfigError that names it, at the moment when the config is made and not when it is used.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from onlogit.errors import ConfigError
+
+C = TypeVar("C")
+
+
+def _require(condition: bool, name: str, found: object, accepted: str) -> None:
+    if not condition:
+        raise ConfigError(f"{name} = {found!r} is out of range: {accepted}")
+
+
+@dataclass(frozen=True)
+class BeliefConfig:
+    """The default learner: half-lives x priors give the experts, which a mixture weighs. Nothing here needs tuning."""
+
+    half_lives: tuple[float, ...] = (math.inf, 1e5, 1e4, 1e3, 1e2)  # learned examples after which one counts half
+    priors: tuple[tuple[float, float], ...] = ((0.01, 1.0), (0.1, 1.0), (1.0, 10.0), (4.0, 10.0))
+    """(variance of weights, variance of the bias) in squared log-odds per standard deviation of a number."""
+    switching: tuple[float, ...] = (0.0, 1e-4, 1e-2)  # chance per example that another expert becomes the best
+    dense_limit: int = 64  # numbers beyond this many get a variance each instead of a full covariance
+
+    def __post_init__(self) -> None:
+        _require(
+            len(self.half_lives) > 0 and all(h > 0 for h in self.half_lives),
+            "half_lives", self.half_lives, "one or more positive numbers of examples (inf: never forget)",
+        )  # fmt: skip
+        _require(
+            len(self.priors) > 0 and all(len(p) == 2 and min(p) > 0 and max(p) < math.inf for p in self.priors),
+            "priors", self.priors, "pairs (variance of weights, variance of bias), positive and finite",
+        )  # fmt: skip
+        _require(
+            len(self.switching) > 0 and all(0 <= a < 1 for a in self.switching),
+            "switching", self.switching, "one or more rates in [0, 1)",
+        )  # fmt: skip
+        _require(0 <= self.dense_limit <= 512, "dense_limit", self.dense_limit, "0 to 512")
+
+
+@dataclass(frozen=True)
+class SgdConfig:
+    """Plain stochastic gradient descent: one example or a mini-batch of examples at a time."""
+
+    rate: float = 0.02  # step per unit of gradient, at the start
+    schedule: str = "constant"  # "constant", "sqrt": rate / √(1 + t/10,000), "inverse": rate / (1 + t/10,000)
+    l2: float = 0.0  # penalty l2/2 |w|² per step; never on the bias; a slot pays when it is touched
+    batch: int = 1  # examples whose mean gradient makes one step
+
+    def __post_init__(self) -> None:
+        _require(0 < self.rate < math.inf, "rate", self.rate, "a positive number")
+        _require(
+            self.schedule in ("constant", "sqrt", "inverse"),
+            "schedule", self.schedule, '"constant", "sqrt" or "inverse"',
+        )  # fmt: skip
+        _require(0 <= self.l2 < math.inf, "l2", self.l2, "zero or a positive number")
+        _require(1 <= self.batch <= 1_000_000, "batch", self.batch, "1 to 1,000,000 examples")
+
+
+@dataclass(frozen=True)
+class MonitorConfig:
+    """When an alarm is worth raising."""
+
+    patience: float = 100_000.0  # mean number of events between false alarms that is accepted
+    tolerance: float = 0.1  # miscalibration, in logits, that nobody minds
+    warm_up: int = 1_000  # labels to learn before what is stated gathers evidence
+
+    def __post_init__(self) -> None:
+        _require(1 < self.patience < math.inf, "patience", self.patience, "a number of events above 1")
+        _require(0 <= self.tolerance <= 0.5, "tolerance", self.tolerance, "0 to 0.5 logits")
+        _require(self.warm_up >= 0, "warm_up", self.warm_up, "0 labels or more")
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """When a label is learned."""
+
+    delay: int = 0  # a label in the record is learned after so many further events were scored
+    remember: int = 1_000_000  # an event is remembered for its label while at most so many later ones are scored
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.remember <= 1 << 40, "remember", self.remember, "1 event or more")
+        _require(0 <= self.delay < self.remember, "delay", self.delay, f"0 to {self.remember - 1} events")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All of it. `learner` is "belief" or "sgd"; the other learner's settings are kept and not used."""
+
+    learner: str = "belief"
+    slot_bits: int = 18  # 2**slot_bits slots for hashed categories
+    belief: BeliefConfig = field(default_factory=BeliefConfig)
+    sgd: SgdConfig = field(default_factory=SgdConfig)
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
+    labels: LabelConfig = field(default_factory=LabelConfig)
+
+    def __post_init__(self) -> None:
+        _require(self.learner in ("belief", "sgd"), "learner", self.learner, '"belief" or "sgd"')
+        _require(1 <= self.slot_bits <= 26, "slot_bits", self.slot_bits, "1 to 26")
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """A config as plain JSON values; an infinite number becomes the text "inf"."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value):
+            return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        if isinstance(value, tuple):
+            return [plain(v) for v in value]
+        return "inf" if value == math.inf else value
+
+    return plain(config)  # type: ignore[no-any-return]
+
+
+def from_mapping(kind: type[C], mapping: Mapping[str, Any], where: str = "config") -> C:
+    """The inverse of `to_mapping`; an unknown name or a value of another type is a ConfigError that names it."""
+    known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    given: dict[str, Any] = {}
+    for name, value in mapping.items():
+        if name not in known:
+            raise ConfigError(f"{where}: unknown setting {name!r}; known are {', '.join(known)}")
+        default = getattr(kind(), name)
+        given[name] = _like(default, value, f"{where}.{name}")
+    return kind(**given)
+
+
+def _like(default: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(default):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where}: found {value!r}, expected a table of settings")
+        return from_mapping(type(default), value, where)
+    if isinstance(default, tuple):
+        if not isinstance(value, list | tuple) or not value:
+            raise ConfigError(f"{where}: found {value!r}, expected a list")
+        return tuple(_like(default[0], v, where) for v in value)
+    if isinstance(default, float):
+        if value == "inf":
+            return math.inf
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(f"{where}: found {value!r}, expected a number")
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, type(default)):
+        raise ConfigError(f"{where}: found {value!r}, expected {type(default).__name__}")
+    return value

@@ -1,0 +1,199 @@
+"""Arrow columns as NumPy arrays: the buffers themselves wherever their layout allows, casts where it does not.
+
+Every array that leaves here is aligned and read-only, so that each kernel meets few types. Validity goes along as
+Arrow's bitmap with the bit at which it starts; an empty bitmap means that all is valid. Offsets and codes are passed on
+as they are: the kernels read what points outside its array as empty or null.
+"""
+
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+from onlogit.errors import DataError, SchemaError
+
+U8 = npt.NDArray[np.uint8]
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+
+T = TypeVar("T", bound=np.generic)
+
+INT64_MAX = np.iinfo(np.int64).max
+INT32_MAX = np.iinfo(np.int32).max
+DAY = 86_400
+TYPES = {"text": pa.large_string(), "bool": pa.bool_(), "timestamp": pa.timestamp("us"), "date": pa.date32()}
+TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+
+def frozen(array: npt.NDArray[T]) -> npt.NDArray[T]:
+    """The array, aligned and read-only."""
+    if not array.flags.aligned:
+        array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+ALL_VALID = np.zeros(0, np.uint8)
+ALL_VALID.flags.writeable = False
+
+
+class Numbers(NamedTuple):
+    """Values with their validity."""
+
+    values: F32 | F64  # [n]
+    validity: U8
+    shift: int
+
+
+class Texts(NamedTuple):
+    """Strings i = data[offsets[i]:offsets[i + 1]] with their validity."""
+
+    data: U8
+    offsets: I32 | I64  # [n + 1]
+    validity: U8
+    shift: int
+
+
+class Codes(NamedTuple):
+    """Positions in a dictionary, of texts or of a fixed table, with their validity."""
+
+    codes: I32  # [n]
+    validity: U8
+    shift: int
+
+
+def one_batch(data: pa.RecordBatch | pa.Table) -> pa.RecordBatch:
+    """A table as one record batch (copied where it has several chunks); a record batch as it is.
+
+    DataError where buffers are shorter than the batch says, as a damaged file may have them.
+    """
+    if isinstance(data, pa.Table):
+        batches = data.to_batches()
+        data = pa.concat_batches(batches) if batches else pa.RecordBatch.from_pylist([], schema=data.schema)
+    try:
+        data.validate()
+    except pa.ArrowException as error:
+        raise DataError(f"a record batch is damaged: {error}") from error
+    return data
+
+
+def bits(array: pa.Array) -> tuple[U8, int]:
+    """The validity bitmap and the bit at which this array starts in it."""
+    buffer = array.buffers()[0] if array.null_count else None
+    if buffer is None:
+        return ALL_VALID, 0
+    return frozen(np.frombuffer(buffer, np.uint8)), array.offset
+
+
+def _values(array: pa.Array, dtype: type[np.generic], which: int = 1, extra: int = 0) -> npt.NDArray[np.generic]:
+    """The values of a fixed-width buffer that belong to this array, in place."""
+    buffer, n = array.buffers()[which], len(array) + extra
+    if buffer is None or buffer.size == 0:  # an empty array may come without
+        return frozen(np.zeros(n, dtype))
+    size = np.dtype(dtype).itemsize
+    return frozen(np.frombuffer(buffer, dtype, n, array.offset * size))
+
+
+def typed(array: pa.Array, kind: str) -> pa.Array:
+    """A column of null type as nulls of its kind; any other as it is."""
+    kind_of_values = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    return pa.nulls(len(array), TYPES[kind]) if pa.types.is_null(kind_of_values) else array
+
+
+def numbers(array: pa.Array) -> Numbers:
+    """Any number column as float32 (in place), float64 (in place) or cast to float64; null columns as all missing."""
+    kind = array.type
+    if pa.types.is_float32(kind):
+        return Numbers(_values(array, np.float32), *bits(array))  # type: ignore[arg-type]
+    if not pa.types.is_float64(kind):
+        array = array.cast(pa.float64(), safe=False)
+    return Numbers(_values(array, np.float64), *bits(array))  # type: ignore[arg-type]
+
+
+def texts(array: pa.Array) -> Texts:
+    """Strings in place (string, large_string), or whatever Arrow can write as text (string_view, numbers, bools)."""
+    kind = array.type
+    small = pa.types.is_string(kind)
+    if not small and not pa.types.is_large_string(kind):
+        array = array.cast(pa.large_string())
+    offsets = _values(array, np.int32 if small else np.int64, extra=1)
+    buffer = array.buffers()[2]
+    data = ALL_VALID if buffer is None else frozen(np.frombuffer(buffer, np.uint8))
+    return Texts(data, offsets, *bits(array))  # type: ignore[arg-type]
+
+
+def codes(array: pa.DictionaryArray) -> tuple[Codes, Texts]:
+    """The codes of a dictionary column, and its dictionary as text."""
+    indices = array.indices
+    if pa.types.is_int32(indices.type):
+        places = _values(indices, np.int32)
+    else:  # unsigned and 64-bit codes: what is no int32 cannot be a place in the dictionary, hence -1
+        wide = np.asarray(indices.fill_null(0)).astype(np.int64)
+        places = frozen(np.where((wide >= 0) & (wide < INT32_MAX), wide, -1).astype(np.int32))
+    return Codes(places, *bits(indices)), texts(array.dictionary)  # type: ignore[arg-type]
+
+
+def packed(array: pa.Array) -> tuple[U8, int]:
+    """The packed bits of a bool column and the bit at which they start."""
+    buffer = array.buffers()[1]
+    if buffer is None or buffer.size == 0:
+        return frozen(np.zeros(len(array) // 8 + 1, np.uint8)), 0
+    return frozen(np.frombuffer(buffer, np.uint8)), array.offset
+
+
+def ticks(array: pa.Array) -> tuple[I64, int]:
+    """Timestamps and dates as int64 in their own unit (garbage where null), and how many ticks a day has."""
+    kind = array.type
+    if pa.types.is_timestamp(kind):
+        return _values(array, np.int64), TICKS_PER_SECOND[kind.unit] * DAY  # type: ignore[return-value]
+    if pa.types.is_date64(kind):
+        return _values(array, np.int64), 1000 * DAY  # type: ignore[return-value]
+    return frozen(_values(array, np.int32).astype(np.int64)), 1
+
+
+def local(array: pa.Array, zone: str, name: str) -> pa.Array:
+    """Timestamps as the clock of `zone` shows them, without a zone; dates and UTC as they are."""
+    if zone == "UTC" or not pa.types.is_timestamp(array.type):
+        return array
+    try:
+        return pc.local_timestamp(array)
+    except pa.ArrowException as error:
+        raise SchemaError(f"column {name!r}: time zone {zone!r} is not known here; cast it to UTC") from error
+
+
+def nulls(array: pa.Array) -> npt.NDArray[np.bool_]:
+    """True where a plain array is null: [n]."""
+    return np.asarray(array.is_null())
+
+
+def plain(array: pa.Array, name: str) -> pa.Array:
+    """A dictionary array as the values that it stands for; any other array as it is."""
+    if not pa.types.is_dictionary(array.type):
+        return array
+    try:
+        return array.dictionary_decode()
+    except (pa.ArrowException, IndexError) as error:
+        raise DataError(f"column {name!r}: a dictionary code points outside its dictionary") from error
+
+
+def microseconds(array: pa.Array, name: str, first_event: int) -> tuple[I64, npt.NDArray[np.bool_]]:
+    """Timestamps and dates as microseconds since 1970 UTC, and where they are null; DataError if out of int64."""
+    at, per_day = ticks(array)
+    missing = nulls(array)
+    per_us = per_day // (DAY * 10**6)
+    if per_us >= 1:
+        return np.where(missing, 0, at // per_us), missing
+    factor = DAY * 10**6 // per_day
+    limit = INT64_MAX // factor
+    bad = ~missing & ((at > limit) | (at < -limit))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise DataError(
+            f"column {name!r}, row {first_event + row} (counting from 0): time {at[row]} {array.type} is beyond "
+            "the microseconds that 64 bits hold"
+        )
+    return np.where(missing, 0, at) * factor, missing

@@ -1,0 +1,82 @@
+"""Which values of a label column mean 1 and 0.
+
+Labels are settled by the schema, never guessed batch by batch: bool; the numbers 0/1 or -1/1; or any column with a
+named positive value. The other, negative, value is settled by the first one seen, and a third is an error that
+names its row. Null is an unlabelled example. A row of weight 0 settles nothing. Cost: 20 ns a row.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from onlogit.encoding.columns import plain
+from onlogit.errors import DataError, SchemaError
+
+POSITIVE, NEGATIVE, UNLABELLED, NEITHER = 1, 0, -1, 2
+
+
+class LabelValues:
+    """Reads labels of one column. State: `negative`, the negative value as text, or None while none was seen."""
+
+    def __init__(self, name: str, positive: str | None) -> None:
+        self.name = name
+        self.positive = positive
+        self.negative: str | None = None
+
+    def read(
+        self, array: pa.Array, weight: npt.NDArray[np.float64], first_event: int
+    ) -> tuple[npt.NDArray[np.int8], str | None]:
+        """Labels 1, 0 or -1 (unlabelled): i8[n], and the negative value as settled after them; nothing is changed.
+
+        weight: f64[n]; first_event: number of row 0 in the stream, for the DataError that a third value raises.
+        """
+        array = plain(array, self.name)
+        if pa.types.is_null(array.type):
+            return np.full(len(array), UNLABELLED, np.int8), self.negative
+        encoded = array.dictionary_encode()
+        texts, meanings = self._meanings(encoded.dictionary)
+        codes = np.asarray(encoded.indices.fill_null(len(texts)))
+        meaning = np.array([*meanings, UNLABELLED], np.int8)[codes]
+        negative, since = self.negative, 0
+        if negative is None:
+            settling = np.flatnonzero((meaning == NEGATIVE) & (weight > 0.0))
+            if settling.size:
+                since = int(settling[0])
+                negative = texts[codes[since]]
+        other = np.array([*(text != negative for text in texts), False])[codes]
+        wrong = meaning == NEITHER
+        if negative is not None:
+            wrong[since:] |= ((meaning == NEGATIVE) & other)[since:]
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise self._error(first_event + row, texts[codes[row]], self.negative if row < since else negative)
+        return meaning, negative
+
+    def _meanings(self, values: pa.Array) -> tuple[list[str], list[int]]:
+        """The distinct values as text, and what each of them may mean."""
+        kind = values.type
+        if pa.types.is_boolean(kind):
+            positive = (self.positive or "true").lower()
+            texts = [str(value).lower() for value in values.to_pylist()]
+            return texts, [POSITIVE if text == positive else NEGATIVE for text in texts]
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+            numbers = [float(value) + 0.0 for value in values.to_pylist()]
+            return [repr(number) for number in numbers], [self._meaning_of_number(number) for number in numbers]
+        if self.positive is None:
+            raise SchemaError(f"label column {self.name!r} holds text: say which value is positive (--positive VALUE)")
+        texts = [str(value) for value in values.to_pylist()]
+        return texts, [POSITIVE if text == self.positive else NEGATIVE for text in texts]
+
+    def _meaning_of_number(self, number: float) -> int:
+        if self.positive is None:
+            return POSITIVE if number == 1.0 else NEGATIVE if number in (0.0, -1.0) else NEITHER
+        if number == float(self.positive):
+            return POSITIVE
+        return NEGATIVE if number == number else NEITHER
+
+    def _error(self, row: int, found: str, negative: str | None) -> DataError:
+        zero = negative if negative is not None else "0 or -1" if self.positive is None else "one other value"
+        return DataError(
+            f"column {self.name!r}, row {row} (counting from 0): label {found}; accepted are {self.positive or 1} "
+            f"(positive), {zero} (negative), and null for an unlabelled example"
+        )

@@ -1,0 +1,32 @@
+"""What a record batch becomes: rows of numbers, and what is known of each event beside them."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+
+
+class Rows(NamedTuple):
+    """Events as numbers."""
+
+    dense: F32  # [n, d] standardised numbers within ±6, 0 where missing; C order
+    starts: I64  # [n + 1] row i owns slots[starts[i]:starts[i + 1]]
+    slots: I32  # [starts[n]] in [0, 2**slot_bits), no slot twice in a row
+    values: F32  # [starts[n]] 1 for a category; duplicates within a row are summed
+
+
+class Encoded(NamedTuple):
+    """One record batch, settled."""
+
+    rows: Rows
+    y: npt.NDArray[np.int8]  # [n] 1, 0, or -1 for unlabelled
+    weight: F64  # [n] 1.0 where the schema has no weight column
+    key: U64 | None  # [n] 64-bit hash of the key; for integers a bijection
+    time: I64 | None  # [n] microseconds since 1970 UTC
+    label_time: I64 | None  # [n] likewise; INT64_MAX where null

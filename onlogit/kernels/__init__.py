@@ -1,0 +1,1 @@
+"""Numba kernels: arrays in, arrays changed in place; they know NumPy only."""

@@ -1,0 +1,87 @@
+"""The one door to Numba.
+
+Every kernel is compiled with the same options: `nogil`, so that threads can share the work; `error_model="numpy"`, so
+that a division by zero is an inf as in NumPy; fused multiply-add is allowed, and fast-math flags that assume NaN and inf
+away are not. Sums keep their order, so that a result cannot depend on how a stream was cut into batches; only a
+`reduction`, whose length is that of one row, may be reassociated and so vectorised.
+
+Compiled code is cached on disk, in a folder named by a digest of all kernel sources: Numba's own check looks at the file
+of the outermost function only, and would keep stale code when a function inlined from another file changes. Where no
+cache folder can be written, kernels are compiled anew in each process, and one line on stderr says so.
+"""
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba  # type: ignore[import-untyped,unused-ignore]
+
+F = TypeVar("F", bound=Callable[..., object])
+
+IN_ORDER = {"contract"}
+ANY_ORDER = {"contract", "reassoc", "nsz"}
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: `NUMBA_CACHE_DIR` if set, else a folder of the user's cache."""
+    told = os.environ.get("NUMBA_CACHE_DIR")
+    if told:
+        return Path(told)
+    home = os.environ.get("XDG_CACHE_HOME")
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return (Path(home) if home else Path.home() / ".cache") / "onlogit" / f"kernels-{digest.hexdigest()[:16]}"
+
+
+def _usable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _folder_or_none() -> str | None:
+    folder = cache_folder()
+    if _usable(folder):
+        return str(folder)
+    print(
+        f"onlogit: cannot write the compile cache {folder}; kernels are compiled anew in every process "
+        "(set NUMBA_CACHE_DIR to a folder that can be written)",
+        file=sys.stderr,
+    )
+    return None
+
+
+FOLDER = _folder_or_none()
+
+
+def _compiled(function: F, *, fastmath: set[str], cache: bool) -> F:
+    settings: Any = numba.config
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = FOLDER or before  # read when the function is decorated, then given back
+    try:
+        return numba.njit(function, cache=cache, nogil=True, error_model="numpy", fastmath=fastmath)  # type: ignore[no-any-return,unused-ignore]
+    finally:
+        settings.CACHE_DIR = before
+
+
+def kernel(function: F) -> F:
+    """Compile `function` on its first call, once per combination of argument types; cached on disk."""
+    return _compiled(function, fastmath=IN_ORDER, cache=FOLDER is not None)
+
+
+def inline(function: F) -> F:
+    """Compile a scalar function for use inside kernels; LLVM inlines it."""
+    return _compiled(function, fastmath=IN_ORDER, cache=False)
+
+
+def reduction(function: F) -> F:
+    """Like `inline`, and its sums may be reassociated. Only for lengths that do not depend on the batch."""
+    return _compiled(function, fastmath=ANY_ORDER, cache=False)

@@ -1,0 +1,241 @@
+"""Outcomes joined to the remembered rows of their events, and handed on in prediction order.
+
+`Memory` keeps an event as it was scored until its label comes; `Maturity` keeps what was stated until every earlier event
+is settled, because a monitor that sees outcomes in arrival order cries wolf: fast outcomes are not like slow ones.
+
+Memory: 4 d + 8 s + the learner's memo + 33 bytes a remembered event of d numbers and s slots; 25 bytes an event that is
+not yet settled. Appending and forgetting cost O(1) an event: forgotten ones leave holes, which are closed when they are
+half of all.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from onlogit.encoding import Rows
+from onlogit.errors import StateError
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+I8 = npt.NDArray[np.int8]
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+Array = np.ndarray[Any, Any]
+
+WAITING, VOID = np.int8(-2), np.int8(-1)
+NEVER = np.iinfo(np.int64).max
+
+
+class Arena:
+    """Named arrays that grow together at their end; `n` rows of each are in use."""
+
+    def __init__(self, **rows: Array) -> None:
+        """`rows`: an array of no rows for each name, which gives dtype and width."""
+        self.n = 0
+        self.arrays = rows
+
+    def __getitem__(self, name: str) -> Array:
+        return self.arrays[name][: self.n]
+
+    def append(self, **rows: Array) -> None:
+        """Add rows at the end of every array."""
+        more = len(next(iter(rows.values())))
+        for name, added in rows.items():
+            array = self.arrays[name]
+            if self.n + more > len(array):
+                grown = np.empty((max(2 * len(array), self.n + more, 1024), *array.shape[1:]), array.dtype)
+                grown[: self.n] = array[: self.n]
+                self.arrays[name] = array = grown
+            array[self.n : self.n + more] = added
+        self.n += more
+
+    def keep(self, which: npt.NDArray[np.bool_]) -> None:
+        """Keep only these of the rows in use."""
+        left = int(np.count_nonzero(which))
+        for array in self.arrays.values():
+            array[:left] = array[: self.n][which]
+        self.n = left
+
+    def state(self) -> dict[str, Array]:
+        return {name: self[name].copy() for name in self.arrays}
+
+    def restore(self, state: dict[str, Array], what: str) -> None:
+        """Take over these arrays; a StateError, with nothing changed, where they do not fit."""
+        for name, array in self.arrays.items():
+            given = state.get(name)
+            if given is None or given.dtype != array.dtype or given.shape[1:] != array.shape[1:]:
+                raise StateError(f"{what}: the array {name!r} is missing, or not {array.dtype}[n, ...]")
+        if len({len(state[name]) for name in self.arrays}) > 1:
+            raise StateError(f"{what}: the arrays differ in length")
+        self.n = 0
+        self.append(**{name: state[name] for name in self.arrays})
+
+
+def _pick(start: I64, length: I64, slots: I32, values: F32) -> tuple[I64, I32, F32]:
+    """starts, slots and values of the rows that begin at `start` [m] and have `length` [m] slots."""
+    starts = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+    at = np.arange(starts[-1]) + np.repeat(start - starts[:-1], length)
+    return starts, slots[at], values[at]
+
+
+def choose_rows(rows: Rows, which: I64) -> Rows:
+    """The rows named by `which` [m], in that order."""
+    return Rows(rows.dense[which], *_pick(rows.starts[which], np.diff(rows.starts)[which], rows.slots, rows.values))
+
+
+def join_rows(first: Rows, second: Rows) -> Rows:
+    """The rows of `first`, then those of `second`."""
+    return Rows(
+        np.concatenate([first.dense, second.dense]),
+        np.concatenate([first.starts, second.starts[1:] + first.starts[-1]]),
+        np.concatenate([first.slots, second.slots]),
+        np.concatenate([first.values, second.values]),
+    )
+
+
+class Memory:
+    """Events that wait for their label, in the order in which they were scored, found by number or by key."""
+
+    def __init__(self, numbers: int, memo_width: int) -> None:
+        self._events = Arena(
+            event=np.empty(0, np.int64),
+            due=np.empty(0, np.int64),  # on the fold's clock: when the sealed label is learned; NEVER for none
+            y=np.empty(0, np.int8),  # the sealed label, -1 for none
+            weight=np.empty(0),
+            key=np.empty(0, np.uint64),
+            dense=np.empty((0, numbers), np.float32),
+            memo=np.empty((0, memo_width), np.float32),
+            start=np.empty(0, np.int64),  # where in the arena of slots
+            length=np.empty(0, np.int64),
+            alive=np.empty(0, np.bool_),
+        )
+        self._slots = Arena(slot=np.empty(0, np.int32), value=np.empty(0, np.float32))
+        self._by_key: dict[int, int] = {}
+        self.waiting = 0
+
+    def remember(self, event: I64, rows: Rows, y: I8, weight: F64, due: I64, key: U64 | None, memo: F32) -> None:
+        """Append events [m] with ascending numbers; `key` None where outcomes are not told by key."""
+        if key is not None:
+            self._by_key.update(zip(key.tolist(), event.tolist(), strict=True))
+        self._events.append(
+            event=event, due=due, y=y, weight=weight, key=np.zeros(len(event), np.uint64) if key is None else key,
+            dense=rows.dense, memo=memo, start=rows.starts[:-1] + self._slots.n, length=np.diff(rows.starts),
+            alive=np.ones(len(event), np.bool_),
+        )  # fmt: skip
+        self._slots.append(slot=rows.slots, value=rows.values)
+        self.waiting += len(event)
+
+    def find(self, key: U64) -> I64:
+        """The numbers of the events with these keys; -1 where no such event is remembered."""
+        return np.array([self._by_key.get(k, -1) for k in key.tolist()], np.int64)
+
+    def expiring(self, before: int) -> I64:
+        """The numbers of remembered events below `before`, ascending."""
+        last = int(np.searchsorted(self._events["event"], before))
+        return self._events["event"][:last][self._events["alive"][:last]]
+
+    def sealed(self) -> tuple[I64, I64]:
+        """(due, event) of the remembered events with a sealed label, sorted so."""
+        which = self._events["alive"] & (self._events["due"] != NEVER)
+        due, event = self._events["due"][which], self._events["event"][which]
+        order = np.lexsort((event, due))
+        return due[order], event[order]
+
+    def take(self, event: I64) -> tuple[Rows, I8, F64, F32]:
+        """Rows, sealed labels, weights and memos of remembered events [m], in the order asked."""
+        at = np.searchsorted(self._events["event"], event)
+        start, length = self._events["start"][at], self._events["length"][at]
+        rows = Rows(self._events["dense"][at], *_pick(start, length, self._slots["slot"], self._slots["value"]))
+        return rows, self._events["y"][at], self._events["weight"][at], self._events["memo"][at]
+
+    def forget(self, event: I64) -> None:
+        """Let go of remembered events [m]."""
+        if not len(event):
+            return
+        at = np.searchsorted(self._events["event"], event)
+        self._events["alive"][at] = False
+        if self._by_key:
+            for key, number in zip(self._events["key"][at].tolist(), event.tolist(), strict=True):
+                if self._by_key.get(key) == number:
+                    del self._by_key[key]
+        self.waiting -= len(event)
+        if self._events.n > max(2 * self.waiting, 4096):
+            self._close_holes()
+
+    def _close_holes(self) -> None:
+        alive = self._events["alive"].copy()
+        self._slots.keep(np.repeat(alive, self._events["length"]))
+        self._events.keep(alive)
+        length = self._events["length"]
+        self._events["start"][:] = np.cumsum(length) - length
+
+    def state(self) -> dict[str, Array]:
+        self._close_holes()
+        keyed = np.array([self.waiting > 0 and len(self._by_key) > 0])
+        events = {name: array for name, array in self._events.state().items() if name != "alive"}
+        return {**events, **self._slots.state(), "keyed": keyed}
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Become the memory whose `state` this is; a StateError where it does not fit."""
+        alive = np.ones(len(state.get("event", ())), np.bool_)
+        self._events.restore({**state, "alive": alive}, "remembered events")
+        self._slots.restore(state, "slots of remembered events")
+        length = self._events["length"]
+        consistent = (length >= 0).all() and (self._events["start"] == np.cumsum(length) - length).all()
+        if not consistent or int(length.sum()) != self._slots.n or (np.diff(self._events["event"]) <= 0).any():
+            raise StateError("remembered events: their numbers or their slots contradict each other")
+        self.waiting = self._events.n
+        keyed = "keyed" in state and bool(state["keyed"].any())
+        self._by_key = (
+            dict(zip(self._events["key"].tolist(), self._events["event"].tolist(), strict=True)) if keyed else {}
+        )
+
+
+class Maturity:
+    """What was stated, in prediction order, until every earlier event is settled."""
+
+    def __init__(self) -> None:
+        self.first = 0  # number of the first event held
+        self._held = Arena(
+            z=np.empty(0), y=np.empty(0, np.int8), weight=np.empty(0), time=np.empty(0, np.int64)
+        )  # y: WAITING, VOID, 0 or 1
+        self._done = 0  # rows of the arena that were handed on
+
+    def hold(self, z: F64, y: I8, weight: F64, time: I64) -> None:
+        """Append the next events [n]."""
+        self._held.append(z=z, y=y, weight=weight, time=time)
+
+    def settle(self, event: I64, y: I8 | np.int8) -> None:
+        """The labels of events [m] held, or VOID where none will come."""
+        self._held["y"][event - self.first + self._done] = y
+
+    def ready(self) -> tuple[I64, I64, F64, I8, F64]:
+        """Hand on (event, time, z, y, weight) of all events before the first that still waits."""
+        y = self._held["y"][self._done :]
+        waits = y == WAITING
+        m = int(np.argmax(waits)) if waits.any() else len(y)
+        part = slice(self._done, self._done + m)
+        out = (
+            np.arange(self.first, self.first + m), self._held["time"][part].copy(), self._held["z"][part].copy(),
+            self._held["y"][part].copy(), self._held["weight"][part].copy(),
+        )  # fmt: skip
+        self.first += m
+        self._done += m
+        if self._done > max(self._held.n // 2, 1024) or self._done == self._held.n:
+            self._held.keep(np.arange(self._held.n) >= self._done)
+            self._done = 0
+        return out
+
+    def state(self) -> dict[str, Array]:
+        held = {name: array[self._done :] for name, array in self._held.state().items()}
+        return {**held, "first": np.array([self.first])}
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Become what `state` was taken from; a StateError where it does not fit."""
+        first = state.get("first")
+        if first is None or first.shape != (1,) or first.dtype != np.int64:
+            raise StateError("events in prediction order: the array 'first' is missing or not int64[1]")
+        self._held.restore(state, "events in prediction order")
+        self.first, self._done = int(first[0]), 0

@@ -1,0 +1,81 @@
+"""What the fold asks of a learner: walk a tape of scores and labels in order, and say what it believes.
+
+A tape is the order of things that happened: this row was scored, that row's label came. Whoever writes it decides about
+delays and batches; a learner only walks it. What a learner wants to see again when a row's label comes, it writes into
+the row's `memo` when it scores it.
+"""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from onlogit.encoding import Rows
+
+SCORE, LEARN, BOTH = 1, 2, 3
+
+
+class Tape(NamedTuple):
+    """Operations on the rows of a tile, in the order in which they happened."""
+
+    row: npt.NDArray[np.int64]  # [ops] which row
+    act: npt.NDArray[np.uint8]  # [ops] SCORE, LEARN, or BOTH: scored, and then learned at once
+    waiting: npt.NDArray[np.int64]  # [ops] events that wait for their label just after the operation
+
+    @classmethod
+    def of(cls, rows: int, act: int) -> "Tape":
+        """The same act on each row in turn, with nothing waiting."""
+        return cls(np.arange(rows), np.full(rows, act, np.uint8), np.zeros(rows, np.int64))
+
+
+class Scores(NamedTuple):
+    """What was stated of each row; rows that a tape did not score hold NaN."""
+
+    z: npt.NDArray[np.float64]  # [n] log-odds
+    z_sd: npt.NDArray[np.float64]  # [n] sd of z under the belief; NaN from a learner that has none
+
+
+class Coefficients(NamedTuple):
+    """Weights on the log-odds scale: numbers per standard deviation, slots per unit of value."""
+
+    bias: float
+    dense: npt.NDArray[np.float64]  # [d]
+    dense_sd: npt.NDArray[np.float64]  # [d] sd under the belief; NaN from a learner that has none
+    slots: npt.NDArray[np.int64]  # [s] the slots learned so far, ascending
+    slot_weights: npt.NDArray[np.float64]  # [s]
+    slot_sd: npt.NDArray[np.float64]  # [s]
+
+
+class Learner(Protocol):
+    """State that is a function of the tapes walked so far."""
+
+    memo_width: int
+
+    def score(self, rows: Rows) -> Scores:
+        """Score every row; changes nothing."""
+        ...
+
+    def learn(
+        self,
+        rows: Rows,
+        tape: Tape,
+        y: npt.NDArray[np.float64],
+        weight: npt.NDArray[np.float64],
+        memo: npt.NDArray[np.float32],
+    ) -> Scores:
+        """Walk the tape over the n rows: score those it scores, learn those it learns.
+
+        `y` [n] holds 0 or 1 and `weight` [n] what a label counts, read where a row is learned. `memo` [n, memo_width] is
+        written where a row is scored, and read where it is learned.
+        """
+        ...
+
+    def coefficients(self) -> Coefficients: ...
+
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """All that the learner knows, as plain arrays in a canonical form: equal beliefs give equal bytes."""
+        ...
+
+    def restore(self, state: dict[str, npt.NDArray[np.generic]]) -> None:
+        """Become the learner whose `state` this is; a StateError where it does not fit."""
+        ...

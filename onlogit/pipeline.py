@@ -1,0 +1,351 @@
+"""The fold: a record batch in, what was stated of it out, and labels learned when they come. No I/O, no clock.
+
+For one event, in order: labels that are due by now are learned; the event is scored; it is remembered for its label, or
+its own label is learned at once. What was stated waits in prediction order until every earlier event is settled, and then
+goes to the monitor. All of it is written on a tape first (learners/protocol.py), so a batch is one walk, and any cut of a
+stream into batches gives the same bytes of state and the same probabilities.
+
+A label comes in one of four ways: in the record, at once; in the record, sealed until `delay` further events were scored;
+sealed until the stream's time reaches the record's label time; or later, by key, as an outcome. The stream's time is the
+latest event time so far, or what the caller passes as `now`.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from onlogit.config import Config
+from onlogit.encoding import Encoded, Encoder, Rows
+from onlogit.errors import ConfigError, DataError, StateError
+from onlogit.labels import NEVER, VOID, WAITING, Array, Maturity, Memory, choose_rows, join_rows
+from onlogit.learners import Tape, create
+from onlogit.learners.protocol import BOTH, LEARN, SCORE
+from onlogit.monitor import Alarm, CalibrationMonitor
+from onlogit.schema import Schema
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+I8 = npt.NDArray[np.int8]
+I64 = npt.NDArray[np.int64]
+
+NO_TIME = np.iinfo(np.int64).min
+
+
+class Step(NamedTuple):
+    """What was stated of a batch of n events, and what came of it."""
+
+    event: I64  # [n] number of the event in the stream, from 0
+    z: F64  # [n] log-odds
+    p: F64  # [n] probability
+    z_sd: F64  # [n] sd of z under the belief; NaN from a learner that has none
+    y: I8  # [n] the label in the record: 1, 0, or -1 for none
+    alarms: list[Alarm]
+
+    def to_arrow(self) -> pa.RecordBatch:
+        """event, p, z, z_sd, label as a record batch; what there is none of is null."""
+        return pa.record_batch(
+            {
+                "event": self.event,
+                "p": self.p,
+                "z": self.z,
+                "z_sd": pa.array(self.z_sd, mask=np.isnan(self.z_sd)),
+                "label": pa.array(self.y == 1, mask=self.y < 0),
+            }
+        )
+
+
+@dataclass
+class Counts:
+    """What happened so far, in events."""
+
+    events: int = 0  # scored
+    labelled: int = 0  # whose label came, in the record or later
+    learned: int = 0
+    expired: int = 0  # forgotten before a label came
+    outcomes: int = 0  # labels told by key
+    unknown: int = 0  # of which for no remembered event
+    no_weight: int = 0  # of weight 0: scored, else ignored
+
+
+class _Plan(NamedTuple):
+    """The order of things in a batch of n events numbered from `first`. A label of place q comes before the q-th event."""
+
+    event: I64  # [m] events whose label is learned, in order
+    place: I64  # [m] the place of each, 0..n
+    lost: I64  # [l] remembered or own events that no label can reach any more, ascending
+    kept: I64  # [r] own events that wait for a label after the batch, ascending
+    due: I64  # [n] on the stream's clock, NEVER where no label is sealed in the record
+
+
+class _Tile(NamedTuple):
+    """The rows of a walk: those of the batch, then remembered ones."""
+
+    rows: Rows
+    y: I8
+    weight: F64
+    memo: F32
+    row: I64  # [m] row of each of the plan's events
+
+
+def sigmoid(z: F64) -> F64:
+    """p = 1 / (1 + e^-z), without overflow."""
+    e = np.exp(-np.abs(z))
+    return np.where(z >= 0, 1.0, e) / (1.0 + e)
+
+
+class Pipeline:
+    """One stream's fold: encoder, learner, memory for labels, monitor."""
+
+    def __init__(self, schema: Schema, config: Config) -> None:
+        self.schema, self.config = schema, config
+        self.encoder = Encoder(schema, config.slot_bits)
+        self.numbers = len(self.encoder.dense_names)
+        self.learner = create(config, self.numbers)
+        self.monitor = CalibrationMonitor(config.monitor.patience, config.monitor.tolerance)
+        self.memory = Memory(self.numbers, self.learner.memo_width)
+        self.maturity = Maturity()
+        self.counts = Counts()
+        self.frozen = False  # scores, joins labels and watches, and learns nothing
+        self._clock = NO_TIME
+        self._watch_from = NEVER  # the first event that was stated after enough labels were learned
+        self._keyed = schema.with_role("key") is not None
+        self._timed = schema.with_role("label_time") is not None
+        self._sealing = self._timed or config.labels.delay > 0
+        if self._timed and config.labels.delay:
+            raise ConfigError("a label time and a label delay contradict each other; give one of them")
+
+    # ---- one batch
+
+    def step(self, batch: pa.RecordBatch, now: int | None = None) -> Step:
+        """Score each event, learn each label when it is known; `now` in microseconds, where events have no time.
+
+        A DataError or SchemaError comes before anything changed.
+        """
+        if self._timed and now is None and self.schema.with_role("time") is None:
+            raise ConfigError("labels come at a label time, so events need a time: name a time column, or pass now")
+        encoded = self.encoder.encode(
+            batch, first_event=self.counts.events, update=not self.frozen, accept=self._refuse_repeats
+        )
+        n = len(encoded.y)
+        clock = self._read_clock(encoded, n, now)
+        first = self.counts.events
+        event = np.arange(first, first + n)
+        plan = self._plan(encoded, event, clock)
+        tile = self._gather(encoded, plan)
+        tape = self._tape(event, plan, tile.row)
+        scores = self.learner.learn(tile.rows, tape, tile.y.astype(np.float64), tile.weight, tile.memo)
+        z = scores.z[:n]
+        self._remember(encoded, plan, tile.memo)
+        self._settle(encoded, plan, tile.y[tile.row], z)
+        self._warm_up(n, plan, tile.weight[tile.row])
+        self._count(encoded, plan, tile.weight[tile.row])
+        if n and self._timed:
+            self._clock = int(clock[-1])
+        return Step(event, z, sigmoid(z), scores.z_sd[:n], encoded.y, self._judge())
+
+    def _read_clock(self, encoded: Encoded, n: int, now: int | None) -> I64:
+        """The stream's time at each of the n events; where labels do not come by time, how many events with a weight
+        were scored before each and, n + 1st, after all of them."""
+        if not self._timed:
+            scored = self.counts.events - self.counts.no_weight
+            return scored + np.concatenate([[0], np.cumsum(encoded.weight > 0)])
+        time = np.full(n, now, np.int64) if encoded.time is None else encoded.time
+        clock: I64 = np.maximum.accumulate(np.concatenate([[self._clock], time]))[1:]
+        return clock
+
+    def _refuse_repeats(self, encoded: Encoded) -> None:
+        if encoded.key is None:
+            return
+        at = np.unique(encoded.key, return_index=True)[1]
+        again = self.memory.find(encoded.key) >= 0
+        if len(at) < len(encoded.key):
+            again[np.setdiff1d(np.arange(len(encoded.key)), at)] = True
+        if again.any():
+            name = self.schema.with_role("key")
+            row = int(np.argmax(again))
+            raise DataError(
+                f"column {name.name if name else 'key'!r}, row {self.counts.events + row} (counting from 0): this key "
+                "belongs to an earlier event that still waits for its label; keys have to be unique among those"
+            )
+
+    def _plan(self, encoded: Encoded, event: I64, clock: I64) -> _Plan:
+        """Which labels are learned in this batch and where, which events are remembered, and which are given up."""
+        n, first, remember = len(event), self.counts.events, self.config.labels.remember
+        own_due = encoded.label_time if self._timed else clock[:n] + self.config.labels.delay + 1
+        assert own_due is not None
+        counted = encoded.weight > 0
+        due = np.where((encoded.y >= 0) & counted, own_due, NEVER)
+        old_due, old_event = self.memory.sealed() if self._sealing else (event[:0], event[:0])
+        all_due, all_event = np.concatenate([old_due, due]), np.concatenate([old_event, event])
+        place = np.searchsorted(clock, all_due)  # what the clock has not reached waits for the next batch
+        here = (place < len(clock)) & (all_due != NEVER)
+        place = np.maximum(place, all_event - first + 1)
+        comes = here & (place < len(clock)) & (place < all_event - first + remember + 1)
+        learned, at = all_event[comes], place[comes]
+        if self._sealing:
+            order = np.lexsort((learned, all_due[comes], at))
+            learned, at = learned[order], at[order]
+        waits = ((due != NEVER) | (self._keyed & counted)) & ~comes[len(old_due) :]
+        horizon = first + n - remember
+        old_lost = np.setdiff1d(self.memory.expiring(horizon), learned, assume_unique=True)
+        lost = np.concatenate([old_lost, event[waits & (event < horizon)]])
+        return _Plan(learned, at, lost, event[waits & (event >= horizon)], due)
+
+    def _gather(self, encoded: Encoded, plan: _Plan) -> _Tile:
+        n, first = len(encoded.y), self.counts.events
+        rows, y, weight = encoded.rows, encoded.y, encoded.weight
+        old = plan.event < first
+        count = int(np.count_nonzero(old))
+        memo = np.empty((n + count, self.learner.memo_width), np.float32)
+        row = plan.event - first
+        if count:
+            old_rows, old_y, old_weight, memo[n:] = self.memory.take(plan.event[old])
+            rows = join_rows(rows, old_rows)
+            y, weight = np.concatenate([y, old_y]), np.concatenate([weight, old_weight])
+            row[old] = n + np.arange(count)
+        return _Tile(rows, y, weight, memo, row)
+
+    def _tape(self, event: I64, plan: _Plan, row: I64) -> Tape:
+        """Scores and labels in order: at place q come the labels due there, then event q is scored."""
+        n, first = len(event), self.counts.events
+        if self.frozen:
+            return Tape.of(n, SCORE)
+        awaited = np.zeros(n, np.int64)
+        awaited[plan.kept - first] = 1
+        if not self._sealing and not len(plan.lost):  # every label comes with its record
+            act = np.full(n, SCORE, np.uint8)
+            act[row] = BOTH
+            return Tape(np.arange(n), act, self.memory.waiting + np.cumsum(awaited))
+        for part in (plan.event, plan.lost):
+            awaited[part[part >= first] - first] = 1
+        key = np.concatenate([2 * np.arange(n) + 1, 2 * plan.place])
+        order = np.argsort(key, kind="stable")  # labels of one place are in order already
+        ops = np.concatenate([np.arange(n), row])[order]
+        act = np.repeat(np.array([SCORE, LEARN], np.uint8), [n, len(row)])[order]
+        waiting = self.memory.waiting + np.cumsum(np.concatenate([awaited, np.full(len(row), -1)])[order])
+        lost_at = np.sort(2 * (plan.lost - first + self.config.labels.remember + 1))
+        waiting -= np.searchsorted(lost_at, key[order], side="right")
+        return _fuse(ops, act, waiting)
+
+    def _remember(self, encoded: Encoded, plan: _Plan, memo: F32) -> None:
+        first = self.counts.events
+        self.memory.forget(np.concatenate([part[part < first] for part in (plan.event, plan.lost)]))
+        kept = plan.kept - first
+        if len(kept):
+            key = None if encoded.key is None else encoded.key[kept]
+            rows = encoded.rows if len(kept) == len(encoded.y) else choose_rows(encoded.rows, kept)
+            self.memory.remember(
+                plan.kept, rows, encoded.y[kept], encoded.weight[kept], plan.due[kept], key, memo[kept]
+            )
+
+    def _settle(self, encoded: Encoded, plan: _Plan, y: I8, z: F64) -> None:
+        """Note what was stated and which labels came, for the monitor."""
+        first = self.counts.events
+        known = np.full(len(z), VOID)
+        known[plan.kept - first] = WAITING
+        time = np.full(len(z), NO_TIME) if encoded.time is None else encoded.time
+        self.maturity.hold(z, known, encoded.weight, time)
+        self.maturity.settle(plan.event, y)
+        self.maturity.settle(plan.lost, VOID)
+
+    def _warm_up(self, n: int, plan: _Plan, weight: F64) -> None:
+        """Watch from the first event before which `warm_up` labels were learned."""
+        if self._watch_from == NEVER and not self.frozen:
+            lacking = self.config.monitor.warm_up - self.counts.learned
+            place = plan.place[weight > 0]
+            if lacking <= 0:
+                self._watch_from = self.counts.events
+            elif lacking <= len(place) and place[lacking - 1] < n:  # else the next batch begins with it
+                self._watch_from = self.counts.events + int(place[lacking - 1])
+
+    def _count(self, encoded: Encoded, plan: _Plan, weight: F64) -> None:
+        self.counts.events += len(encoded.y)
+        self.counts.no_weight += int(np.count_nonzero(encoded.weight == 0))
+        self.counts.labelled += len(plan.event)
+        self.counts.learned += 0 if self.frozen else int(np.count_nonzero(weight))
+        self.counts.expired += len(plan.lost)
+
+    def _judge(self) -> list[Alarm]:
+        event, time, z, y, weight = self.maturity.ready()
+        return self.monitor.update(event, None if (time == NO_TIME).all() else time, z, y, weight, self._watch_from)
+
+    # ---- labels outside a batch of events
+
+    def outcomes(self, batch: pa.RecordBatch) -> list[Alarm]:
+        """Learn labels that came by key, in the order given: columns as the schema names its key and its label.
+
+        An outcome of an event that is not remembered (never seen, expired, or told before) is counted as unknown.
+        """
+        key, y = self.encoder.encode_outcomes(batch)
+        event = self.memory.find(key)
+        event[np.setdiff1d(np.arange(len(event)), np.unique(event, return_index=True)[1])] = -1  # told twice here
+        known = (event >= 0) & (y >= 0)
+        self.counts.outcomes += int(np.count_nonzero(y >= 0))
+        self.counts.unknown += int(np.count_nonzero((event < 0) & (y >= 0)))
+        return self._learn_remembered(event[known], y[known])
+
+    def finish(self) -> list[Alarm]:
+        """The stream has ended: every label sealed in a record has come. Learns them in the order in which they are due."""
+        _, event = self.memory.sealed()
+        return self._learn_remembered(event, None)
+
+    def _learn_remembered(self, event: I64, y: I8 | None) -> list[Alarm]:
+        rows, sealed, weight, memo = self.memory.take(event)
+        y = sealed if y is None else y
+        if not self.frozen:
+            left = self.memory.waiting - 1 - np.arange(len(event))
+            tape = Tape(np.arange(len(event)), np.full(len(event), LEARN, np.uint8), left)
+            self.learner.learn(rows, tape, y.astype(np.float64), weight, memo)
+            self.counts.learned += int(np.count_nonzero(weight))
+        self.counts.labelled += len(event)
+        self.memory.forget(event)
+        self.maturity.settle(event, y)
+        return self._judge()
+
+    # ---- scoring alone, and state
+
+    def score(self, batch: pa.RecordBatch) -> Step:
+        """What would be stated of each event now; changes nothing, remembers nothing, needs no label."""
+        encoded = self.encoder.encode(batch, first_event=0, update=False)
+        scores = self.learner.score(encoded.rows)
+        return Step(np.arange(len(encoded.y)), scores.z, sigmoid(scores.z), scores.z_sd, encoded.y, [])
+
+    def state(self) -> dict[str, Array]:
+        """All that the fold knows, as plain arrays: a function of the stream, however it was cut."""
+        own = {
+            "counts": np.array(list(asdict(self.counts).values()), np.int64),
+            "clock": np.array([self._clock, self._watch_from]),
+            "frozen": np.array([self.frozen]),
+        }
+        parts = {name: part.state() for name, part in self._parts().items()}
+        return own | {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Become the fold whose `state` this is; a StateError where it does not fit this schema and config."""
+        own = (("counts", np.int64, len(asdict(self.counts))), ("clock", np.int64, 2), ("frozen", np.bool_, 1))
+        for name, kind, size in own:
+            if name not in state or state[name].dtype != kind or state[name].shape != (size,):
+                raise StateError(f"the fold's array {name!r} is missing, or not {np.dtype(kind)}[{size}]")
+        for name, part in self._parts().items():
+            part.restore({key.removeprefix(name + "."): a for key, a in state.items() if key.startswith(name + ".")})
+        self.counts = Counts(*(int(c) for c in state["counts"]))
+        self._clock, self._watch_from = (int(c) for c in state["clock"])
+        self.frozen = bool(state["frozen"][0])
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "encoder": self.encoder, "learner": self.learner, "monitor": self.monitor,
+            "memory": self.memory, "maturity": self.maturity,
+        }  # fmt: skip
+
+
+def _fuse(row: I64, act: npt.NDArray[np.uint8], waiting: I64) -> Tape:
+    """Make one operation of a score and the label of the same row that follows it at once."""
+    score = np.flatnonzero((act[:-1] == SCORE) & (act[1:] == LEARN) & (row[:-1] == row[1:]))
+    act[score + 1] = BOTH
+    kept = np.ones(len(row), np.bool_)
+    kept[score] = False
+    return Tape(row[kept], act[kept], waiting[kept])

@@ -1,0 +1,1 @@
+"""What people read: text for terminals. Arrays and figures in, text out; nothing here learns or decides."""

@@ -1,0 +1,194 @@
+"""The page of `onlogit demo`: its words and its lines, 80 characters wide. Figures come in, nothing is measured here."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from onlogit.kernels.tally import Quality, Reliability
+from onlogit.monitor import Alarm
+from onlogit.report.flights import NAMES, clock
+from onlogit.report.months import Month
+from onlogit.report.screen import Screen
+from onlogit.report.text import Curve, paragraph, reliability_diagram, scale
+
+WIDTH = 80
+SCALE_WIDTH, SCALE_TOP = 15, 0.25
+
+
+class Ending(NamedTuple):
+    """What is known when the last flight has landed; qualities and tables from March to December."""
+
+    live: Quality
+    frozen: Quality
+    base: Quality
+    live_table: Reliability
+    frozen_table: Reliability
+    worst: Month  # that of the frozen model's largest calibration error
+    live_alarms: list[Alarm]  # since March, as the frozen model's
+    frozen_alarms: list[Alarm]
+    events: int
+    seconds: float
+    model: str  # path of the model file
+    bytes: int
+    data: str  # path of the flights
+
+
+def opening(screen: Screen) -> list[str]:
+    """What is going on, and why it matters."""
+    live, frozen = screen.glyphs.marks
+    text = (
+        "Will a flight leave more than 15 minutes late? Every flight out of New York in 2013 gets a probability before "
+        "it departs, and the answer is learned hours later, when it has landed. The live learner never stops learning. "
+        "The frozen model learned in the same way, all of January and February, and then no more, like most models in "
+        "use. Who still means 80 % by 80 % in summer?"
+    )
+    legend = (
+        "Log loss: nats a flight, lower is better; base states the share of late flights known by then. Calibration "
+        f"error: how far stated and came lie apart on average (20 bins), {live} live, {frozen} frozen. Everything is "
+        "stated before it is learned. New York time."
+    )
+    return [
+        screen.paint("onlogit demo", "bold") + ": a year of departures, replayed",
+        "",
+        *paragraph(text, WIDTH),
+        "",
+        *(screen.paint(line, "dim") for line in paragraph(legend, WIDTH)),
+        "",
+    ]
+
+
+def heading(screen: Screen) -> list[str]:
+    """The head of the table."""
+    rule = screen.glyphs.rule
+    ends = f"0{f'{SCALE_TOP:.0%}'.rjust(SCALE_WIDTH - 1)}".replace("%", " %")[-SCALE_WIDTH:]
+    return [
+        f"{'':22}{' log loss '.center(22, rule)}   {' calibration error '.center(33, rule)}",
+        screen.paint(
+            f"{'2013':<6}{'flights':>8}{'late':>7}{'live':>8}{'frozen':>8}{'base':>7}{'live':>9}{'frozen':>8}  {ends}",
+            "bold",
+        ),
+    ]
+
+
+def month_row(month: Month, screen: Screen) -> str:
+    """One line of the table."""
+    live, frozen, none = month.live, month.frozen, screen.glyphs.none
+    errors = live.calibration_error, None if frozen is None else frozen.calibration_error
+    dots = screen.paint_marks(scale(errors, SCALE_TOP, SCALE_WIDTH, screen.glyphs))
+    return (
+        f"{NAMES[month.month - 1][:3]:<6}{live.examples:>8,.0f}{percent(live.rate, none):>7}"
+        f"{loss(live.log_loss, none):>8}{loss(frozen.log_loss if frozen else None, none):>8}"
+        f"{loss(month.base.log_loss, none):>7}{percent(errors[0], none):>9}{percent(errors[1], none):>8}  {dots}"
+    )
+
+
+def freezing(screen: Screen) -> str:
+    """The line under February."""
+    return screen.paint(" from here on the frozen model learns nothing more ".center(WIDTH, screen.glyphs.rule), "dim")
+
+
+def alarm_lines(alarm: Alarm, screen: Screen) -> list[str]:
+    """The frozen model's first alarm, in two lines."""
+    when = "" if alarm.time is None else f" of {clock(alarm.time)}"
+    since = f"event {alarm.onset_event:,}" if alarm.onset_time is None else clock(alarm.onset_time)
+    size = f"{alarm.effect:+.2f} logits" if alarm.effect_unit == "logits" else f"slope {alarm.effect:.2f}"
+    mark = screen.glyphs.alarm
+    return [
+        screen.paint(f"{mark} ALARM {mark} with the flight{when}: {claim(alarm)}", "alarm"),
+        f"  since {since}: {alarm.examples:,} flights, stated {percent(alarm.expected)}, "
+        f"came {percent(alarm.observed)}, {size.replace('-', screen.glyphs.minus)}",
+    ]
+
+
+def claim(alarm: Alarm) -> str:
+    """What an alarm of the frozen model says, and which way."""
+    if alarm.what == "slope":
+        return f"frozen is too {'sure of itself' if alarm.effect < 1 else 'timid'}"
+    return f"frozen states too {'little' if alarm.observed > alarm.expected else 'much'}"
+
+
+def closing(ending: Ending, screen: Screen) -> list[str]:
+    """The diagram, what was seen, and where to go from here."""
+    live, frozen = ending.live_table, ending.frozen_table
+    marks = screen.glyphs.marks
+    title = f"Stated and came, March to December   {marks[0]} live   {marks[1]} frozen   {screen.glyphs.both} both"
+    diagram = reliability_diagram(
+        Curve("live", live.stated, live.observed, live.examples),
+        Curve("frozen", frozen.stated, frozen.observed, frozen.examples),
+        screen.glyphs,
+    )
+    return [
+        "",
+        screen.paint_marks(title),
+        *(screen.paint_marks(line) for line in diagram),
+        "",
+        *paragraph(story(ending), WIDTH),
+        "",
+        *_next(ending, screen),
+    ]
+
+
+def story(ending: Ending) -> str:
+    """What was seen, in measured figures."""
+    live, frozen, base = (quality.log_loss or 0.0 for quality in (ending.live, ending.frozen, ending.base))
+    kept = (base - frozen) / (base - live)
+    worst = ending.worst.frozen
+    told = [
+        f"From March on live had a log loss of {loss(live)}, the frozen model {loss(frozen)}, the base rate "
+        f"{loss(base)}: " + (f"frozen kept {percent(kept, digits=0)} of what learning on is worth." if kept > 0 else "")
+        + ("frozen was worse than knowing nothing but the base rate." if kept <= 0 else ""),
+    ]  # fmt: skip
+    if worst is not None:
+        told.append(
+            f"In {NAMES[ending.worst.month - 1]} it stated {percent(worst.expected, digits=0)} on average, and "
+            f"{percent(worst.rate, digits=0)} came."
+        )
+    told.append(_alarms(ending.frozen_alarms, ending.live_alarms))
+    told.append(
+        f"What to do at such an alarm: look at what changed, and learn on. Here learning on took the calibration error "
+        f"from {percent(ending.frozen.calibration_error)} to {percent(ending.live.calibration_error)}."
+    )
+    return " ".join(told)
+
+
+def _alarms(frozen: Sequence[Alarm], live: Sequence[Alarm]) -> str:
+    if not frozen:
+        told = "It raised no alarm"
+    elif frozen[0].time is None:
+        told = f"Its first alarm came at event {frozen[0].event:,}"
+    else:
+        told = f"Its first alarm came on {clock(frozen[0].time).replace(',', ' at')}"
+    if len(frozen) > 1:
+        told += f", and {len(frozen) - 1} more in the year"
+    again = sum(alarm.repeats for alarm in frozen)
+    told += f" (the evidence would have sufficed {again:,} times more)." if again else "."
+    if not live:
+        return told + " The live learner raised none."
+    again = sum(alarm.repeats for alarm in live)
+    more = f" (and {again:,} times more)" if again else ""
+    return (
+        f"{told} Live raised {len(live)}{more}: a storm delays hundreds of flights together before the first has "
+        "landed, which nobody can learn in time, and the evidence counts them one by one."
+    )
+
+
+def _next(ending: Ending, screen: Screen) -> list[str]:
+    rate = ending.events / ending.seconds
+    return [
+        f"{ending.events:,} flights in {ending.seconds:.1f} s, {rate:,.0f} a second for both. "
+        f"The live model is in {screen.paint(ending.model, 'bold')} ({ending.bytes / 1e6:.1f} MB).",
+        "",
+        "Next:",
+        f"  onlogit score {ending.model} {ending.data}",
+        f"  onlogit learn {ending.data} \\",
+        "      --label late --time sched_dep --label-time landed_at --drop sched_dep",
+    ]
+
+
+def percent(share: float | None, none: str = "", digits: int = 1) -> str:
+    """A share as "12.3 %"."""
+    return none if share is None else f"{100 * share:.{digits}f} %"
+
+
+def loss(nats: float | None, none: str = "") -> str:
+    """A log loss as ".476"."""
+    return none if nats is None else f"{nats:.3f}".removeprefix("0")

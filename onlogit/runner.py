@@ -1,0 +1,334 @@
+"""Drives the fold: source -> step -> outputs, with positions and checkpoints.
+
+One loop for a file and for a stream without end. A source is read ahead in a thread of its own, so that one that waits
+holds up neither a signal nor a checkpoint. A checkpoint is made in this order: outputs are made durable, then the
+model's state and the positions of the source and of every output are written in one transaction. A process killed at
+any instant is continued from its last checkpoint: the source is read again from there, outputs are cut back to there,
+and what comes is the same to the byte, because a step is a function of state and batch alone.
+"""
+
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from types import FrameType
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from onlogit.errors import ConfigError, DataError, OnlogitError
+from onlogit.model import OnlineLogit
+from onlogit.monitor import Alarm
+from onlogit.pipeline import Pipeline, Step
+from onlogit.storage import Checkpoints
+from onlogit.streams import Position, Sink, Source
+
+STATED = ("p", "z", "z_sd")
+AHEAD = 2  # batches read before they are asked for
+REHEARSED = 32  # records that the throw-away model is shown
+PULSE = 0.1  # seconds after which a waiting loop looks at its flags
+ENDED, WAITING = "ended", "waiting"
+
+ALARMS = pa.schema(
+    [
+        ("kind", pa.string()), ("what", pa.string()),
+        ("event", pa.int64()), ("time", pa.string()), ("onset_event", pa.int64()), ("onset_time", pa.string()),
+        ("evidence", pa.float64()), ("patience", pa.float64()), ("tolerance", pa.float64()),
+        ("examples", pa.int64()), ("observed", pa.float64()), ("expected", pa.float64()),
+        ("effect", pa.float64()), ("effect_low", pa.float64()), ("effect_high", pa.float64()),
+        ("effect_unit", pa.string()), ("region", pa.list_(pa.float64())), ("direction", pa.string()),
+        ("arms", pa.list_(pa.struct([("arm", pa.string()), ("share", pa.float64())]))),
+        ("advice", pa.string()), ("repeats", pa.int64()),
+    ]
+)  # fmt: skip
+"""Alarms as records: `Alarm.to_json` in columns."""
+
+
+def nothing(alarms: list[Alarm]) -> Step:
+    """A step of no events."""
+    none = np.empty(0)
+    return Step(np.empty(0, np.int64), none, none, none, np.empty(0, np.int8), alarms)
+
+
+STATED_SCHEMA = nothing([]).to_arrow().schema
+
+
+class BrokenOff(DataError):
+    """The source ended in the middle of a batch. All batches before it came whole, and were folded."""
+
+
+class Recorder(Protocol):
+    """Turns a step into what an output records of it; None for nothing."""
+
+    def __call__(self, batch: pa.RecordBatch, step: Step) -> pa.RecordBatch | None: ...
+
+
+@dataclass
+class Output:
+    """A sink and what goes there. Only a resumable one is cut back after a crash; a pipe is told some records again."""
+
+    sink: Sink
+    record: Recorder
+    resumable: bool = False
+
+
+def scored_schema(schema: pa.Schema, prefix: str = "") -> pa.Schema:
+    """The input's columns, then p, z, z_sd. ConfigError where the input has one of these names already."""
+    for name in STATED:
+        if prefix + name in schema.names:
+            raise ConfigError(
+                f"the input has a column {prefix + name!r} already, which is what the output would call its own: "
+                f"choose other names with --prefix, as in --prefix {prefix}onlogit_"
+            )
+    return pa.schema([*schema, *((prefix + name, pa.float64()) for name in STATED)])
+
+
+def scored(prefix: str = "") -> Recorder:
+    """Records a batch as it came, with what was stated of it; an sd that the learner has none of is null."""
+
+    def record(batch: pa.RecordBatch, step: Step) -> pa.RecordBatch:
+        stated = [pa.array(step.p), pa.array(step.z), pa.array(step.z_sd, mask=np.isnan(step.z_sd))]
+        return pa.record_batch([*batch.columns, *stated], schema=scored_schema(batch.schema, prefix))
+
+    return record
+
+
+def stated(batch: pa.RecordBatch, step: Step) -> pa.RecordBatch:
+    """Records event, p, z, z_sd and label, with the columns of `STATED_SCHEMA`."""
+    return step.to_arrow()
+
+
+def alarm_records(alarms: Sequence[Alarm]) -> pa.RecordBatch | None:
+    """Alarms as a batch with the columns of `ALARMS`; None where there are none."""
+    return pa.RecordBatch.from_pylist([alarm.to_json() for alarm in alarms], schema=ALARMS) if alarms else None
+
+
+def alarms_of(batch: pa.RecordBatch, step: Step) -> pa.RecordBatch | None:
+    """Records the alarms that a step raised."""
+    return alarm_records(step.alarms)
+
+
+class Stop:
+    """Set by the first SIGTERM or SIGINT; the second one ends the process at once, by the system's default."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_DFL)
+
+    @contextmanager
+    def listening(self) -> Iterator["Stop"]:
+        """Takes the two signals inside a `with`."""
+        before = {each: signal.signal(each, self._ask) for each in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield self
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+class Ahead:
+    """A source, read in a thread. Batches and errors come in their order; `asleep` while the source keeps it waiting."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._items: queue.Queue[Any] = queue.Queue(AHEAD)
+        self._given_up = False
+        self._thread = threading.Thread(target=self._fill, name="onlogit source", daemon=True)
+        self._thread.start()
+
+    def _fill(self) -> None:
+        item: Any = None
+        while item is not ENDED and not isinstance(item, BaseException):
+            try:
+                item = self._source.read() or ENDED
+            except BaseException as error:  # raised again where the item is taken
+                item = error
+            while not self._given_up:
+                with suppress(queue.Full):
+                    self._items.put(item, timeout=PULSE)
+                    break
+            else:
+                return
+
+    def read(self) -> tuple[pa.RecordBatch, Position] | str:
+        """The next batch with the position after it, ENDED, or WAITING where none came for a moment."""
+        try:
+            item = self._items.get(timeout=PULSE)
+        except queue.Empty:
+            return WAITING
+        if isinstance(item, BaseException):
+            raise item
+        return item  # type: ignore[no-any-return]
+
+    def close(self) -> bool:
+        """Ends the thread; False where it is still asleep in its source, which then must be left alone."""
+        self._given_up = True
+        self._thread.join(5 * PULSE)
+        return not self._thread.is_alive()
+
+
+class Runner:
+    """One run of a model over a source. `seconds` are those spent after the first record was asked for.
+
+    Errors: those of source, model and outputs; BrokenOff for an Arrow stream that ends in the middle.
+    """
+
+    def __init__(
+        self,
+        model: OnlineLogit,
+        source: Source,
+        outputs: Mapping[str, Output],
+        *,
+        checkpoints: Checkpoints | None = None,
+        every: float = 10.0,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.model, self.source, self.outputs = model, source, outputs
+        self.checkpoints, self.every, self.stop = checkpoints, every, stop
+        self.positions: dict[str, Position] = {"source": {}}
+        self.news = False  # something happened since the last checkpoint
+        self.asleep = False  # the source never came back from its last read
+        self.rehearsal = 0.0  # seconds spent on compiling or loading kernels
+        self.began = self.ended = 0.0  # time.perf_counter
+
+    @property
+    def seconds(self) -> float:
+        """From the first record asked for to the last label learned, without the rehearsal."""
+        return self.ended - self.began - self.rehearsal
+
+    @property
+    def elapsed(self) -> float:
+        """The same, so far."""
+        return time.perf_counter() - self.began - self.rehearsal
+
+    def resume(self, positions: Mapping[str, Position]) -> None:
+        """Continue where a checkpoint was made: the source is read from there, outputs are cut back to there."""
+        self.source.seek(positions["source"])
+        self.positions["source"] = positions["source"]
+        for name, output in self.outputs.items():
+            if output.resumable:
+                output.sink.seek(positions.get(name, {}))
+
+    def run(self, heed: Callable[[Step], None] = lambda step: None, *, finish: bool = False) -> None:
+        """Fold the source until it ends or `stop()` is true. `heed` is given every step, after its records are out.
+
+        With `finish` the end of the source is the end of the stream: labels still sealed in records are learned.
+        """
+        self.began = self.ended = saved = time.perf_counter()
+        ahead = Ahead(self.source)
+        try:
+            while not self.stop() and (item := self._read(ahead)) != ENDED:
+                if not isinstance(item, str):
+                    self._fold(*item, heed)
+                if self.checkpoints and time.perf_counter() - saved >= self.every:
+                    self.checkpoint()
+                    saved = time.perf_counter()
+        except BrokenOff:
+            if finish:
+                self._finish(heed)
+            raise
+        else:
+            if finish:
+                self._finish(heed)
+        finally:
+            self.ended = time.perf_counter()
+            self.asleep = not ahead.close()
+
+    def _read(self, ahead: Ahead) -> tuple[pa.RecordBatch, Position] | str:
+        try:
+            item = ahead.read()
+        except DataError as error:
+            if self.stop():  # a stream that was told to end may end anywhere
+                return ENDED
+            if getattr(self.source, "format", None) == "arrow":
+                raise BrokenOff(str(error)) from error
+            raise
+        return ENDED if self.stop() else item
+
+    def _fold(self, batch: pa.RecordBatch, position: Position, heed: Callable[[Step], None]) -> None:
+        if batch.num_rows:
+            if not self.rehearsal:
+                self._rehearse(batch)
+            step = self.model.step(batch)
+            self._record(batch, step)
+            heed(step)
+        self.news = self.news or position != self.positions["source"]
+        self.positions["source"] = position
+
+    def _record(self, batch: pa.RecordBatch, step: Step) -> None:
+        for output in self.outputs.values():
+            record = output.record(batch, step)
+            if record is not None:
+                output.sink.write(record)
+
+    def _rehearse(self, batch: pa.RecordBatch) -> None:
+        """Compile or load every kernel on a throw-away model, so that no record waits for it."""
+        begin = time.perf_counter()
+        few = batch.slice(0, REHEARSED)
+        self.model.begin(few.schema)
+        with suppress(OnlogitError):  # a bad record is reported by the real step
+            fold = Pipeline(self.model.schema, replace(self.model.config, slot_bits=8))
+            fold.step(few, 0)
+            fold.finish()
+        self.rehearsal = time.perf_counter() - begin
+
+    def _finish(self, heed: Callable[[Step], None]) -> None:
+        """The last labels have no records of their own: their alarms come with a step of no events."""
+        heed(nothing(self.model.finish()))
+
+    def checkpoint(self) -> None:
+        """Make outputs durable, then state and positions, in one transaction. Nothing where there is no news."""
+        if self.checkpoints is None or not self.news:
+            return
+        for name, output in self.outputs.items():
+            if output.resumable:
+                self.positions[name] = output.sink.commit()
+        self.checkpoints.save(self.model.header(), self.model.state(), self.positions)
+        self.news = False
+
+    def close(self) -> None:
+        """Finish every output; where one fails, the others are given up."""
+        try:
+            for output in self.outputs.values():
+                output.sink.close()
+        except BaseException:
+            self.abort()
+            raise
+        self._release()
+
+    def abort(self) -> None:
+        """Give up: outputs written in one go leave no trace."""
+        for output in self.outputs.values():
+            output.sink.abort()
+        self._release()
+
+    def _release(self) -> None:
+        if not self.asleep:
+            self.source.close()
+
+
+def score_stream(model: OnlineLogit, source: Source, sink: Sink, prefix: str = "") -> int:
+    """Write every record of a source with p, z, z_sd behind it; the number of records. Changes nothing in the model.
+
+    Only the model's features are looked at; label, key and columns that the model does not know are passed on.
+    """
+    record = scored(prefix)
+    features = {column.name for column in model.schema.features}
+    count = 0
+    while (item := source.read()) is not None:
+        batch = item[0]
+        step = model.score(batch.select([name for name in batch.schema.names if name in features]))
+        sink.write(record(batch, step))
+        count += batch.num_rows
+    return count

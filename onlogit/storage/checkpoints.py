@@ -1,0 +1,189 @@
+"""Checkpoints of a run in one SQLite file, `FOLDER/state.sqlite`.
+
+A checkpoint is state and stream positions packed as one checksummed blob (`arrays.pack`) and written in one
+transaction, so a process killed at any instant finds its last checkpoint or the one before, whole. `save` returns once
+the disk has it. The last three are kept; when the newest does not match its checksum the one before is given, with a
+warning: since the positions are of the same instant, to continue from it is right, only longer.
+
+One process at a time: a second one is refused while the first lives, and the lock dies with its process. Others may
+read the file meanwhile. Cost: about three times the blob is written for each save; no memory between saves.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from onlogit.errors import ConfigError, OutputError, StateError
+from onlogit.storage.arrays import Array, Header, pack, unpack
+from onlogit.storage.atomic import sync_folder, writing
+
+VERSION = 1
+APPLICATION = 0x6F6E6C67  # "onlg", in the header of the SQLite file
+KEEP = 3
+CHUNK = 64 << 20  # SQLite takes blobs below 1e9 bytes only
+DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_FORMAT")
+
+TABLES = f"""
+    CREATE TABLE checkpoint (generation INTEGER PRIMARY KEY, chunks INTEGER NOT NULL);
+    CREATE TABLE chunk (generation INTEGER, number INTEGER, data BLOB NOT NULL, PRIMARY KEY (generation, number));
+    PRAGMA application_id = {APPLICATION};
+    PRAGMA user_version = {VERSION};
+"""
+
+Positions = dict[str, dict[str, int | str]]
+
+
+class Checkpoint(NamedTuple):
+    header: Header  # as it was saved
+    arrays: dict[str, Array]  # as they were saved
+    positions: Positions  # of each stream, by name
+    generation: int  # the number of the checkpoint, counted from 1
+    warning: str | None  # for the user, loudly, if a newer checkpoint was damaged
+
+
+class Checkpoints:
+    """The checkpoints in `folder`, which is made if need be, and held by this process until `close`.
+
+    Errors: ConfigError if another process holds it, OutputError if it cannot be written, StateError if its file is
+    damaged, foreign, or from a newer format.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.path = Path(folder) / "state.sqlite"
+        with writing(str(folder)):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = lock(self.path.parent)
+        try:
+            with self._speaking():
+                if not self.path.exists():
+                    create(self.path)
+                self._connection = connect(self.path)
+                self._check_version()
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            self.close()
+            raise
+
+    def _check_version(self) -> None:
+        application, version = (
+            self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+        )
+        if application != APPLICATION:
+            raise StateError(f"{self.path} is not a state file of onlogit: name another folder, or move it away")
+        if version != VERSION:
+            raise StateError(f"{self.path} has format version {version}; this onlogit reads {VERSION}")
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """Turns what SQLite says into an error for a user."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            name = getattr(error, "sqlite_errorname", "")
+            if name.startswith(DAMAGED):
+                raise StateError(f"{self.path} is damaged: {error}") from error
+            raise OutputError(f"cannot use {self.path}: {error}") from error
+
+    def save(self, header: Mapping[str, Any], arrays: Mapping[str, Array], positions: Positions) -> int:
+        """Makes one checkpoint durable and returns its number; on an error the older ones are untouched."""
+        with self._speaking():
+            (last,) = self._connection.execute("SELECT max(generation) FROM checkpoint").fetchone()
+            generation = (last or 0) + 1
+            data = memoryview(pack({"generation": generation, "header": header, "positions": positions}, arrays))
+            chunks = [data[start : start + CHUNK] for start in range(0, len(data), CHUNK)]
+            with self._transaction():
+                run = self._connection.execute
+                run("INSERT INTO checkpoint VALUES (?, ?)", (generation, len(chunks)))
+                for number, chunk in enumerate(chunks):
+                    run("INSERT INTO chunk VALUES (?, ?, ?)", (generation, number, chunk))
+                for table in ("checkpoint", "chunk"):
+                    run(f"DELETE FROM {table} WHERE generation <= ?", (generation - KEEP,))
+            # Out of the log and into the file, where damage is found by the checksum rather than passed over.
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return generation
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def latest(self) -> Checkpoint | None:
+        """The newest checkpoint that is whole, None if none was ever saved. Errors: StateError if all are damaged."""
+        with self._speaking():
+            rows = self._connection.execute("SELECT generation, chunks FROM checkpoint ORDER BY generation DESC")
+            found = [(int(generation), int(chunks)) for generation, chunks in rows]
+        damage: list[str] = []
+        for generation, chunks in found:
+            try:
+                header, arrays = self._read(generation, chunks)
+            except StateError as error:
+                damage.append(str(error))
+                continue
+            warning = f"{'; '.join(damage)}; continuing from checkpoint {generation}, an older one" if damage else None
+            return Checkpoint(header["header"], arrays, header["positions"], generation, warning)
+        if damage:
+            raise StateError(f"no checkpoint is whole: {'; '.join(damage)}")
+        return None
+
+    def _read(self, generation: int, chunks: int) -> tuple[Header, dict[str, Array]]:
+        where = f"{self.path}, checkpoint {generation}"
+        query = "SELECT data FROM chunk WHERE generation = ? ORDER BY number"
+        try:
+            parts = [part for (part,) in self._connection.execute(query, (generation,))]
+        except sqlite3.Error as error:
+            raise StateError(f"{where}: damaged: {error}") from error
+        if len(parts) != chunks or not all(isinstance(part, bytes) for part in parts):
+            raise StateError(f"{where}: damaged: it has {len(parts)} of its {chunks} chunks")
+        header, arrays = unpack(b"".join(parts), where)
+        if header.get("generation") != generation:
+            raise StateError(f"{where}: damaged: it calls itself checkpoint {header.get('generation')!r}")
+        return header, arrays
+
+    def close(self) -> None:
+        """Lets go of the folder. Harmless twice."""
+        if hasattr(self, "_connection"):
+            self._connection.close()
+        self._lock.close()
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection without Python's implicit transactions, which waits for nobody."""
+    return sqlite3.connect(path, timeout=0, isolation_level=None)
+
+
+def create(path: Path) -> None:
+    """An empty state file; it has its name only once it is whole, so that an empty file is known to be damage."""
+    new = path.with_name(f"{path.name}.new")
+    with writing(str(path)):
+        new.unlink(missing_ok=True)
+        with closing(connect(new)) as connection:
+            connection.executescript(TABLES)
+        os.replace(new, path)
+        sync_folder(path.parent)
+
+
+def lock(folder: Path) -> sqlite3.Connection:
+    """Holds the folder while the connection is open. SQLite's own lock, so the system frees it when a process dies."""
+    path = folder / "lock.sqlite"
+    try:
+        connection = connect(path)
+    except sqlite3.Error as error:
+        raise OutputError(f"cannot write {path}: {error}") from error
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.Error as error:
+        connection.close()
+        if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
+            raise ConfigError(f"{folder} is in use by another process: stop it, or name another folder") from error
+        raise OutputError(f"cannot lock {path}: {error}") from error
+    return connection

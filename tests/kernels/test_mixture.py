@@ -1,0 +1,76 @@
+"""The mixture against its slow twin, and its regret against the theorem."""
+
+from typing import Any
+
+import naive
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from onlogit.kernels import mixture
+from onlogit.learners.protocol import BOTH, Tape
+
+F = npt.NDArray[Any]
+
+
+def walk(z: F, s2: F, y: F, weight: F, waiting: F, switching: list[float]) -> tuple[F, F, F, F]:
+    n, k = z.shape
+    u, omega = np.full((len(switching), 2 * k), 1 / (2 * k)), np.full(len(switching), 1 / len(switching))
+    out, sd = np.zeros(n), np.zeros(n)
+    memo = np.stack([z, s2], axis=1).astype(np.float32)
+    tape = Tape.of(n, BOTH)
+    mixture.walk(tape.row, tape.act, waiting, y, weight, memo, np.array(switching), u, omega, out, sd)
+    return out, sd, u, omega
+
+
+@pytest.mark.parametrize("waiting", [0, 7, 1000])
+def test_walk_equals_its_twin(waiting: int) -> None:
+    random = np.random.default_rng(waiting)
+    n, k, switching = 500, 4, [0.0, 1e-3, 0.05]
+    z, s2 = random.normal(0, 2, (n, k)).astype(np.float32), random.gamma(1, 1, (n, k)).astype(np.float32)
+    y, weight = (random.random(n) < 0.4).astype(float), random.choice([1.0, 0.0, 0.5, 3.0], n)
+    out, sd, u, omega = walk(z, s2, y, weight, np.full(n, waiting), switching)
+    twin = naive.Mixture(k, switching)
+    for i in range(n):
+        a, b = z[i].astype(float), s2[i].astype(float)
+        np.testing.assert_allclose((out[i], sd[i]), twin.state(a, b), rtol=1e-9, atol=1e-9)
+        twin.learn(a, b, y[i], weight[i], waiting)
+    np.testing.assert_allclose(u, twin.u, rtol=1e-8, atol=1e-15)
+    np.testing.assert_allclose(omega, twin.omega, rtol=1e-8, atol=1e-15)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_regret_to_the_best_voice_is_at_most_the_log_of_their_number(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    n, k = 3000, 6
+    z = random.normal(0, 1, (n, k)) + np.linspace(-2, 2, k)
+    s2 = random.gamma(1, 1, (n, k))
+    p = 1 / (1 + np.exp(-z[:, 2]))
+    y = (random.random(n) < p).astype(float)
+    out, *_ = walk(z.astype(np.float32), s2.astype(np.float32), y, np.ones(n), np.zeros(n, np.int64), [0.0, 1e-3])
+    loss = np.sum(np.maximum(out, 0) - y * out + np.log1p(np.exp(-np.abs(out))))
+    voices = np.array([naive.Mixture.voices(z[i], s2[i]) for i in range(n)])
+    best = -np.log(np.where(y[:, None] == 1, voices, 1 - voices)).sum(axis=0).min()
+    assert loss <= best + np.log(2 * k) + np.log(2) + 1e-3
+
+
+def test_switching_follows_a_best_voice_that_changes_and_weights_return_from_nothing() -> None:
+    n = 40_000
+    half = np.arange(n) < n // 2
+    z = np.stack([np.where(half, 4.0, -4.0), np.where(half, -4.0, 4.0)], axis=1).astype(np.float32)
+    y = np.ones(n)
+    out, _, u, omega = walk(z, np.zeros_like(z), y, np.ones(n), np.zeros(n, np.int64), [0.0, 1e-2])
+    late = out[n // 2 + 100 :]
+    assert (late > 3.5).all()
+    assert np.isfinite(u).all()
+    assert (u > 0).all()
+    assert (omega > 0).all()
+
+
+def test_extremes_stay_finite() -> None:
+    z = np.array([[1e30, -1e30], [3e38, 3e38], [0.0, -90.0]], np.float32)
+    s2 = np.array([[0.0, 1e30], [3e38, 0.0], [0.0, 0.0]], np.float32)
+    out, sd, u, omega = walk(z, s2, np.array([0.0, 0.0, 1.0]), np.ones(3), np.zeros(3, np.int64), [0.0, 0.01])
+    for array in (out, sd, u, omega):
+        assert np.isfinite(array).all()
+    assert np.abs(out).max() <= np.log((1 - 1e-5) / 1e-5) + 1e-9

@@ -1,0 +1,331 @@
+"""The slow truth: each kernel's twin in plain NumPy and Python, written from the formulas and not from the kernel."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+F64 = npt.NDArray[np.float64]
+
+
+# ---- gather
+
+
+class RunningMoments:
+    """Mean and variance of one column with the guards of kernels/gather.py, from plain sums kept value by value."""
+
+    def __init__(self) -> None:
+        self.total: list[tuple[float, float]] = []  # (value as it entered, weight) of the accumulator in use
+        self.trial: list[tuple[float, float]] = []
+        self.rows = 0
+        self.next: float = 16
+
+    @staticmethod
+    def mean_var(entered: list[tuple[float, float]]) -> tuple[float, float]:
+        weight = math.fsum(w for _, w in entered)
+        if not entered or all(x == entered[0][0] for x, _ in entered):
+            return (entered[0][0] if entered else 0.0), 0.0
+        mean = math.fsum(w / weight * x for x, w in entered)
+        return mean, math.fsum(w / weight * (x - mean) ** 2 for x, w in entered)
+
+    def add(self, x: float, w: float) -> None:
+        mean, var = self.mean_var(self.total)
+        if self.rows >= 16 and var > 0:
+            reach = 10 * math.sqrt(var)
+            x = mean + reach if x > mean + reach else mean - reach if x < mean - reach else x
+        if self.next < math.inf and self.rows >= 16:
+            if var == 0 and x != mean:
+                self.trial, self.rows, self.next = [], 15, 16
+            else:
+                self.trial.append((x, w))
+        self.total.append((x, w))
+        self.rows += 1
+        if self.rows == self.next:
+            self.end_trial()
+
+    def end_trial(self) -> None:
+        var, trial_var = self.mean_var(self.total)[1], self.mean_var(self.trial)[1]
+        if self.rows > 16 and trial_var == 0:
+            self.next *= 2
+            return
+        if self.rows > 16 and not 0.25 <= var / trial_var <= 100:
+            self.total = self.trial
+        self.trial = []
+        self.next = math.inf if self.rows >= 1024 else self.rows * 2
+
+    def standardised(self, x: float) -> float:
+        mean, var = self.mean_var(self.total)
+        return 0.0 if var == 0 else max(-6.0, min(6.0, (x - mean) / math.sqrt(var)))
+
+
+def standardise(x: list[float | None], weight: list[float]) -> tuple[list[float], list[bool], RunningMoments]:
+    """Standardised numbers, which were missing, and the moments at the end. None is null."""
+    moments = RunningMoments()
+    out, missing = [], []
+    for value, w in zip(x, weight, strict=True):
+        lost = value is None or not math.isfinite(value)
+        held = 0.0 if value is None or lost else max(-1e100, min(1e100, value))
+        if not lost and w > 0:
+            moments.add(held, w)
+        missing.append(lost)
+        out.append(0.0 if lost else moments.standardised(held))
+    return out, missing, moments
+
+
+# ---- hashing
+
+WORD = (1 << 64) - 1
+
+
+def mix64(x: int) -> int:
+    """The finaliser of splitmix64."""
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & WORD
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB & WORD
+    return x ^ (x >> 31)
+
+
+def hash_of_bytes(data: bytes, seed: int) -> int:
+    """The 64-bit hash of some bytes, in Python's integers."""
+    h = seed ^ (len(data) * 0x9E3779B97F4A7C15 & WORD)
+    for at in range(0, len(data), 8):
+        h = (h ^ int.from_bytes(data[at : at + 8], "little")) * 0xC6A4A7935BD1E995 & WORD
+        h ^= h >> 32
+    return mix64(h)
+
+
+def slot_of_text(column: str, value: str | None, slot_bits: int) -> int:
+    """The slot of (column, value), from the definition."""
+    seed = hash_of_bytes(column.encode(), 0)
+    h = mix64(seed ^ 0x6E756C6C) if value is None else hash_of_bytes(value.encode(), seed)
+    return h % (1 << slot_bits)
+
+
+# ---- tally
+
+
+def naive_tally(z: F64, y: npt.NDArray[np.int8], weight: F64) -> dict[str, float]:
+    """Quality figures of labelled rows from their definitions; whole weights as so many rows."""
+    repeats = np.where(y >= 0, weight, 0).astype(int)
+    l, label = np.repeat(z, repeats), np.repeat(y, repeats).astype(float)
+    p = 1 / (1 + np.exp(-l))
+    n, base, ones = len(l), 0.0, 0.0
+    for i, outcome in enumerate(label):
+        rate = (ones + 0.5) / (i + 1)
+        base -= math.log(rate if outcome == 1 else 1 - rate)
+        ones += outcome
+    bins = np.minimum((p * 20).astype(int), 19)
+    gaps = [abs(np.sum(label[bins == b] - p[bins == b])) for b in range(20)]
+    before = l[label == 1][:, None] - l[label == 0][None, :]
+    return {
+        "examples": n,
+        "rate": label.mean(),
+        "expected": p.mean(),
+        "log_loss": float(np.mean(np.logaddexp(0, l) - label * l)),
+        "base_log_loss": base / n,
+        "brier": float(np.mean((label - p) ** 2)),
+        "auc": float(np.mean((before > 0) + (before == 0) / 2)) if 0 < ones < n else math.nan,
+        "calibration_error": sum(gaps) / n,
+    }
+
+
+# ---- evidence
+
+
+class NaiveDetector:
+    """The e-detector of ALGORITHMS 6, one event at a time, from probabilities."""
+
+    def __init__(self, tolerance: float) -> None:
+        self.tolerance = tolerance
+        self.edges = [-4.0, -2.5, -1.5, -0.75, 0.0, 0.75, 1.5, 2.5, 4.0]
+        self.pivot, self.v, self.vl, self.judged, self.settle = 0.0, 0.0, 0.0, 0, 64
+        self.cells = np.zeros(256)
+        self.R, self.C, self.onset = np.zeros(34), np.zeros(34), np.zeros(34, int)
+        levels = [-1.2, -0.6, -0.3, -0.15, 0.15, 0.3, 0.6, 1.2]
+        telling = [abs(a) > tolerance for a in levels]
+        self.weights = np.array([t / sum(telling) / 3 for t in telling] + [1 / 18] * 6 + [1 / 60] * 20)
+        self.levels = levels
+
+    def settle_bins(self) -> None:
+        """Deciles by linear interpolation in the histogram; the pivot; both forget half."""
+        share = np.cumsum(self.cells) / self.cells.sum()
+        for j in range(9):
+            c = int(np.argmax(share >= (j + 1) / 10 - 1e-15))
+            below = share[c - 1] if c else 0.0
+            self.edges[j] = (c + ((j + 1) / 10 - below) / (share[c] - below)) / 8 - 16
+        self.pivot = self.vl / self.v
+        self.cells, self.v, self.vl = self.cells / 2, self.v / 2, self.vl / 2
+        self.settle += min(self.settle, 65536)
+
+    def arms(self, l: float) -> list[float]:
+        """The log-odds that each arm states; ℓ itself for a region that ℓ is not in."""
+        here = sum(l >= e for e in self.edges)
+        slopes = [c + b * (l - c) for c in (0.0, self.pivot) for b in (0.5, 0.7, 1.4)]
+        regions = [l + a if j == here else l for j in range(10) for a in (0.6, -0.6)]
+        return [l + a for a in self.levels] + slopes + regions
+
+    def step(self, event: int, l: float, y: int) -> float:
+        """One labelled event; M after it."""
+        if self.judged == self.settle:
+            self.settle_bins()
+        p = 1 / (1 + math.exp(-l))
+        start = min(1.0, 20 * p * (1 - p))
+        for k, arm in enumerate(self.arms(l)):
+            covered = abs(arm - l) <= self.tolerance if k < 14 else arm == l
+            null = min(max(arm, l - self.tolerance), l + self.tolerance)
+            q, p0 = 1 / (1 + math.exp(-arm)), 1 / (1 + math.exp(-null))
+            likelihood = q / p0 if y else (1 - q) / (1 - p0)
+            if k >= 14 and covered:
+                continue
+            s = 0.0 if covered else start * (10 if k >= 14 else 1)
+            self.R[k] = (self.R[k] + s) * (1.0 if covered else likelihood)
+            if self.C[k] <= 1 and likelihood > 1 and not covered:
+                self.onset[k] = event
+            self.C[k] = max(self.C[k], 1.0) * (1.0 if covered else likelihood)
+        self.cells[int((min(max(l, -15.99), 15.99) + 16) * 8)] += 1
+        self.v, self.vl = self.v + p * (1 - p), self.vl + p * (1 - p) * l
+        self.judged += 1
+        return float(self.weights @ self.R)
+
+
+# ---- belief
+
+
+class Expert:
+    """One expert in float64 with a full covariance over bias and numbers, and a dictionary of slots."""
+
+    def __init__(self, half_life: float, dense_prior: float, bias_prior: float, d: int) -> None:
+        self.half_life, self.slot_prior = half_life, dense_prior
+        self.prior = np.diag([bias_prior] + [dense_prior] * d)
+        self.mean, self.cov = np.zeros(1 + d), self.prior.copy()
+        self.slots: dict[int, tuple[float, float, float]] = {}  # slot -> mean, variance, clock when learned
+        self.clock = 0.0
+
+    def kept(self, h: float) -> float:
+        return math.exp2(-h / self.half_life)
+
+    def slot(self, number: int) -> tuple[float, float]:
+        mean, variance, then = self.slots.get(number, (0.0, self.slot_prior, self.clock))
+        f = self.kept(self.clock - then)
+        return mean, f * variance + (1 - f) * self.slot_prior
+
+    def score(self, x: F64, slots: dict[int, float]) -> tuple[float, float]:
+        x = np.concatenate([[1.0], x])
+        z, s2 = float(self.mean @ x), float(x @ self.cov @ x)
+        for number, value in slots.items():
+            mean, variance = self.slot(number)
+            z += mean * value
+            s2 += variance * value**2
+        return z, s2
+
+    def learn(self, x: F64, slots: dict[int, float], y: float, h: float) -> None:
+        if h == 0:
+            return
+        z, s2 = self.score(x, slots)
+        delta = implicit_root(z, s2, y, h)
+        q = 1 / (1 + math.exp(-(z + s2 * delta)))
+        r = h * q * (1 - q)
+        c = r / (1 + r * s2)
+        for number, value in slots.items():
+            mean, v = self.slot(number)
+            self.slots[number] = (mean + delta * v * value, v - c * (v * value) ** 2, self.clock)
+        g = self.cov @ np.concatenate([[1.0], x])
+        self.mean = self.mean + delta * g
+        f = self.kept(h)
+        self.cov = f * (self.cov - c * np.outer(g, g)) + (1 - f) * self.prior
+        self.clock += h
+
+
+def implicit_root(z: float, s2: float, y: float, h: float) -> float:
+    """The root of d = h (y - sigmoid(z + s2 d)) by 200 bisections."""
+    low, high = min(0.0, h * (2 * y - 1)), max(0.0, h * (2 * y - 1))
+    for _ in range(200):
+        middle = (low + high) / 2
+        t = z + s2 * middle
+        q = 1 / (1 + math.exp(-t)) if t > -700 else 0.0
+        low, high = (middle, high) if middle < h * (y - q) else (low, middle)
+    return (low + high) / 2
+
+
+# ---- mixture
+
+
+class Mixture:
+    """Voices weighed by log loss under several switching rates; written with exact weights and no floor of its own."""
+
+    def __init__(self, experts: int, switching: list[float]) -> None:
+        self.switching = switching
+        self.u = np.full((len(switching), 2 * experts), 1 / (2 * experts))
+        self.omega = np.full(len(switching), 1 / len(switching))
+
+    @staticmethod
+    def voices(z: F64, s2: F64) -> F64:
+        p = 1 / (1 + np.exp(-np.concatenate([z, z / np.sqrt(1 + np.pi * s2 / 8)])))
+        return np.asarray(np.clip(p, 1e-5, 1 - 1e-5))
+
+    def state(self, z: F64, s2: F64) -> tuple[float, float]:
+        pooled = self.omega @ self.u
+        p = float(pooled @ self.voices(z, s2))
+        out = math.log(p / (1 - p))
+        variance = pooled @ np.tile(s2, 2) + pooled @ (np.tile(z, 2) - out) ** 2
+        return out, math.sqrt(variance)
+
+    def learn(self, z: F64, s2: F64, y: float, h: float, waiting: int) -> None:
+        if h == 0:
+            return
+        h = h / math.sqrt(1 + waiting)
+        p = self.voices(z, s2)
+        p = p if y == 1 else 1 - p
+        for a, rate in enumerate(self.switching):
+            self.omega[a] *= (self.u[a] @ p) ** h
+            self.u[a] *= p**h
+            self.u[a] /= self.u[a].sum()
+            share = 1 - (1 - rate) ** h
+            self.u[a] = (1 - share) * self.u[a] + share / len(p)
+        self.omega /= self.omega.sum()
+
+
+# ---- sgd
+
+
+class Sgd:
+    """Plain SGD in float64; slots in a dictionary, gradients of a mini-batch in a list."""
+
+    def __init__(self, d: int, rate: float, schedule: str, l2: float, batch: int) -> None:
+        self.rate, self.schedule, self.l2, self.batch = rate, schedule, l2, batch
+        self.bias, self.w = 0.0, np.zeros(d)
+        self.slots: dict[int, float] = {}
+        self.steps = 0
+        self.held: list[tuple[float, F64, dict[int, float]]] = []
+
+    def score(self, x: F64, slots: dict[int, float]) -> float:
+        return self.bias + float(self.w @ x) + sum(self.slots.get(s, 0.0) * v for s, v in slots.items())
+
+    def learn(self, x: F64, slots: dict[int, float], y: float, h: float) -> None:
+        if h == 0:
+            return
+        late = 1 + self.steps / 10_000
+        eta = {"constant": self.rate, "sqrt": self.rate / math.sqrt(late), "inverse": self.rate / late}[self.schedule]
+        z = self.score(x, slots)
+        p = 1 / (1 + math.exp(-z))
+        if self.batch > 1:
+            self.held.append((h * (y - p), x, slots))
+            if len(self.held) == self.batch:
+                self._step(eta / self.batch, eta * self.l2)
+            return
+        square = 1 + float(x @ x) + sum(v * v for v in slots.values())
+        delta = implicit_root(z, square, y, eta * h) if h > 1 else eta * h * (y - p)
+        self.held.append((delta, x, slots))
+        self._step(1.0, eta * h * self.l2)
+
+    def _step(self, step: float, shrink: float) -> None:
+        touched = {s for _, _, slots in self.held for s in slots}
+        self.w *= 1 - shrink
+        for s in touched:
+            self.slots[s] = self.slots.get(s, 0.0) * (1 - shrink)
+        for g, x, slots in self.held:
+            self.bias += step * g
+            self.w += step * g * x
+            for s, v in slots.items():
+                self.slots[s] += step * g * v
+        self.held = []
+        self.steps += 1
