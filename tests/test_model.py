@@ -1,0 +1,177 @@
+"""The Python face: what goes in, what comes out, what is kept in a file."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+import pytest
+
+import onlogit
+from bench.workloads import dense, drifting
+from onlogit import Config, DataError, OnlineLogit, OnlogitError, Schema, SgdConfig
+from onlogit.errors import ConfigError, SchemaError, StateError
+from onlogit.storage import arrays
+
+TABLE = drifting(500).table
+DROP = ["id", "at", "known_at"]
+
+
+class Frame:
+    """A data frame of somebody else's library: all that is known of it is the Arrow PyCapsule interface."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self._table.__arrow_c_stream__(requested_schema)
+
+
+class Array:
+    """Likewise, one record batch."""
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self._batch = batch
+
+    def __arrow_c_array__(self, requested_schema: Any = None) -> Any:
+        return self._batch.__arrow_c_array__(requested_schema)
+
+
+@pytest.mark.parametrize("wrap", [lambda t: t, Frame, lambda t: Array(t.combine_chunks().to_batches()[0])])
+def test_whatever_speaks_arrow_goes_in(wrap: Any) -> None:
+    model, plain = OnlineLogit("y", drop=DROP), OnlineLogit("y", drop=DROP)
+    np.testing.assert_array_equal(model.step(wrap(TABLE)).p, plain.step(TABLE).p)
+    np.testing.assert_array_equal(model.predict_proba(wrap(TABLE)), plain.predict_proba(TABLE))
+
+
+def test_chunked_tables_and_dictionaries_that_differ_by_chunk_go_in() -> None:
+    chunked = pa.concat_tables([TABLE.slice(0, 200), TABLE.slice(200, 0), TABLE.slice(200)])
+    model, plain = OnlineLogit("y", drop=DROP), OnlineLogit("y", drop=DROP)
+    np.testing.assert_array_equal(model.step(chunked).p, plain.step(TABLE).p)
+
+
+def test_what_does_not_is_refused_by_name() -> None:
+    with pytest.raises(DataError, match="found dict; accepted is an Arrow record batch or table"):
+        OnlineLogit("y").step({"a": [1]})
+
+
+def test_a_step_as_arrow() -> None:
+    model = OnlineLogit("y", drop=DROP, config=Config(learner="sgd"))
+    batch = model.step(TABLE).to_arrow()
+    assert batch.schema.names == ["event", "p", "z", "z_sd", "label"]
+    assert batch["event"].to_pylist() == list(range(500))
+    assert batch["label"].to_pylist() == TABLE["y"].to_pylist()
+    assert batch["z_sd"].null_count == 500  # sgd has no belief
+    believing = OnlineLogit("y", drop=DROP).step(TABLE).to_arrow()
+    assert believing["z_sd"].null_count == 0
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    model = OnlineLogit("y", key="id", drop=["at", "known_at"])
+    model.step(TABLE.slice(0, 300))
+    model.save(tmp_path / "a.model")
+    again = onlogit.load(tmp_path / "a.model")
+    assert again.schema == model.schema
+    assert again.config == model.config
+    assert again.counts == model.counts
+    np.testing.assert_array_equal(again.step(TABLE.slice(300)).p, model.step(TABLE.slice(300)).p)
+    assert again.to_bytes() == model.to_bytes()
+
+
+def test_nothing_to_say_before_the_first_batch(tmp_path: Path) -> None:
+    model = OnlineLogit("y")
+    with pytest.raises(ConfigError, match="has seen no data yet"):
+        model.predict_proba(TABLE)
+    with pytest.raises(ConfigError, match="has seen no data yet"):
+        model.save(tmp_path / "x.model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_file_that_is_not_one(tmp_path: Path) -> None:
+    with pytest.raises(OnlogitError, match=r"absent\.model"):
+        onlogit.load(tmp_path / "absent.model")
+    model = OnlineLogit("y", drop=DROP)
+    model.step(TABLE)
+    good, header, state = tmp_path / "good.model", model.header(), model.state()
+    model.save(good)
+    damaged = bytearray(good.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (tmp_path / "flipped.model").write_bytes(damaged)
+    (tmp_path / "short.model").write_bytes(good.read_bytes()[:-100])
+    arrays.save(tmp_path / "other.model", {"kind": "something"}, {})
+    arrays.save(tmp_path / "headless.model", {"kind": header["kind"]}, state)
+    arrays.save(tmp_path / "armless.model", header, {k: v for k, v in state.items() if k != "learner.u"})
+    arrays.save(tmp_path / "wild.model", header, {**state, "learner.slots": state["learner.slots"] + 10**9})
+    for name in ("flipped", "short", "other", "headless", "armless", "wild"):
+        with pytest.raises(StateError, match=rf"{name}\.model"):
+            onlogit.load(tmp_path / f"{name}.model")
+
+
+def test_config_is_checked_when_it_is_made() -> None:
+    from onlogit.config import from_mapping, to_mapping
+
+    for make, says in (
+        (lambda: Config(learner="magic"), "learner = 'magic'"),
+        (lambda: SgdConfig(rate=-1.0), "rate = -1.0"),
+        (lambda: Config(slot_bits=99), "slot_bits = 99"),
+        (lambda: from_mapping(Config, {"slotbits": 3}), "unknown setting 'slotbits'"),
+        (
+            lambda: from_mapping(Config, {"sgd": {"rate": "fast"}}),
+            r"config\.sgd\.rate: found 'fast', expected a number",
+        ),
+        (lambda: from_mapping(Config, {"sgd": 3}), r"config\.sgd: found 3, expected a table"),
+        (lambda: from_mapping(Config, {"slot_bits": True}), "expected int"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            make()
+    for config in (Config(), Config(learner="sgd", sgd=SgdConfig(rate=0.5, l2=1e-3))):
+        assert from_mapping(Config, to_mapping(config)) == config
+
+
+def test_a_label_time_needs_a_time() -> None:
+    model = OnlineLogit("y", label_time="known_at", drop=["id", "at"])
+    with pytest.raises(ConfigError, match="name a time column, or pass now"):
+        model.step(TABLE)
+    model.step(TABLE, now=0)
+    assert model.counts.learned == 0
+    model.step(TABLE.slice(0, 1), now=2**60)
+    assert model.counts.learned == 500
+    with pytest.raises(ConfigError, match="contradict each other"):
+        OnlineLogit(
+            "y", time="at", label_time="known_at", config=Config(labels=onlogit.config.LabelConfig(delay=3))
+        ).begin(TABLE.schema)
+
+
+def test_unknown_columns_are_named() -> None:
+    with pytest.raises(SchemaError, match=r"no column 'yy' .*near: y"):
+        OnlineLogit("yy").step(TABLE)
+    assert Schema.of(TABLE.schema, label="y", drop=DROP).with_role("label")
+
+
+@pytest.mark.parametrize("learner", ["belief", "sgd"])
+def test_coefficients_recover_the_weights_that_made_the_labels(learner: str) -> None:
+    work = dense(30_000, numbers=5, seed=8)
+    model = OnlineLogit("y", config=Config(learner=learner))
+    model.step(work.table)
+    truth = np.random.default_rng(8)
+    truth.standard_normal((30_000, 5), dtype=np.float32)
+    weights = truth.normal(0.0, 0.3, 5)
+    found = model.coefficients()
+    np.testing.assert_allclose(found.dense, weights, atol=0.1 if learner == "belief" else 0.3)
+    quality = model.quality()
+    assert quality.log_loss is not None
+    assert quality.log_loss < work.bayes_loss + (0.004 if learner == "belief" else 0.02)
+    if learner == "belief":
+        assert (np.abs(found.dense - weights) < 4 * found.dense_sd).all()
+
+
+def test_numbers_beyond_the_dense_block_are_learned_too() -> None:
+    work = dense(8_000, numbers=6, seed=9)
+    full, narrow = (
+        OnlineLogit("y", config=Config(belief=onlogit.BeliefConfig(dense_limit=limit))) for limit in (64, 2)
+    )
+    for model in (full, narrow):
+        model.step(work.table)
+    a, b = full.coefficients(), narrow.coefficients()
+    np.testing.assert_allclose(a.dense, b.dense, atol=0.05)
+    assert np.isfinite(b.dense_sd).all()
