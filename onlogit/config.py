@@ -23,10 +23,12 @@ def _require(condition: bool, name: str, found: object, accepted: str) -> None:
 class BeliefConfig:
     """The default learner: half-lives x priors give the experts, which a mixture weighs. Nothing here needs tuning."""
 
-    half_lives: tuple[float, ...] = (math.inf, 1e5, 1e4, 1e3, 1e2)  # learned examples after which one counts half
-    priors: tuple[tuple[float, float], ...] = ((0.01, 1.0), (0.1, 1.0), (1.0, 10.0), (4.0, 10.0))
+    half_lives: tuple[float, ...] = (math.inf, 1e4, 1e3, 1e2)  # learned examples after which one counts half
+    priors: tuple[tuple[float, float], ...] = ((0.01, 1.0), (1.0, 10.0))
     """(variance of weights, variance of the bias) in squared log-odds per standard deviation of a number."""
     switching: tuple[float, ...] = (0.0, 1e-4, 1e-2)  # chance per example that another expert becomes the best
+    stacking_half_life: float = 1e5  # of the last word, which combines what the experts say
+    stacking_prior: float = 0.01  # variance of its weights around "what the mixture says"
     dense_limit: int = 64  # numbers beyond this many get a variance each instead of a full covariance
 
     def __post_init__(self) -> None:
@@ -42,6 +44,8 @@ class BeliefConfig:
             len(self.switching) > 0 and all(0 <= a < 1 for a in self.switching),
             "switching", self.switching, "one or more rates in [0, 1)",
         )  # fmt: skip
+        _require(self.stacking_half_life > 0, "stacking_half_life", self.stacking_half_life, "a positive number")
+        _require(0 < self.stacking_prior < math.inf, "stacking_prior", self.stacking_prior, "a positive number")
         _require(0 <= self.dense_limit <= 512, "dense_limit", self.dense_limit, "0 to 512")
 
 

@@ -329,3 +329,36 @@ class Sgd:
                 self.slots[s] += step * g * v
         self.held = []
         self.steps += 1
+
+
+# ---- stacking
+
+
+class Stack:
+    """Bayesian logistic regression on the mixture's z and each expert's difference from it, from "what it says"."""
+
+    def __init__(self, experts: int, half_life: float, prior: float) -> None:
+        self.half_life, self.prior = half_life, prior * np.eye(experts + 2)
+        self.mean, self.cov = np.eye(experts + 2)[1], self.prior.copy()
+
+    @staticmethod
+    def inputs(z: float, experts: F64) -> F64:
+        return np.concatenate([[1.0, z], np.clip(experts - z, -2, 2)])
+
+    def state(self, z: float, experts: F64) -> float:
+        limit = math.log((1 - 1e-6) / 1e-6)
+        return float(np.clip(self.mean @ self.inputs(z, experts), -limit, limit))
+
+    def learn(self, z: float, experts: F64, y: float, h: float, waiting: int) -> None:
+        h = h / math.sqrt(1 + waiting)
+        if h == 0:
+            return
+        x = self.inputs(z, experts)
+        t, s2 = float(self.mean @ x), float(x @ self.cov @ x)
+        delta = implicit_root(t, s2, y, h)
+        q = 1 / (1 + math.exp(-(t + s2 * delta)))
+        r = h * q * (1 - q)
+        g = self.cov @ x
+        self.mean = self.mean + delta * g
+        f = math.exp2(-h / self.half_life)
+        self.cov = f * (self.cov - r / (1 + r * s2) * np.outer(g, g)) + (1 - f) * self.prior

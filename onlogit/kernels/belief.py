@@ -27,6 +27,7 @@ I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
 
 SCORE, LEARN, BOTH = 1, 2, 3
+FARTHEST, WIDEST = 1e6, 1e12  # bounds of z and s² as stated, so that float32 holds them and their squares
 UNTOUCHED = 0.0  # the clock starts at 1, so that a table of zeros is a table of untouched slots
 NEWTON = 4  # iterations of the implicit step: z + s² δ right to 5e-6 at h s² = 30
 WIDE = 30.0  # h s² from which more are made
@@ -195,7 +196,8 @@ def walk(
     table: F32,  # [H, 2, E] mean and variance of each slot; changed
     touched: F64,  # [H] clock at which a slot was last learned, or UNTOUCHED; changed
     first: int,  # this group's first expert among all K
-    memo: F32,  # [n, 2, K] z and s² of each expert; written where a row is scored
+    all_experts: int,  # K
+    memo: F32,  # [n, >= 2K] z of each expert, then s² of each; written where a row is scored
 ) -> None:
     """Walk the tape in order for one group of experts."""
     d = dense.shape[1]
@@ -222,8 +224,8 @@ def walk(
             _slot_score(slots[j], values[j], now, rate, slot_prior, table, touched, z, s2)
         if act[t] & SCORE:
             for e in range(experts):
-                memo[i, 0, first + e] = z[e]
-                memo[i, 1, first + e] = s2[e]
+                memo[i, first + e] = min(max(z[e], -FARTHEST), FARTHEST)
+                memo[i, all_experts + first + e] = min(s2[e], WIDEST)
         if not learn:
             continue
         _implicit_steps(z, s2, y[i], h, delta, shrink, root)

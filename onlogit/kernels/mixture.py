@@ -33,11 +33,11 @@ PI_8 = math.pi / 8.0
 @inline
 def _voices(memo: F32, p: F64) -> None:
     """p[k] = σ(z_k), p[K + k] = σ(z_k / √(1 + π s²_k / 8)), floored; from what was stated when the row was scored."""
-    experts = memo.shape[1]
+    experts = p.size // 2
     for k in range(experts):
-        z = float(memo[0, k])
+        z = float(memo[k])
         p[k] = min(max(sigmoid(z), FLOOR), 1.0 - FLOOR)
-        p[experts + k] = min(max(sigmoid(z / math.sqrt(1.0 + PI_8 * memo[1, k])), FLOOR), 1.0 - FLOOR)
+        p[experts + k] = min(max(sigmoid(z / math.sqrt(1.0 + PI_8 * memo[experts + k])), FLOOR), 1.0 - FLOOR)
 
 
 @inline
@@ -78,11 +78,11 @@ def _update(y: float, h: float, p: F64, switching: F64, u: F64, omega: F64, like
 @inline
 def _spread(memo: F32, pooled: F64, z: float) -> float:
     """The sd of z under the mixture: within each expert, and between them."""
-    experts = memo.shape[1]
+    experts = pooled.size // 2
     variance = 0.0
     for k in range(experts):
-        gap = float(memo[0, k]) - z
-        variance += (pooled[k] + pooled[experts + k]) * (float(memo[1, k]) + gap * gap)
+        gap = float(memo[k]) - z
+        variance += (pooled[k] + pooled[experts + k]) * (float(memo[experts + k]) + gap * gap)
     return math.sqrt(variance)
 
 
@@ -93,11 +93,10 @@ def walk(
     waiting: I64,  # [ops] events that wait for their label after this operation
     y: F64,  # [n]
     weight: F64,  # [n]
-    memo: F32,  # [n, 2, K] z and s² of each expert as stated
+    memo: F32,  # [n, 2K + 1] z of each expert, then s² of each, as stated; last the mixture's z, written here
     switching: F64,  # [A] the α of each mixture
     u: F64,  # [A, 2K] weight of each voice in each mixture; changed
     omega: F64,  # [A] weight of each mixture; changed
-    z_out: F64,  # [n] log-odds of the mixture; written where a row is scored
     sd_out: F64,  # [n] sd of z; written where a row is scored
 ) -> None:
     """Walk the tape in order: state the mixture's z where a row is scored, reweigh where it is learned."""
@@ -115,8 +114,8 @@ def walk(
             for k in range(voices):
                 yes += pooled[k] * p[k]
                 no += pooled[k] * (1.0 - p[k])
-            z_out[i] = math.log(yes / no)
-            sd_out[i] = _spread(memo[i], pooled, z_out[i])
+            memo[i, voices] = math.log(yes / no)
+            sd_out[i] = _spread(memo[i], pooled, float(memo[i, voices]))
         if act[t] & LEARN and weight[i] > 0.0:
             _update(y[i], weight[i] / math.sqrt(1.0 + waiting[t]), p, switching, u, omega, likelihood)
             _pool(u, omega, pooled)

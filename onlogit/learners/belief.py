@@ -18,7 +18,7 @@ import numpy.typing as npt
 from onlogit.config import BeliefConfig
 from onlogit.encoding import Rows
 from onlogit.errors import StateError
-from onlogit.kernels import belief, mixture
+from onlogit.kernels import belief, mixture, stacking
 from onlogit.learners.protocol import SCORE, Coefficients, Scores, Tape
 
 F32 = npt.NDArray[np.float32]
@@ -51,6 +51,14 @@ class Weights(NamedTuple):
     omega: F64  # [A] weight of each mixture
 
 
+class Stack(NamedTuple):
+    """The belief of the last word about its K + 2 weights: bias, the mixture's z, each expert's difference from it."""
+
+    prior: F64  # [K + 2] variance
+    mean: F64  # [K + 2]
+    cov: F64  # [K + 2, K + 2]
+
+
 @cache
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(GROUPS - 1, thread_name_prefix="onlogit-belief")
@@ -66,13 +74,15 @@ class BeliefLearner:
         self.hashed = 1 << slot_bits
         experts = [(half_life, *prior) for half_life in config.half_lives for prior in config.priors]
         self.experts = len(experts)
-        self.memo_width = 2 * self.experts
+        self.memo_width = 2 * self.experts + 1
         cuts = np.array_split(np.arange(self.experts), min(GROUPS, self.experts))
         self.groups = [self._fresh(np.array(experts)[cut], int(cut[0])) for cut in cuts]
         rates, voices = len(config.switching), 2 * self.experts
         self.weights = Weights(
             np.array(config.switching), np.full((rates, voices), 1.0 / voices), np.full(rates, 1.0 / rates)
         )
+        prior = np.full(self.experts + 2, config.stacking_prior)
+        self.stack = Stack(prior, np.eye(1, self.experts + 2, 1)[0], np.diag(prior))
 
     def _fresh(self, experts: F64, first: int) -> Group:
         """Experts [E, 3] (half-life, variance of weights, variance of the bias) that have seen nothing."""
@@ -107,12 +117,11 @@ class BeliefLearner:
     def learn(self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32) -> Scores:
         """Walk the tape; see `Learner.learn`."""
         rows = self._narrow(rows)
-        shaped = memo.reshape(len(memo), 2, self.experts)
 
         def walk(g: Group) -> None:
             belief.walk(
                 tape.row, tape.act, *rows, y, weight, g.rate, g.bias_prior, g.dense_prior, g.dense_prior,
-                g.clock, g.mean, g.cov, g.table, g.touched, g.first, shaped,
+                g.clock, g.mean, g.cov, g.table, g.touched, g.first, self.experts, memo,
             )  # fmt: skip
 
         if len(tape.row) < ALONE:
@@ -124,7 +133,9 @@ class BeliefLearner:
             for other in others:
                 other.result()
         scores = Scores(np.full(len(y), np.nan), np.full(len(y), np.nan))
-        mixture.walk(tape.row, tape.act, tape.waiting, y, weight, shaped, *self.weights, *scores)
+        after = tape.row, tape.act, tape.waiting, y, weight, memo
+        mixture.walk(*after, *self.weights, scores.z_sd)
+        stacking.walk(*after, np.log(2.0) / self.config.stacking_half_life, *self.stack, scores.z)
         return scores
 
     def score(self, rows: Rows) -> Scores:
@@ -159,6 +170,8 @@ class BeliefLearner:
             "touched": self.groups[0].touched[seen],
             "u": self.weights.u.copy(),
             "omega": self.weights.omega.copy(),
+            "stack_mean": self.stack.mean.copy(),
+            "stack_cov": self.stack.cov.copy(),
         }
         for i, g in enumerate(self.groups):
             arrays |= {f"mean{i}": g.mean.copy(), f"cov{i}": g.cov.copy(), f"table{i}": g.table[seen]}
@@ -175,6 +188,7 @@ class BeliefLearner:
         if len(seen) and not (int(seen.min()) >= 0 and int(seen.max()) < len(self.groups[0].touched)):
             raise StateError("the learner's array 'slots' names slots outside its table")
         self.weights.u[:], self.weights.omega[:] = state["u"], state["omega"]
+        self.stack.mean[:], self.stack.cov[:] = state["stack_mean"], state["stack_cov"]
         for i, g in enumerate(self.groups):
             g.clock[:], g.mean[:], g.cov[:] = state["clock"], state[f"mean{i}"], state[f"cov{i}"]
             g.touched[:] = 0.0

@@ -64,7 +64,7 @@ def test_walk_equals_its_twin(d: int, weights: bool) -> None:
     memo = memo_for(learner, n)
     learner.learn(s.rows, Tape.of(n, BOTH), s.y, s.weight, memo)
     experts = [naive.Expert(h, p, b, d) for h in CONFIG.half_lives for p, b in CONFIG.priors]
-    z, s2 = memo[:, : len(experts)], memo[:, len(experts) :]
+    z, s2 = memo[:, : len(experts)], memo[:, len(experts) : 2 * len(experts)]
     for i in range(n):
         x, slots = s.rows.dense[i].astype(np.float64), slots_of(s.rows, i)
         twin = np.array([e.score(x, slots) for e in experts])
