@@ -23,7 +23,7 @@ def _require(condition: bool, name: str, found: object, accepted: str) -> None:
 class BeliefConfig:
     """The default learner: half-lives x priors give the experts, which a mixture weighs. Nothing here needs tuning."""
 
-    half_lives: tuple[float, ...] = (math.inf, 1e4, 1e3, 1e2)  # learned examples after which one counts half
+    half_lives: tuple[float, ...] = (math.inf, 1e4, 600.0, 40.0)  # learned examples after which one counts half
     priors: tuple[tuple[float, float], ...] = ((0.01, 1.0), (1.0, 10.0))
     """(variance of weights, variance of the bias) in squared log-odds per standard deviation of a number."""
     switching: tuple[float, ...] = (0.0, 1e-4, 1e-2)  # chance per example that another expert becomes the best

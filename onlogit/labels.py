@@ -3,7 +3,7 @@
 `Memory` keeps an event as it was scored until its label comes; `Maturity` keeps what was stated until every earlier event
 is settled, because a monitor that sees outcomes in arrival order cries wolf: fast outcomes are not like slow ones.
 
-Memory: 4 d + 8 s + the learner's memo + 33 bytes a remembered event of d numbers and s slots; 25 bytes an event that is
+Memory: 4 d + 8 s + the learner's memo + 33 bytes a remembered event of d numbers and s slots; 33 bytes an event that is
 not yet settled. Appending and forgetting cost O(1) an event: forgotten ones leave holes, which are closed when they are
 half of all.
 """
@@ -199,27 +199,29 @@ class Maturity:
     def __init__(self) -> None:
         self.first = 0  # number of the first event held
         self._held = Arena(
-            z=np.empty(0), y=np.empty(0, np.int8), weight=np.empty(0), time=np.empty(0, np.int64)
-        )  # y: WAITING, VOID, 0 or 1
+            z=np.empty(0), y=np.empty(0, np.int8), weight=np.empty(0), time=np.empty(0, np.int64),
+            known=np.empty(0, np.int64),
+        )  # fmt: skip  # y: WAITING, VOID, 0 or 1; known: the first event that was scored with the label known
         self._done = 0  # rows of the arena that were handed on
 
     def hold(self, z: F64, y: I8, weight: F64, time: I64) -> None:
         """Append the next events [n]."""
-        self._held.append(z=z, y=y, weight=weight, time=time)
+        self._held.append(z=z, y=y, weight=weight, time=time, known=np.full(len(z), NEVER))
 
-    def settle(self, event: I64, y: I8 | np.int8) -> None:
-        """The labels of events [m] held, or VOID where none will come."""
-        self._held["y"][event - self.first + self._done] = y
+    def settle(self, event: I64, y: I8 | np.int8, known: I64 | int = NEVER) -> None:
+        """The labels of events [m] held, known before event number `known` was scored; or VOID where none will come."""
+        at = event - self.first + self._done
+        self._held["y"][at], self._held["known"][at] = y, known
 
-    def ready(self) -> tuple[I64, I64, F64, I8, F64]:
-        """Hand on (event, time, z, y, weight) of all events before the first that still waits."""
+    def ready(self) -> tuple[I64, I64, F64, I8, F64, I64]:
+        """Hand on (event, time, z, y, weight, known) of all events before the first that still waits."""
         y = self._held["y"][self._done :]
         waits = y == WAITING
         m = int(np.argmax(waits)) if waits.any() else len(y)
         part = slice(self._done, self._done + m)
         out = (
             np.arange(self.first, self.first + m), self._held["time"][part].copy(), self._held["z"][part].copy(),
-            self._held["y"][part].copy(), self._held["weight"][part].copy(),
+            self._held["y"][part].copy(), self._held["weight"][part].copy(), self._held["known"][part].copy(),
         )  # fmt: skip
         self.first += m
         self._done += m

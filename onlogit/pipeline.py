@@ -20,6 +20,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from onlogit.config import Config
 from onlogit.encoding import Encoded, Encoder, Rows
 from onlogit.errors import ConfigError, DataError, StateError
+from onlogit.kernels.turns import take_turns
 from onlogit.labels import NEVER, VOID, WAITING, Array, Maturity, Memory, choose_rows, join_rows
 from onlogit.learners import Tape, create
 from onlogit.learners.protocol import BOTH, LEARN, SCORE
@@ -110,7 +111,7 @@ class Pipeline:
         self.counts = Counts()
         self.frozen = False  # scores, joins labels and watches, and learns nothing
         self._clock = NO_TIME
-        self._watch_from = NEVER  # the first event that was stated after enough labels were learned
+        self._turn = np.array([NEVER])  # the first event that may be judged; NEVER before enough labels were learned
         self._keyed = schema.with_role("key") is not None
         self._timed = schema.with_role("label_time") is not None
         self._sealing = self._timed or config.labels.delay > 0
@@ -248,18 +249,18 @@ class Pipeline:
         known[plan.kept - first] = WAITING
         time = np.full(len(z), NO_TIME) if encoded.time is None else encoded.time
         self.maturity.hold(z, known, encoded.weight, time)
-        self.maturity.settle(plan.event, y)
+        self.maturity.settle(plan.event, y, first + plan.place)
         self.maturity.settle(plan.lost, VOID)
 
     def _warm_up(self, n: int, plan: _Plan, weight: F64) -> None:
-        """Watch from the first event before which `warm_up` labels were learned."""
-        if self._watch_from == NEVER and not self.frozen:
+        """Judge from the first event before which `warm_up` labels were learned."""
+        if self._turn[0] == NEVER and not self.frozen:
             lacking = self.config.monitor.warm_up - self.counts.learned
             place = plan.place[weight > 0]
             if lacking <= 0:
-                self._watch_from = self.counts.events
+                self._turn[0] = self.counts.events
             elif lacking <= len(place) and place[lacking - 1] < n:  # else the next batch begins with it
-                self._watch_from = self.counts.events + int(place[lacking - 1])
+                self._turn[0] = self.counts.events + place[lacking - 1]
 
     def _count(self, encoded: Encoded, plan: _Plan, weight: F64) -> None:
         self.counts.events += len(encoded.y)
@@ -269,8 +270,10 @@ class Pipeline:
         self.counts.expired += len(plan.lost)
 
     def _judge(self) -> list[Alarm]:
-        event, time, z, y, weight = self.maturity.ready()
-        return self.monitor.update(event, None if (time == NO_TIME).all() else time, z, y, weight, self._watch_from)
+        event, time, z, y, weight, known = self.maturity.ready()
+        judged = np.empty(len(event), np.bool_)
+        take_turns(event, known, y, weight, self._turn, judged)
+        return self.monitor.update(event, None if (time == NO_TIME).all() else time, z, y, weight, judged)
 
     # ---- labels outside a batch of events
 
@@ -280,12 +283,13 @@ class Pipeline:
         An outcome of an event that is not remembered (never seen, expired, or told before) is counted as unknown.
         """
         key, y = self.encoder.encode_outcomes(batch)
-        event = self.memory.find(key)
-        event[np.setdiff1d(np.arange(len(event)), np.unique(event, return_index=True)[1])] = -1  # told twice here
-        known = (event >= 0) & (y >= 0)
-        self.counts.outcomes += int(np.count_nonzero(y >= 0))
-        self.counts.unknown += int(np.count_nonzero((event < 0) & (y >= 0)))
-        return self._learn_remembered(event[known], y[known])
+        event, y = self.memory.find(key)[y >= 0], y[y >= 0]
+        told_first = np.zeros(len(event), np.bool_)
+        told_first[np.unique(event, return_index=True)[1]] = True
+        fresh = told_first & (event >= 0)
+        self.counts.outcomes += len(event)
+        self.counts.unknown += int(np.count_nonzero(~fresh))
+        return self._learn_remembered(event[fresh], y[fresh])
 
     def finish(self) -> list[Alarm]:
         """The stream has ended: every label sealed in a record has come. Learns them in the order in which they are due."""
@@ -302,7 +306,7 @@ class Pipeline:
             self.counts.learned += int(np.count_nonzero(weight))
         self.counts.labelled += len(event)
         self.memory.forget(event)
-        self.maturity.settle(event, y)
+        self.maturity.settle(event, y, self.counts.events)
         return self._judge()
 
     # ---- scoring alone, and state
@@ -317,7 +321,7 @@ class Pipeline:
         """All that the fold knows, as plain arrays: a function of the stream, however it was cut."""
         own = {
             "counts": np.array(list(asdict(self.counts).values()), np.int64),
-            "clock": np.array([self._clock, self._watch_from]),
+            "clock": np.array([self._clock, self._turn[0]]),
             "frozen": np.array([self.frozen]),
         }
         parts = {name: part.state() for name, part in self._parts().items()}
@@ -332,7 +336,7 @@ class Pipeline:
         for name, part in self._parts().items():
             part.restore({key.removeprefix(name + "."): a for key, a in state.items() if key.startswith(name + ".")})
         self.counts = Counts(*(int(c) for c in state["counts"]))
-        self._clock, self._watch_from = (int(c) for c in state["clock"])
+        self._clock, self._turn[0] = (int(c) for c in state["clock"])
         self.frozen = bool(state["frozen"][0])
 
     def _parts(self) -> dict[str, Any]:

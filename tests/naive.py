@@ -269,10 +269,9 @@ class Mixture:
         variance = pooled @ np.tile(s2, 2) + pooled @ (np.tile(z, 2) - out) ** 2
         return out, math.sqrt(variance)
 
-    def learn(self, z: F64, s2: F64, y: float, h: float, waiting: int) -> None:
+    def learn(self, z: F64, s2: F64, y: float, h: float) -> None:
         if h == 0:
             return
-        h = h / math.sqrt(1 + waiting)
         p = self.voices(z, s2)
         p = p if y == 1 else 1 - p
         for a, rate in enumerate(self.switching):
@@ -349,8 +348,7 @@ class Stack:
         limit = math.log((1 - 1e-6) / 1e-6)
         return float(np.clip(self.mean @ self.inputs(z, experts), -limit, limit))
 
-    def learn(self, z: float, experts: F64, y: float, h: float, waiting: int) -> None:
-        h = h / math.sqrt(1 + waiting)
+    def learn(self, z: float, experts: F64, y: float, h: float) -> None:
         if h == 0:
             return
         x = self.inputs(z, experts)

@@ -14,10 +14,10 @@ FRESH = {
     "hotel_bookings": 0.290,
     "bank_marketing": 0.273,
     "jit_defects": 0.484,
-    "kdd_http": 0.00040,
-    "flights": 0.432,
+    "kdd_http": 0.00035,
+    "flights": 0.429,
 }
-DELAYED = {"elec2": 0.490, "noaa_weather": 0.460, "weather_aus": 0.3556}
+DELAYED = {"elec2": 0.490, "noaa_weather": 0.460, "weather_aus": 0.356}
 
 
 def learn(model: OnlineLogit, name: str) -> OnlineLogit:
@@ -50,4 +50,4 @@ def test_log_loss_of_flights_learned_when_they_land() -> None:
     model = OnlineLogit("late", time="sched_dep", label_time="landed_at", drop=["flight_id", "sched_dep"])
     quality = learn(model, "flights").quality()
     assert quality.log_loss is not None
-    assert quality.log_loss <= 0.478
+    assert quality.log_loss <= 0.474

@@ -29,8 +29,6 @@ U8 = npt.NDArray[np.uint8]
 SCORE, LEARN, BOTH = 1, 2, 3
 FARTHEST, WIDEST = 1e6, 1e12  # bounds of z and s² as stated, so that float32 holds them and their squares
 UNTOUCHED = 0.0  # the clock starts at 1, so that a table of zeros is a table of untouched slots
-NEWTON = 4  # iterations of the implicit step: z + s² δ right to 5e-6 at h s² = 30
-WIDE = 30.0  # h s² from which more are made
 
 
 @reduction
@@ -56,8 +54,10 @@ def _newton(t: float, margin: float, reach: float) -> float:
 
 @inline
 def _iterations(reach: float) -> int:
-    """Where h s² is wide, Newton climbs to log(h s²) by steps of 1 to 2 before it converges."""
-    return NEWTON if reach < WIDE else NEWTON + int(math.log2(reach))
+    """How many make z + s² δ right to 5e-6; where h s² is wide, Newton climbs to its log by steps of 1 to 2 first."""
+    if reach < 1.0:
+        return 2 if reach < 0.1 else 3
+    return 4 if reach < 30.0 else 4 + int(math.log2(reach))
 
 
 @inline

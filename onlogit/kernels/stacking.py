@@ -5,7 +5,7 @@ that all of them share (stacking, Wolpert 1992; online in the log-odds, Mattern 
 z, and by how much each expert's z_k differs from it, held within ±2. The weights have a Gaussian belief that starts at
 "what the mixture says", with a small variance, and forgets toward it (the same filter as kernels/belief.py).
 
-Labels count as they do in the mixture, 1/√(1 + waiting). Measured against the mixture alone: README. About (K + 2)² x 4
+Labels count as they do in the mixture. Measured against the mixture alone: README. About (K + 2)² x 4
 flops an event; nothing is allocated per row.
 """
 
@@ -47,8 +47,12 @@ def _dot(a: F64, b: F64) -> float:
 @inline
 def _learn(x: F64, y: float, h: float, rate: float, prior: F64, mean: F64, cov: F64, g: F64) -> None:
     """One implicit Kalman step of weight h, then forgetting: S <- f S + (1 - f) S0."""
-    for a in range(x.size):
-        g[a] = _dot(cov[a], x)
+    for b in range(x.size):
+        g[b] = cov[0, b]  # x[0] = 1
+    for a in range(1, x.size):
+        xa = x[a]
+        for b in range(x.size):  # S is symmetric, so its rows add up to S x: no sum across a vector
+            g[b] += xa * cov[a, b]
     s2 = max(_dot(g, x), 0.0)
     z = _dot(mean, x)
     delta = implicit_step(z, s2, y, h)
@@ -60,8 +64,9 @@ def _learn(x: F64, y: float, h: float, rate: float, prior: F64, mean: F64, cov: 
         mean[a] += delta * g[a]
         g[a] *= root
     for a in range(x.size):
+        ga = g[a]
         for b in range(x.size):
-            cov[a, b] = kept * cov[a, b] - g[a] * g[b]
+            cov[a, b] = kept * cov[a, b] - ga * g[b]
         cov[a, a] += (1.0 - kept) * prior[a]
 
 
@@ -69,9 +74,8 @@ def _learn(x: F64, y: float, h: float, rate: float, prior: F64, mean: F64, cov: 
 def walk(
     row: I64,  # [ops] row of the tile
     act: U8,  # [ops] SCORE, LEARN or BOTH
-    waiting: I64,  # [ops] events that wait for their label after this operation
+    counts: F64,  # [ops] what a label counts, as `mixture.temper` says
     y: F64,  # [n]
-    weight: F64,  # [n]
     memo: F32,  # [n, 2K + 1] z of each expert, s² of each, z of the mixture, as stated
     rate: float,  # ln 2 / half-life
     prior: F64,  # [K + 2] variances
@@ -88,5 +92,5 @@ def walk(
         _inputs(memo[i], experts, x)
         if act[t] & SCORE:
             z_out[i] = min(max(_dot(mean, x), -UTMOST), UTMOST)
-        if act[t] & LEARN and weight[i] > 0.0:
-            _learn(x, y[i], weight[i] / math.sqrt(1.0 + waiting[t]), rate, prior, mean, cov, g)
+        if act[t] & LEARN and counts[t] > 0.0:
+            _learn(x, y[i], counts[t], rate, prior, mean, cov, g)

@@ -81,6 +81,7 @@ class BeliefLearner:
         self.weights = Weights(
             np.array(config.switching), np.full((rates, voices), 1.0 / voices), np.full(rates, 1.0 / rates)
         )
+        self.flight = np.zeros(2)  # mean number of events that wait for their label, and of how many labels
         prior = np.full(self.experts + 2, config.stacking_prior)
         self.stack = Stack(prior, np.eye(1, self.experts + 2, 1)[0], np.diag(prior))
 
@@ -133,7 +134,9 @@ class BeliefLearner:
             for other in others:
                 other.result()
         scores = Scores(np.full(len(y), np.nan), np.full(len(y), np.nan))
-        after = tape.row, tape.act, tape.waiting, y, weight, memo
+        counts = np.zeros(len(tape.row))
+        mixture.temper(tape.row, tape.act, tape.waiting, weight, self.flight, counts)
+        after = tape.row, tape.act, counts, y, memo
         mixture.walk(*after, *self.weights, scores.z_sd)
         stacking.walk(*after, np.log(2.0) / self.config.stacking_half_life, *self.stack, scores.z)
         return scores
@@ -170,6 +173,7 @@ class BeliefLearner:
             "touched": self.groups[0].touched[seen],
             "u": self.weights.u.copy(),
             "omega": self.weights.omega.copy(),
+            "flight": self.flight.copy(),
             "stack_mean": self.stack.mean.copy(),
             "stack_cov": self.stack.cov.copy(),
         }
@@ -188,6 +192,7 @@ class BeliefLearner:
         if len(seen) and not (int(seen.min()) >= 0 and int(seen.max()) < len(self.groups[0].touched)):
             raise StateError("the learner's array 'slots' names slots outside its table")
         self.weights.u[:], self.weights.omega[:] = state["u"], state["omega"]
+        self.flight[:] = state["flight"]
         self.stack.mean[:], self.stack.cov[:] = state["stack_mean"], state["stack_cov"]
         for i, g in enumerate(self.groups):
             g.clock[:], g.mean[:], g.cov[:] = state["clock"], state[f"mean{i}"], state[f"cov{i}"]

@@ -45,20 +45,22 @@ class CalibrationMonitor:
         self._weights = detector.arm_weights(self.tolerance)
         self._factors = detector.arm_factors(self.tolerance)
 
-    def update(self, event: I64, time: I64 | None, z: F64, y: I8, weight: F64, watch_from: int = 0) -> list[Alarm]:
+    def update(
+        self, event: I64, time: I64 | None, z: F64, y: I8, weight: F64, judged: npt.NDArray[np.bool_] | None = None
+    ) -> list[Alarm]:
         """Judge rows in order; the alarms that they raise.
 
         event: int64[n] event numbers; time: int64[n] microseconds UTC or None; z: float64[n] log-odds as stated; y:
         int8[n], 1, 0 or -1 for unlabelled; weight: float64[n], 0 to 2^20. A weight counts as repeats in the tally, and
-        once in the evidence if above 0. Events below `watch_from` are tallied, not judged. DataError, with nothing
-        changed, on any other value.
+        once in the evidence if above 0. Rows that are not `judged` (bool[n]; None: all are) are only tallied.
+        DataError, with nothing changed, on any other value.
         """
         _check(event, time, z, y, weight)
         event, z = np.ascontiguousarray(event, np.int64), np.ascontiguousarray(z, np.float64)
         y, weight = np.ascontiguousarray(y, np.int8), np.ascontiguousarray(weight, np.float64)
         times = np.full(z.size, NO_TIME) if time is None else np.ascontiguousarray(time, np.int64)
         tally_rows(self.tally, z, y, weight)
-        return list(self._alarms(event, times, z, y, np.where(event < watch_from, 0.0, weight)))
+        return list(self._alarms(event, times, z, y, weight if judged is None else np.where(judged, weight, 0.0)))
 
     def _alarms(self, event: I64, time: I64, z: F64, y: I8, weight: F64) -> Iterator[Alarm]:
         state, row = self._evidence, 0

@@ -13,7 +13,7 @@ from onlogit.learners.protocol import BOTH, Tape
 F = npt.NDArray[Any]
 
 
-def walk(experts: F, z: F, y: F, weight: F, waiting: int, half_life: float) -> tuple[F, F]:
+def walk(experts: F, z: F, y: F, counts: F, half_life: float) -> tuple[F, F]:
     n, k = experts.shape
     memo = np.concatenate([experts, np.ones((n, k)), z[:, None]], axis=1).astype(np.float32)
     prior = np.full(k + 2, 0.01)
@@ -22,9 +22,8 @@ def walk(experts: F, z: F, y: F, weight: F, waiting: int, half_life: float) -> t
     stacking.walk(
         tape.row,
         tape.act,
-        np.full(n, waiting),
+        counts,
         y,
-        weight,
         memo,
         np.log(2) / half_life,
         prior,
@@ -35,19 +34,18 @@ def walk(experts: F, z: F, y: F, weight: F, waiting: int, half_life: float) -> t
     return out, mean
 
 
-@pytest.mark.parametrize("waiting", [0, 50])
-def test_walk_equals_its_twin(waiting: int) -> None:
-    random = np.random.default_rng(waiting)
+def test_walk_equals_its_twin() -> None:
+    random = np.random.default_rng(1)
     n, k = 400, 3
     z = random.normal(0, 2, n).astype(np.float32)
     experts = (z[:, None] + random.normal(0, 1.5, (n, k))).astype(np.float32)
     y, weight = (random.random(n) < 0.4).astype(float), random.choice([1.0, 0.0, 0.5, 3.0], n)
-    out, mean = walk(experts, z, y, weight, waiting, 100.0)
+    out, mean = walk(experts, z, y, weight, 100.0)
     twin = naive.Stack(k, 100.0, 0.01)
     for i in range(n):
         a = experts[i].astype(float)
         assert out[i] == pytest.approx(twin.state(float(z[i]), a), rel=1e-6, abs=1e-6)
-        twin.learn(float(z[i]), a, y[i], weight[i], waiting)
+        twin.learn(float(z[i]), a, y[i], weight[i])
     np.testing.assert_allclose(mean, twin.mean, rtol=1e-5, atol=1e-7)
 
 
@@ -57,13 +55,13 @@ def test_it_mends_a_level_and_a_slope_that_all_experts_share(level: float, slope
     n = 20_000
     z = random.normal(0, 1.5, n)
     y = (random.random(n) < 1 / (1 + np.exp(-(level + slope * z)))).astype(float)
-    out, _ = walk(z[:, None], z, y, np.ones(n), 0, np.inf)
+    out, _ = walk(z[:, None], z, y, np.ones(n), np.inf)
     late = slice(n // 2, n)
     assert np.mean(np.abs(out[late] - level - slope * z[late])) < 0.1
 
 
 def test_extremes_stay_finite() -> None:
     experts = np.array([[1e30, -1e30], [3e38, 3e38], [0.0, -90.0]])
-    out, mean = walk(experts, np.array([11.0, -11.0, 0.0]), np.array([0.0, 1.0, 1.0]), np.full(3, 1e6), 0, 10.0)
+    out, mean = walk(experts, np.array([11.0, -11.0, 0.0]), np.array([0.0, 1.0, 1.0]), np.full(3, 1e6), 10.0)
     assert np.isfinite(out).all()
     assert np.isfinite(mean).all()
