@@ -33,6 +33,7 @@ I8 = npt.NDArray[np.int8]
 I64 = npt.NDArray[np.int64]
 
 NO_TIME = np.iinfo(np.int64).min
+NO_EVENTS = np.zeros(0, np.int64)
 
 
 class Step(NamedTuple):
@@ -130,11 +131,9 @@ class Pipeline:
         encoded = self.encoder.encode(
             batch, first_event=self.counts.events, update=not self.frozen, accept=self._refuse_repeats
         )
-        n = len(encoded.y)
-        clock = self._read_clock(encoded, n, now)
-        first = self.counts.events
+        n, first = len(encoded.y), self.counts.events
         event = np.arange(first, first + n)
-        plan = self._plan(encoded, event, clock)
+        plan = self._plan_sealed(encoded, event, now) if self._sealing else self._plan_open(encoded, event)
         tile = self._gather(encoded, plan)
         tape = self._tape(event, plan, tile.row)
         scores = self.learner.learn(tile.rows, tape, tile.y.astype(np.float64), tile.weight, tile.memo)
@@ -143,19 +142,18 @@ class Pipeline:
         self._settle(encoded, plan, tile.y[tile.row], z)
         self._warm_up(n, plan, tile.weight[tile.row])
         self._count(encoded, plan, tile.weight[tile.row])
-        if n and self._timed:
-            self._clock = int(clock[-1])
         return Step(event, z, sigmoid(z), scores.z_sd[:n], encoded.y, self._judge())
 
-    def _read_clock(self, encoded: Encoded, n: int, now: int | None) -> I64:
+    def _read_clock(self, encoded: Encoded, now: int | None) -> I64:
         """The stream's time at each of the n events; where labels do not come by time, how many events with a weight
         were scored before each and, n + 1st, after all of them."""
         if not self._timed:
             scored = self.counts.events - self.counts.no_weight
             return scored + np.concatenate([[0], np.cumsum(encoded.weight > 0)])
-        time = np.full(n, now, np.int64) if encoded.time is None else encoded.time
-        clock: I64 = np.maximum.accumulate(np.concatenate([[self._clock], time]))[1:]
-        return clock
+        time = np.full(len(encoded.y), now, np.int64) if encoded.time is None else encoded.time
+        clock: I64 = np.maximum.accumulate(np.concatenate([[self._clock], time]))
+        self._clock = int(clock[-1])
+        return clock[1:]
 
     def _refuse_repeats(self, encoded: Encoded) -> None:
         if encoded.key is None:
@@ -172,23 +170,34 @@ class Pipeline:
                 "belongs to an earlier event that still waits for its label; keys have to be unique among those"
             )
 
-    def _plan(self, encoded: Encoded, event: I64, clock: I64) -> _Plan:
+    def _plan_open(self, encoded: Encoded, event: I64) -> _Plan:
+        """Every label in a record is learned at once; without one the event may wait for an outcome by key."""
+        first, counted = self.counts.events, encoded.weight > 0
+        labelled = (encoded.y >= 0) & counted
+        learned = event[labelled]
+        if not self._keyed:
+            return _Plan(learned, learned - first + 1, NO_EVENTS, NO_EVENTS, NO_EVENTS)
+        waits = event[counted & ~labelled]
+        horizon = first + len(event) - self.config.labels.remember
+        lost = np.concatenate([self.memory.expiring(horizon), waits[waits < horizon]])
+        return _Plan(learned, learned - first + 1, lost, waits[waits >= horizon], np.full(len(event), NEVER))
+
+    def _plan_sealed(self, encoded: Encoded, event: I64, now: int | None) -> _Plan:
         """Which labels are learned in this batch and where, which events are remembered, and which are given up."""
         n, first, remember = len(event), self.counts.events, self.config.labels.remember
+        clock = self._read_clock(encoded, now)
         own_due = encoded.label_time if self._timed else clock[:n] + self.config.labels.delay + 1
         assert own_due is not None
         counted = encoded.weight > 0
         due = np.where((encoded.y >= 0) & counted, own_due, NEVER)
-        old_due, old_event = self.memory.sealed() if self._sealing else (event[:0], event[:0])
+        old_due, old_event = self.memory.sealed()
         all_due, all_event = np.concatenate([old_due, due]), np.concatenate([old_event, event])
         place = np.searchsorted(clock, all_due)  # what the clock has not reached waits for the next batch
         here = (place < len(clock)) & (all_due != NEVER)
         place = np.maximum(place, all_event - first + 1)
         comes = here & (place < len(clock)) & (place < all_event - first + remember + 1)
-        learned, at = all_event[comes], place[comes]
-        if self._sealing:
-            order = np.lexsort((learned, all_due[comes], at))
-            learned, at = learned[order], at[order]
+        order = np.lexsort((all_event[comes], all_due[comes], place[comes]))
+        learned, at = all_event[comes][order], place[comes][order]
         waits = ((due != NEVER) | (self._keyed & counted)) & ~comes[len(old_due) :]
         horizon = first + n - remember
         old_lost = np.setdiff1d(self.memory.expiring(horizon), learned, assume_unique=True)
