@@ -62,12 +62,14 @@ def _folder_or_none() -> str | None:
 FOLDER = _folder_or_none()
 
 
-def _compiled(function: F, *, fastmath: set[str], cache: bool) -> F:
+def _compiled(function: F, *, fastmath: set[str], cache: bool, forceinline: bool = False) -> F:
     settings: Any = numba.config
     before = settings.CACHE_DIR
     settings.CACHE_DIR = FOLDER or before  # read when the function is decorated, then given back
     try:
-        return numba.njit(function, cache=cache, nogil=True, error_model="numpy", fastmath=fastmath)  # type: ignore[no-any-return,unused-ignore]
+        return numba.njit(
+            function, cache=cache, nogil=True, error_model="numpy", fastmath=fastmath, forceinline=forceinline
+        )  # type: ignore[no-any-return,unused-ignore]
     finally:
         settings.CACHE_DIR = before
 
@@ -79,9 +81,9 @@ def kernel(function: F) -> F:
 
 def inline(function: F) -> F:
     """Compile a scalar function for use inside kernels; LLVM inlines it."""
-    return _compiled(function, fastmath=IN_ORDER, cache=False)
+    return _compiled(function, fastmath=IN_ORDER, cache=False, forceinline=True)
 
 
 def reduction(function: F) -> F:
     """Like `inline`, and its sums may be reassociated. Only for lengths that do not depend on the batch."""
-    return _compiled(function, fastmath=ANY_ORDER, cache=False)
+    return _compiled(function, fastmath=ANY_ORDER, cache=False, forceinline=True)
