@@ -38,14 +38,22 @@ STREAMS = {
             "hotel_bookings",
             "is_canceled",
             drop=(
-                "reservation_status", "reservation_status_date", "assigned_room_type", "booking_changes", "arrival_date",
-                "booking_date", "days_in_waiting_list", "required_car_parking_spaces", "arrival_date_year", "deposit_type",
+                "reservation_status",
+                "reservation_status_date",
+                "assigned_room_type",
+                "booking_changes",
+                "arrival_date",
+                "booking_date",
+                "days_in_waiting_list",
+                "required_car_parking_spaces",
+                "arrival_date_year",
+                "deposit_type",
             ),
-        ),  # fmt: skip
+        ),
         RealStream("bank_marketing", "y", "yes", ("duration",)),
         RealStream("jit_defects", "bug", drop=("date", "_id")),
         RealStream("kdd_http", "service"),
         RealStream("flights", "late", drop=("flight_id", "landed_at", "sched_dep")),
         RealStream("flights_3m", "late15", drop=("date", "delay")),
     )
-}  # fmt: skip
+}

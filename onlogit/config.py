@@ -49,21 +49,28 @@ class BeliefConfig:
         _require(0 <= self.dense_limit <= 512, "dense_limit", self.dense_limit, "0 to 512")
 
 
+SGD_RATES = {"sgd": 0.01, "adagrad": 0.2, "ftrl": 0.2}
+"""The rate of each learner of the SGD family unless another is given."""
+
+
 @dataclass(frozen=True)
 class SgdConfig:
-    """Plain stochastic gradient descent: one example or a mini-batch of examples at a time."""
+    """Stochastic gradient descent: the learners "sgd", "adagrad" and "ftrl", on one example or a mini-batch at a time."""
 
-    rate: float = 0.02  # step per unit of gradient, at the start
-    schedule: str = "constant"  # "constant", "sqrt": rate / √(1 + t/10,000), "inverse": rate / (1 + t/10,000)
-    l2: float = 0.0  # penalty l2/2 |w|² per step; never on the bias; a slot pays when it is touched
-    batch: int = 1  # examples whose mean gradient makes one step
+    rate: float = 0.0  # step per unit of gradient, at the start; 0: that of SGD_RATES
+    schedule: str = "constant"  # or "sqrt": rate / √(1 + t/10,000), "inverse": rate / (1 + t/10,000); not for ftrl
+    l1: float = 0.0  # penalty l1 |w|; never on the bias; a slot pays when it is touched; ftrl gives exact zeros
+    l2: float = 0.0  # penalty l2/2 |w|², likewise
+    batch: int = 1  # weight of the examples whose mean gradient makes one step
+    averaged: bool = False  # sgd: state the mean of all past weights, not the last ones
 
     def __post_init__(self) -> None:
-        _require(0 < self.rate < math.inf, "rate", self.rate, "a positive number")
+        _require(0 <= self.rate < math.inf, "rate", self.rate, "a positive number, or 0 for the learner's own")
         _require(
             self.schedule in ("constant", "sqrt", "inverse"),
             "schedule", self.schedule, '"constant", "sqrt" or "inverse"',
         )  # fmt: skip
+        _require(0 <= self.l1 < math.inf, "l1", self.l1, "zero or a positive number")
         _require(0 <= self.l2 < math.inf, "l2", self.l2, "zero or a positive number")
         _require(1 <= self.batch <= 1_000_000, "batch", self.batch, "1 to 1,000,000 examples")
 
@@ -96,7 +103,7 @@ class LabelConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """All of it. `learner` is "belief" or "sgd"; the other learner's settings are kept and not used."""
+    """All of it. `learner` is "belief", or one of the SGD family; settings of the other are kept and not used."""
 
     learner: str = "belief"
     slot_bits: int = 18  # 2**slot_bits slots for hashed categories
@@ -106,7 +113,9 @@ class Config:
     labels: LabelConfig = field(default_factory=LabelConfig)
 
     def __post_init__(self) -> None:
-        _require(self.learner in ("belief", "sgd"), "learner", self.learner, '"belief" or "sgd"')
+        _require(
+            self.learner in ("belief", *SGD_RATES), "learner", self.learner, '"belief", "sgd", "adagrad" or "ftrl"'
+        )
         _require(1 <= self.slot_bits <= 26, "slot_bits", self.slot_bits, "1 to 26")
 
 
@@ -144,6 +153,10 @@ def _like(default: Any, value: Any, where: str) -> Any:
         if not isinstance(value, list | tuple) or not value:
             raise ConfigError(f"{where}: found {value!r}, expected a list")
         return tuple(_like(default[0], v, where) for v in value)
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ConfigError(f"{where}: found {value!r}, expected true or false")
+        return value
     if isinstance(default, float):
         if value == "inf":
             return math.inf

@@ -8,7 +8,7 @@ not yet settled. Appending and forgetting cost O(1) an event: forgotten ones lea
 half of all.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -193,6 +193,17 @@ class Memory:
         )
 
 
+class Mature(NamedTuple):
+    """What was stated of events [m] that are settled, in prediction order."""
+
+    event: I64
+    time: I64
+    z: F64
+    y: I8
+    weight: F64
+    known: I64  # the first event that was scored with the label known
+
+
 class Maturity:
     """What was stated, in prediction order, until every earlier event is settled."""
 
@@ -213,13 +224,13 @@ class Maturity:
         at = event - self.first + self._done
         self._held["y"][at], self._held["known"][at] = y, known
 
-    def ready(self) -> tuple[I64, I64, F64, I8, F64, I64]:
-        """Hand on (event, time, z, y, weight, known) of all events before the first that still waits."""
+    def ready(self) -> Mature:
+        """Hand on all events before the first that still waits."""
         y = self._held["y"][self._done :]
         waits = y == WAITING
         m = int(np.argmax(waits)) if waits.any() else len(y)
         part = slice(self._done, self._done + m)
-        out = (
+        out = Mature(
             np.arange(self.first, self.first + m), self._held["time"][part].copy(), self._held["z"][part].copy(),
             self._held["y"][part].copy(), self._held["weight"][part].copy(), self._held["known"][part].copy(),
         )  # fmt: skip

@@ -50,7 +50,8 @@ class OnlineLogit:
     label: column with the outcome; bool, 0/1, -1/1, or any with `positive` named; null where it is not known yet.
     weight, key, time: columns with a row's weight, its unique key, and its time (a feature too, unless dropped).
     label_time: column that says when the record's label became known; it is learned then and not before.
-    drop: columns that are not features. config: every other setting.
+    drop: columns that are not features. features: derived terms such as "origin*distance" or "spline(hour, 8)", as
+    onlogit/terms.py has them; they may read dropped columns. config: every other setting.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class OnlineLogit:
         time: str | None = None,
         label_time: str | None = None,
         drop: Iterable[str] = (),
+        features: Iterable[str] = (),
         config: Config | None = None,
     ) -> None:
         self.config = config or Config()
         self._roles: dict[str, Any] = {
             "label": label, "positive": positive, "weight": weight, "key": key, "time": time,
             "label_time": label_time, "drop": tuple([drop] if isinstance(drop, str) else drop),
+            "features": tuple([features] if isinstance(features, str) else features),
         }  # fmt: skip
         self._pipeline: Pipeline | None = None
 
@@ -168,7 +171,7 @@ def of_state(header: dict[str, Any], state: dict[str, npt.NDArray[Any]], where: 
 
 
 def load(path: str | PathLike[str]) -> OnlineLogit:
-    """Read a model file. A StateError says what is wrong with a damaged one; a DataError that there is none."""
+    """Read a model file. A StateError says what is wrong with a damaged one, or that there is none."""
     return of_state(*arrays.load(path), where=str(path))
 
 

@@ -21,7 +21,7 @@ from onlogit.config import Config
 from onlogit.encoding import Encoded, Encoder, Rows
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.kernels.turns import take_turns
-from onlogit.labels import NEVER, VOID, WAITING, Array, Maturity, Memory, choose_rows, join_rows
+from onlogit.labels import NEVER, VOID, WAITING, Array, Mature, Maturity, Memory, choose_rows, join_rows
 from onlogit.learners import Tape, create
 from onlogit.learners.protocol import BOTH, LEARN, SCORE
 from onlogit.monitor import Alarm, CalibrationMonitor
@@ -92,10 +92,18 @@ class _Tile(NamedTuple):
     row: I64  # [m] row of each of the plan's events
 
 
+class Walked(NamedTuple):
+    """What a walk gives: the step without its alarms, and what the monitor has to judge."""
+
+    step: Step
+    mature: Mature
+
+
 def sigmoid(z: F64) -> F64:
-    """p = 1 / (1 + e^-z), without overflow."""
-    e = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1.0, e) / (1.0 + e)
+    """p = 1 / (1 + e^-z); 0 below -709."""
+    with np.errstate(over="ignore"):
+        p: F64 = 1.0 / (1.0 + np.exp(-z))
+    return p
 
 
 class Pipeline:
@@ -111,6 +119,7 @@ class Pipeline:
         self.maturity = Maturity()
         self.counts = Counts()
         self.frozen = False  # scores, joins labels and watches, and learns nothing
+        self._encoded = 0  # events encoded; as many as were scored, between steps
         self._clock = NO_TIME
         self._turn = np.array([NEVER])  # the first event that may be judged; NEVER before enough labels were learned
         self._keyed = schema.with_role("key") is not None
@@ -126,11 +135,29 @@ class Pipeline:
 
         A DataError or SchemaError comes before anything changed.
         """
+        walked = self.walk(self.encode(batch, now), now)
+        return walked.step._replace(alarms=self.judge(walked.mature))
+
+    # A step in three parts, each with a state of its own, so that batch i may be judged while batch i + 1 is walked and
+    # batch i + 2 encoded. Each part has to be given every batch in order. State is whole between steps only.
+
+    @property
+    def can_encode_ahead(self) -> bool:
+        """Whether a batch may be encoded before the one before it is walked: not where keys are checked in between."""
+        return not self._keyed
+
+    def encode(self, batch: pa.RecordBatch, now: int | None = None) -> Encoded:
+        """The first part of a step: all that can refuse the batch. Changes the encoder alone."""
         if self._timed and now is None and self.schema.with_role("time") is None:
             raise ConfigError("labels come at a label time, so events need a time: name a time column, or pass now")
         encoded = self.encoder.encode(
-            batch, first_event=self.counts.events, update=not self.frozen, accept=self._refuse_repeats
+            batch, first_event=self._encoded, update=not self.frozen, accept=self._refuse_repeats
         )
+        self._encoded += len(encoded.y)
+        return encoded
+
+    def walk(self, encoded: Encoded, now: int | None = None) -> Walked:
+        """The second part: score and learn. Changes learner, memory and counts."""
         n, first = len(encoded.y), self.counts.events
         event = np.arange(first, first + n)
         plan = self._plan_sealed(encoded, event, now) if self._sealing else self._plan_open(encoded, event)
@@ -142,7 +169,14 @@ class Pipeline:
         self._settle(encoded, plan, tile.y[tile.row], z)
         self._warm_up(n, plan, tile.weight[tile.row])
         self._count(encoded, plan, tile.weight[tile.row])
-        return Step(event, z, sigmoid(z), scores.z_sd[:n], encoded.y, self._judge())
+        return Walked(Step(event, z, sigmoid(z), scores.z_sd[:n], encoded.y, []), self.maturity.ready())
+
+    def judge(self, mature: Mature) -> list[Alarm]:
+        """The third part: tally and judge what is mature. Changes the monitor."""
+        event, time, z, y, weight, known = mature
+        judged = np.empty(len(event), np.bool_)
+        take_turns(event, known, y, weight, self._turn, judged)
+        return self.monitor.update(event, None if (time == NO_TIME).all() else time, z, y, weight, judged)
 
     def _read_clock(self, encoded: Encoded, now: int | None) -> I64:
         """The stream's time at each of the n events; where labels do not come by time, how many events with a weight
@@ -278,12 +312,6 @@ class Pipeline:
         self.counts.learned += 0 if self.frozen else int(np.count_nonzero(weight))
         self.counts.expired += len(plan.lost)
 
-    def _judge(self) -> list[Alarm]:
-        event, time, z, y, weight, known = self.maturity.ready()
-        judged = np.empty(len(event), np.bool_)
-        take_turns(event, known, y, weight, self._turn, judged)
-        return self.monitor.update(event, None if (time == NO_TIME).all() else time, z, y, weight, judged)
-
     # ---- labels outside a batch of events
 
     def outcomes(self, batch: pa.RecordBatch) -> list[Alarm]:
@@ -316,7 +344,7 @@ class Pipeline:
         self.counts.labelled += len(event)
         self.memory.forget(event)
         self.maturity.settle(event, y, self.counts.events)
-        return self._judge()
+        return self.judge(self.maturity.ready())
 
     # ---- scoring alone, and state
 
@@ -345,6 +373,7 @@ class Pipeline:
         for name, part in self._parts().items():
             part.restore({key.removeprefix(name + "."): a for key, a in state.items() if key.startswith(name + ".")})
         self.counts = Counts(*(int(c) for c in state["counts"]))
+        self._encoded = self.counts.events
         self._clock, self._turn[0] = (int(c) for c in state["clock"])
         self.frozen = bool(state["frozen"][0])
 

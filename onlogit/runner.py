@@ -11,41 +11,27 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.errors import ConfigError, DataError, OnlogitError
+from onlogit.errors import DataError, OnlogitError
 from onlogit.model import OnlineLogit
 from onlogit.monitor import Alarm
 from onlogit.pipeline import Pipeline, Step
+from onlogit.records import Recorder, scored
 from onlogit.storage import Checkpoints
 from onlogit.streams import Position, Sink, Source
 
-STATED = ("p", "z", "z_sd")
 AHEAD = 2  # batches read before they are asked for
 REHEARSED = 32  # records that the throw-away model is shown
 PULSE = 0.1  # seconds after which a waiting loop looks at its flags
 ENDED, WAITING = "ended", "waiting"
-
-ALARMS = pa.schema(
-    [
-        ("kind", pa.string()), ("what", pa.string()),
-        ("event", pa.int64()), ("time", pa.string()), ("onset_event", pa.int64()), ("onset_time", pa.string()),
-        ("evidence", pa.float64()), ("patience", pa.float64()), ("tolerance", pa.float64()),
-        ("examples", pa.int64()), ("observed", pa.float64()), ("expected", pa.float64()),
-        ("effect", pa.float64()), ("effect_low", pa.float64()), ("effect_high", pa.float64()),
-        ("effect_unit", pa.string()), ("region", pa.list_(pa.float64())), ("direction", pa.string()),
-        ("arms", pa.list_(pa.struct([("arm", pa.string()), ("share", pa.float64())]))),
-        ("advice", pa.string()), ("repeats", pa.int64()),
-    ]
-)  # fmt: skip
-"""Alarms as records: `Alarm.to_json` in columns."""
 
 
 def nothing(alarms: list[Alarm]) -> Step:
@@ -54,17 +40,8 @@ def nothing(alarms: list[Alarm]) -> Step:
     return Step(np.empty(0, np.int64), none, none, none, np.empty(0, np.int8), alarms)
 
 
-STATED_SCHEMA = nothing([]).to_arrow().schema
-
-
 class BrokenOff(DataError):
     """The source ended in the middle of a batch. All batches before it came whole, and were folded."""
-
-
-class Recorder(Protocol):
-    """Turns a step into what an output records of it; None for nothing."""
-
-    def __call__(self, batch: pa.RecordBatch, step: Step) -> pa.RecordBatch | None: ...
 
 
 @dataclass
@@ -74,42 +51,6 @@ class Output:
     sink: Sink
     record: Recorder
     resumable: bool = False
-
-
-def scored_schema(schema: pa.Schema, prefix: str = "") -> pa.Schema:
-    """The input's columns, then p, z, z_sd. ConfigError where the input has one of these names already."""
-    for name in STATED:
-        if prefix + name in schema.names:
-            raise ConfigError(
-                f"the input has a column {prefix + name!r} already, which is what the output would call its own: "
-                f"choose other names with --prefix, as in --prefix {prefix}onlogit_"
-            )
-    return pa.schema([*schema, *((prefix + name, pa.float64()) for name in STATED)])
-
-
-def scored(prefix: str = "") -> Recorder:
-    """Records a batch as it came, with what was stated of it; an sd that the learner has none of is null."""
-
-    def record(batch: pa.RecordBatch, step: Step) -> pa.RecordBatch:
-        stated = [pa.array(step.p), pa.array(step.z), pa.array(step.z_sd, mask=np.isnan(step.z_sd))]
-        return pa.record_batch([*batch.columns, *stated], schema=scored_schema(batch.schema, prefix))
-
-    return record
-
-
-def stated(batch: pa.RecordBatch, step: Step) -> pa.RecordBatch:
-    """Records event, p, z, z_sd and label, with the columns of `STATED_SCHEMA`."""
-    return step.to_arrow()
-
-
-def alarm_records(alarms: Sequence[Alarm]) -> pa.RecordBatch | None:
-    """Alarms as a batch with the columns of `ALARMS`; None where there are none."""
-    return pa.RecordBatch.from_pylist([alarm.to_json() for alarm in alarms], schema=ALARMS) if alarms else None
-
-
-def alarms_of(batch: pa.RecordBatch, step: Step) -> pa.RecordBatch | None:
-    """Records the alarms that a step raised."""
-    return alarm_records(step.alarms)
 
 
 class Stop:
@@ -135,6 +76,26 @@ class Stop:
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
+
+
+def open_patiently(opening: Callable[[], Source], stop: Callable[[], bool]) -> Source | None:
+    """The source that `opening` returns; None once `stop()` is true, for a pipe may give its first records never."""
+    answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answer.put(opening())
+        except BaseException as error:  # raised again below
+            answer.put(error)
+
+    threading.Thread(target=ask, name="onlogit opening", daemon=True).start()
+    while not stop():
+        with suppress(queue.Empty):
+            item = answer.get(timeout=PULSE)
+            if isinstance(item, BaseException):
+                raise item
+            return item  # type: ignore[no-any-return]
+    return None
 
 
 class Ahead:
@@ -188,7 +149,7 @@ class Runner:
         self,
         model: OnlineLogit,
         source: Source,
-        outputs: Mapping[str, Output],
+        outputs: dict[str, Output],
         *,
         checkpoints: Checkpoints | None = None,
         every: float = 10.0,
@@ -213,8 +174,7 @@ class Runner:
         return time.perf_counter() - self.began - self.rehearsal
 
     def resume(self, positions: Mapping[str, Position]) -> None:
-        """Continue where a checkpoint was made: the source is read from there, outputs are cut back to there."""
-        self.source.seek(positions["source"])
+        """Continue where a checkpoint was made; outputs are cut back to there. The source has been sought already."""
         self.positions["source"] = positions["source"]
         for name, output in self.outputs.items():
             if output.resumable:

@@ -1,4 +1,5 @@
-"""What each column of a stream means: number, category, instant, label, weight, key, time, label time, or dropped.
+"""What each column of a stream means: number, category, instant, set of categories, label, weight, key, time, label
+time, or dropped; and the terms that are derived from columns (onlogit/terms.py has their syntax).
 
 A Schema is settled once, from the stream's first batch and the user's words, is plain data (it goes into a model file
 as JSON), and is what every later batch is checked against before anything is learned from it. Files written by
@@ -9,16 +10,21 @@ do.
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Literal, cast, get_args
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.errors import SchemaError, StateError
+from onlogit.errors import ConfigError, OnlogitError, SchemaError, StateError
+from onlogit.terms import Calendar, Operand, Read, Sparse, Term, check, parse, text_of, walk
 
-Role = Literal["number", "category", "instant", "label", "weight", "key", "time", "label_time", "dropped"]
-Kind = Literal["number", "integer", "bool", "text", "timestamp", "date", "null", "any"]
+Role = Literal[
+    "number", "category", "instant", "set", "values", "label", "weight", "key", "time", "label_time", "dropped"
+]
+Kind = Literal[
+    "number", "integer", "bool", "text", "timestamp", "date", "null", "integers", "texts", "numbers", "nulls", "any"
+]  # the plural ones are lists
 
 FEATURE_ROLE: dict[Kind, Role] = {
     "number": "number",
@@ -28,10 +34,19 @@ FEATURE_ROLE: dict[Kind, Role] = {
     "text": "category",
     "timestamp": "instant",
     "date": "instant",
+    "integers": "set",
+    "texts": "set",
+    "nulls": "set",
+    "numbers": "values",  # no feature: the numbers that go with the indices of a set
 }
+OPERAND: dict[Role, Operand] = {"number": "number", "category": "category", "set": "set", "values": "values"}
+MOST_TERMS = 1000
 HOURS = [str(hour) for hour in range(24)]
 WEEKDAYS = [str(day) for day in range(7)]  # Monday is 0
+MONTHS = [str(month) for month in range(1, 13)]
+CALENDAR = {"hour": HOURS, "weekday": WEEKDAYS, "month": MONTHS}
 UTC_NAMES = {"UTC", "Etc/UTC", "Z", "+00:00", "GMT", "Etc/GMT"}
+LISTS: dict[Kind | None, Kind] = {"integers": "integer", "texts": "text", "numbers": "number", "nulls": "null"}
 # what each special role accepts, and how to say it
 ACCEPTED: dict[Role, tuple[set[Kind], str]] = {
     "label": ({"bool", "number", "integer", "text", "null"}, "a bool, 0/1, -1/1, or a text with a positive value"),
@@ -51,7 +66,10 @@ def kind_of(kind: pa.DataType) -> Kind | None:
     """The kind of an Arrow type; None for one that onlogit does not take. A dictionary of numbers is text."""
     if pa.types.is_dictionary(kind):
         inner = kind_of(kind.value_type)
-        return inner if inner in (None, "bool", "null") else "text"
+        return None if inner in LISTS else inner if inner in (None, "bool", "null") else "text"
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        inner = kind_of(kind.value_type)
+        return next((lists for lists, values in LISTS.items() if values == inner), None)
     for test, answer in (
         (pa.types.is_integer, "integer"),
         (pa.types.is_floating, "number"),
@@ -84,17 +102,26 @@ class Column:
     zone: str = "UTC"  # of a timestamp
 
     @property
-    def coordinates(self) -> dict[str, list[str]]:
-        """Names of a category's or instant's coordinates, each with the texts that it is limited to, if it is."""
-        if self.kind in ("timestamp", "date"):
-            hour = {f"hour({self.name})": HOURS} if self.kind == "timestamp" else {}
-            return {**hour, f"weekday({self.name})": WEEKDAYS}
-        return {self.name: ["false", "true"] if self.kind == "bool" else []}
+    def coordinates(self) -> tuple[Term, ...]:
+        """The categories that a feature of this column gives by itself: its own, or the hour and weekday of an instant."""
+        column = Read(self.name)
+        if self.kind == "timestamp":
+            return Calendar("hour", column), Calendar("weekday", column)
+        if self.kind == "date":
+            return (Calendar("weekday", column),)
+        return (column,) if FEATURE_ROLE[self.kind] == "category" else ()
+
+    @property
+    def operand(self) -> Operand:
+        """What a term may do with this column."""
+        if self.role in ("label", "label_time", "weight", "key") or self.kind == "any":
+            return "other"
+        return OPERAND.get(FEATURE_ROLE[self.kind]) or cast(Operand, self.kind)
 
     def accepts(self, kind: pa.DataType) -> bool:
         """Whether a batch may bring this column with that Arrow type."""
         found = kind_of(kind)
-        if self.role == "dropped":
+        if self.role == "dropped" and self.kind == "any":
             return True
         if found is None:
             return False
@@ -102,6 +129,9 @@ class Column:
             return True  # nulls of any kind; where a null means nothing, its row is an error
         if self.role == "label" and self.kind == "null":
             return found in ACCEPTED["label"][0]
+        if self.kind in LISTS:
+            both = {self.kind, found}
+            return both == {found} or ("nulls" in both and both <= set(LISTS) and found != "numbers")
         if self.role != "key" and self.kind in ("number", "integer", "null"):
             return found in ("number", "integer")
         return found == self.kind and (found != "timestamp" or zone_of(kind) == self.zone)
@@ -109,10 +139,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns in the order of the first batch, and which value of the label is the positive one (as text)."""
+    """The columns in the order of the first batch, which value of the label is the positive one (as text), and the
+    derived terms in their normal spelling."""
 
     columns: tuple[Column, ...]
     positive: str | None = None
+    terms: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -126,13 +158,20 @@ class Schema:
         time: str | None = None,
         label_time: str | None = None,
         drop: Iterable[str] = (),
+        features: Iterable[str] = (),
     ) -> "Schema":
         """Give every column of an Arrow schema its role.
 
         All but the named columns are features, and so is `time` (its hour and weekday), unless they are in `drop`.
-        SchemaError for an unknown name, a name used twice, a type that has no role, a text label without `positive`.
+        `features` are derived terms, which may read dropped columns; one that is there already is not added twice.
+        SchemaError for an unknown name, a name used twice, a type that has no role, a text label without `positive`;
+        ConfigError or SchemaError for a term, pointing at the character.
         """
         dropped = (drop,) if isinstance(drop, str) else tuple(drop)
+        texts = (features,) if isinstance(features, str) else tuple(features)
+        if len(texts) > MOST_TERMS:
+            raise ConfigError(f"{len(texts)} derived terms; accepted are at most {MOST_TERMS}")
+        terms = {text: parse(text) for text in texts}
         told = {"label": label, "weight": weight, "key": key, "time": time, "label_time": label_time}
         roles: dict[str, Role] = {}
         _no_duplicates(arrow.names)
@@ -147,8 +186,18 @@ class Schema:
                 raise SchemaError(f"column {name!r} cannot be both {roles[name]} and {role}; name two columns")
             roles[name] = cast(Role, role)
         unwanted = set(dropped)
-        columns = tuple(_column(field, roles.get(field.name), field.name in unwanted) for field in arrow)
-        schema = cls(columns, _as_text(positive))
+        read = {part.column for term in terms.values() for part in walk(term) if isinstance(part, Read)}
+        columns = tuple(
+            _column(field, roles.get(field.name), field.name in unwanted, field.name in read) for field in arrow
+        )
+        operands = {column.name: column.operand for column in columns}
+        for text, term in terms.items():
+            check(term, text, operands)
+        columns = _paired(columns, terms.values())
+        given = {term for column in columns if column.feature for term in column.coordinates}
+        schema = cls(
+            columns, _as_text(positive), tuple(dict.fromkeys(text_of(t) for t in terms.values() if t not in given))
+        )
         _check_positive(schema)
         return schema
 
@@ -161,6 +210,16 @@ class Schema:
     def features(self) -> tuple[Column, ...]:
         """The columns that the learner sees."""
         return tuple(column for column in self.columns if column.feature)
+
+    @cached_property
+    def parsed(self) -> tuple[Term, ...]:
+        """The derived terms as trees."""
+        return tuple(parse(text) for text in self.terms)
+
+    @cached_property
+    def operands(self) -> frozenset[str]:
+        """Names of the columns that derived terms read."""
+        return frozenset(part.column for term in self.parsed for part in walk(term) if isinstance(part, Read))
 
     def with_role(self, role: Role) -> Column | None:
         """The column of a role that only one can have (label, weight, key, time, label_time)."""
@@ -193,7 +252,8 @@ class Schema:
                 )
 
     def _may_lack(self, column: Column, scoring: bool) -> bool:
-        return column.role == "dropped" or (scoring and not column.feature)
+        unused = column.role == "dropped" or (scoring and not column.feature)
+        return unused and column.name not in self.operands
 
     def _role(self, name: str) -> str:
         column = self.by_name[name]
@@ -201,17 +261,21 @@ class Schema:
 
     def to_json(self) -> dict[str, object]:
         """This schema as JSON-able data; `from_json` reads it back."""
-        return {"columns": [asdict(column) for column in self.columns], "positive": self.positive}
+        columns = [asdict(column) for column in self.columns]
+        return {"columns": columns, "positive": self.positive, "features": list(self.terms)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, object]) -> "Schema":
         """The schema that `to_json` wrote; StateError for anything else."""
-        columns, positive = data.get("columns"), data.get("positive")
+        columns, positive, terms = data.get("columns"), data.get("positive"), data.get("features")
         if not isinstance(columns, list) or not (positive is None or isinstance(positive, str)):
             raise StateError("schema: expected a list of columns and the positive label as text or null")
-        schema = cls(tuple(_column_from_json(entry) for entry in columns), positive)
+        if not isinstance(terms, list) or not all(isinstance(term, str) for term in terms):
+            raise StateError("schema: expected a list of derived terms as text")
+        schema = cls(tuple(_column_from_json(entry) for entry in columns), positive, tuple(terms))
         if len(schema.by_name) != len(schema.columns):
             raise StateError("schema: two columns have one name")
+        _check_kept(schema)
         return schema
 
 
@@ -241,7 +305,35 @@ def _check_positive(schema: Schema) -> None:
         raise SchemaError(f"label column {label.name!r} is bool: the positive value is true or false, not {positive!r}")
 
 
-def _column(field: pa.Field, told: Role | None, dropped: bool) -> Column:
+def _check_kept(schema: Schema) -> None:
+    """Terms of a file have to be what `Schema.of` would have let in."""
+    operands = {column.name: column.operand for column in schema.columns}
+    try:
+        for text, term in zip(schema.terms, schema.parsed, strict=True):
+            check(term, text, operands)
+    except OnlogitError as error:
+        raise StateError(f"schema: {error}") from error
+    normal = dict.fromkeys(text_of(term) for term in schema.parsed)
+    if tuple(normal) != schema.terms or len(normal) > MOST_TERMS:
+        raise StateError(f"schema: its derived terms are not at most {MOST_TERMS} different ones in normal spelling")
+
+
+def _paired(columns: tuple[Column, ...], terms: Iterable[Term]) -> tuple[Column, ...]:
+    """The columns with those that go into a `sparse` pair no features of their own; every list of numbers has to."""
+    pairs = [term for term in terms if isinstance(term, Sparse)]
+    paired = {read.column for pair in pairs for read in (pair.indices, pair.values)}
+    for column in columns:
+        if column.role == "values" and column.name not in paired:
+            sets = [c.name for c in columns if c.role == "set"]
+            pair = text_of(Sparse(Read(sets[0] if sets else "indices"), Read(column.name)))
+            raise SchemaError(
+                f"column {column.name!r} is a list of numbers, which mean nothing by themselves; name the list of indices "
+                f'that they go with (--feature "{pair}"), or drop it (--drop {column.name})'
+            )
+    return tuple(replace(column, feature=False) if column.name in paired else column for column in columns)
+
+
+def _column(field: pa.Field, told: Role | None, dropped: bool, read: bool) -> Column:
     kind = kind_of(field.type)
     if told is not None:
         kinds, wanted = ACCEPTED[told]
@@ -249,13 +341,15 @@ def _column(field: pa.Field, told: Role | None, dropped: bool) -> Column:
             raise SchemaError(f"{told} column {field.name!r} has type {field.type}; it has to be {wanted}: cast it")
         return Column(field.name, told, kind, told == "time" and not dropped, zone_of(field.type))
     if dropped:
-        return Column(field.name, "dropped", "any", False)
+        kept: Kind = kind if read and kind is not None else "any"  # what a term reads has to stay of its kind
+        return Column(field.name, "dropped", kept, False, zone_of(field.type) if read else "UTC")
     if kind is None:
         raise SchemaError(
             f"column {field.name!r} has type {field.type}, which cannot be a feature; drop it (--drop {field.name}), "
-            "or cast it to a number, bool, string, dictionary, timestamp or date"
+            "or cast it to a number, bool, string, dictionary, timestamp, date, or list of integers or strings"
         )
-    return Column(field.name, FEATURE_ROLE[kind], kind, True, zone_of(field.type))
+    role = FEATURE_ROLE[kind]
+    return Column(field.name, role, kind, role != "values", zone_of(field.type))
 
 
 def _column_from_json(entry: object) -> Column:

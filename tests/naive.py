@@ -17,6 +17,7 @@ class RunningMoments:
     def __init__(self) -> None:
         self.total: list[tuple[float, float]] = []  # (value as it entered, weight) of the accumulator in use
         self.trial: list[tuple[float, float]] = []
+        self.gathered: list[tuple[float, float]] = []  # ordinary values after the trial, until they are 64
         self.rows = 0
         self.next: float = 16
 
@@ -28,7 +29,24 @@ class RunningMoments:
         mean = math.fsum(w / weight * x for x, w in entered)
         return mean, math.fsum(w / weight * (x - mean) ** 2 for x, w in entered)
 
-    def add(self, x: float, w: float) -> None:
+    def enter(self) -> None:
+        self.total += self.gathered
+        self.gathered = []
+
+    def add(self, x: float, w: float) -> float:
+        """Let x enter; its standardised value."""
+        mean, var = self.mean_var(self.total)
+        if self.next == math.inf and w == 1 and abs(x - mean) < 10 * math.sqrt(var):
+            z = self.standardised(x)
+            self.gathered.append((x, w))
+            if len(self.gathered) == 64:
+                self.enter()
+            return z
+        self.enter()
+        self.add_alone(x, w)
+        return self.standardised(x)
+
+    def add_alone(self, x: float, w: float) -> None:
         mean, var = self.mean_var(self.total)
         if self.rows >= 16 and var > 0:
             reach = 10 * math.sqrt(var)
@@ -65,10 +83,8 @@ def standardise(x: list[float | None], weight: list[float]) -> tuple[list[float]
     for value, w in zip(x, weight, strict=True):
         lost = value is None or not math.isfinite(value)
         held = 0.0 if value is None or lost else max(-1e100, min(1e100, value))
-        if not lost and w > 0:
-            moments.add(held, w)
         missing.append(lost)
-        out.append(0.0 if lost else moments.standardised(held))
+        out.append(0.0 if lost else moments.add(held, w) if w > 0 else moments.standardised(held))
     return out, missing, moments
 
 
@@ -287,47 +303,69 @@ class Mixture:
 
 
 class Sgd:
-    """Plain SGD in float64; slots in a dictionary, gradients of a mini-batch in a list."""
+    """The SGD family in float64, one coordinate at a time: coordinate None is the bias, ints are numbers, strings slots."""
 
-    def __init__(self, d: int, rate: float, schedule: str, l2: float, batch: int) -> None:
-        self.rate, self.schedule, self.l2, self.batch = rate, schedule, l2, batch
-        self.bias, self.w = 0.0, np.zeros(d)
-        self.slots: dict[int, float] = {}
-        self.steps = 0
-        self.held: list[tuple[float, F64, dict[int, float]]] = []
+    def __init__(self, kind: str, rate: float, schedule: str, l1: float, l2: float, batch: int, averaged: bool) -> None:
+        self.kind, self.rate, self.schedule, self.batch, self.averaged = kind, rate, schedule, batch, averaged
+        self.penalties = l1, l2
+        self.w: dict[object, float] = {}
+        self.squares: dict[object, float] = {}
+        self.pull: dict[object, float] = {}
+        self.area: dict[object, float] = {}  # integral of w over the weight learned
+        self.learned = 0.0
+        self.held: list[tuple[float, dict[object, float]]] = []
 
-    def score(self, x: F64, slots: dict[int, float]) -> float:
-        return self.bias + float(self.w @ x) + sum(self.slots.get(s, 0.0) * v for s, v in slots.items())
+    def weight(self, j: object) -> float:
+        """What a score is made of: the last weight, or the mean over all that was learned."""
+        if self.averaged and self.learned > 0:
+            return self.area.get(j, 0.0) / self.learned
+        return self.w.get(j, 0.0)
 
-    def learn(self, x: F64, slots: dict[int, float], y: float, h: float) -> None:
-        if h == 0:
-            return
-        late = 1 + self.steps / 10_000
+    def score(self, x: dict[object, float]) -> float:
+        return sum(self.weight(j) * v for j, v in x.items())
+
+    def learn(self, x: dict[object, float], y: float, h: float) -> None:
+        """Unit after unit of weight; h <= 17 where there is no mini-batch."""
+        while self.batch > 1 and h > 0:
+            part = min(h, self.batch - sum(share for share, _ in self.held))
+            g = self._gradient(x, y)
+            self.held.append((part, {j: part * g * v for j, v in x.items()}))
+            h -= part
+            if sum(share for share, _ in self.held) == self.batch:
+                mean: dict[object, float] = {}
+                for _, gradient in self.held:
+                    for j, v in gradient.items():
+                        mean[j] = mean.get(j, 0.0) + v / self.batch
+                self._step(mean, 1.0, float(self.batch))
+                self.held = []
+        while h > 0:
+            g = self._gradient(x, y)
+            self._step({j: g * v for j, v in x.items()}, min(h, 1.0), min(h, 1.0))
+            h -= min(h, 1.0)
+
+    def _gradient(self, x: dict[object, float], y: float) -> float:
+        return 1 / (1 + math.exp(-sum(self.w.get(j, 0.0) * v for j, v in x.items()))) - y
+
+    def _step(self, gradient: dict[object, float], c: float, weight: float) -> None:
+        late = 1 + self.learned / 10_000
         eta = {"constant": self.rate, "sqrt": self.rate / math.sqrt(late), "inverse": self.rate / late}[self.schedule]
-        z = self.score(x, slots)
-        p = 1 / (1 + math.exp(-z))
-        if self.batch > 1:
-            self.held.append((h * (y - p), x, slots))
-            if len(self.held) == self.batch:
-                self._step(eta / self.batch, eta * self.l2)
-            return
-        square = 1 + float(x @ x) + sum(v * v for v in slots.values())
-        delta = implicit_root(z, square, y, eta * h) if h > 1 else eta * h * (y - p)
-        self.held.append((delta, x, slots))
-        self._step(1.0, eta * h * self.l2)
+        for j, g in gradient.items():
+            l1, l2 = (0.0, 0.0) if j is None else self.penalties
+            self.w[j] = self._moved(j, g, c, eta, l1, l2)
+        for j in self.w:
+            self.area[j] = self.area.get(j, 0.0) + weight * self.w[j]
+        self.learned += weight
 
-    def _step(self, step: float, shrink: float) -> None:
-        touched = {s for _, _, slots in self.held for s in slots}
-        self.w *= 1 - shrink
-        for s in touched:
-            self.slots[s] = self.slots.get(s, 0.0) * (1 - shrink)
-        for g, x, slots in self.held:
-            self.bias += step * g
-            self.w += step * g * x
-            for s, v in slots.items():
-                self.slots[s] += step * g * v
-        self.held = []
-        self.steps += 1
+    def _moved(self, j: object, g: float, c: float, eta: float, l1: float, l2: float) -> float:
+        w, before = self.w.get(j, 0.0), self.squares.get(j, 0.0)
+        after = self.squares[j] = before + c * g * g
+        if self.kind == "ftrl":
+            pull = self.pull.get(j, 0.0) + c * g - w * (math.sqrt(after) - math.sqrt(before)) / eta
+            self.pull[j] = pull
+            return 0.0 if abs(pull) <= l1 else -(pull - math.copysign(l1, pull)) / ((1 + math.sqrt(after)) / eta + l2)
+        rate = eta * c / math.sqrt(1 + after) if self.kind == "adagrad" else eta * c
+        w -= rate * (g + l2 * w)
+        return math.copysign(max(abs(w) - rate * l1, 0.0), w)
 
 
 # ---- stacking
@@ -360,3 +398,38 @@ class Stack:
         self.mean = self.mean + delta * g
         f = math.exp2(-h / self.half_life)
         self.cov = f * (self.cov - r / (1 + r * s2) * np.outer(g, g)) + (1 - f) * self.prior
+
+
+# ---- derive
+
+
+def quantile_knots(held: list[float], kind: str, k: int) -> list[float]:
+    """Edges of a bucket or knots of a spline: the smallest held numbers with at least the share q at or below, each once."""
+    shares = [j / k for j in range(1, k)] if kind == "bucket" else [(j + 0.5) / k for j in range(k)]
+    ordered = sorted(held)
+    at = [next(v for i, v in enumerate(ordered) if (i + 1) / len(held) >= q - 1e-12) for q in shares]
+    return sorted(set(at))
+
+
+def bucket_of(x: float, edges: list[float]) -> int:
+    return sum(edge < x for edge in edges)
+
+
+def hats_of(x: float, knots: list[float]) -> dict[int, float]:
+    """Knot -> height of its hat at x; a curve through heights h is Σ hat h, as np.interp draws it."""
+    heights = {j: float(np.interp(x, knots, np.eye(len(knots))[j])) for j in range(len(knots))}
+    return {j: height for j, height in heights.items() if height > 0}
+
+
+def scaled_lists(lists: list[list[float]], weight: list[float]) -> list[list[float]]:
+    """Values as multiples of the running root mean square of those that are neither 0 nor missing, within ±6."""
+    moments, out = RunningMoments(), []
+    for values, w in zip(lists, weight, strict=True):
+        for v in values:
+            if w > 0 and math.isfinite(v) and v != 0:
+                moments.add(max(-1e100, min(1e100, v)), w)
+        mean, var = moments.mean_var(moments.total)
+        rms = math.sqrt(mean**2 + var)
+        fine = [max(-1e100, min(1e100, v)) if math.isfinite(v) else 0.0 for v in values]
+        out.append([max(-6.0, min(6.0, v / rms)) if rms > 0 else 0.0 for v in fine])
+    return out

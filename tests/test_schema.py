@@ -23,7 +23,7 @@ STREAM = pa.schema(
         ("w", pa.float64()),
         ("bought", pa.bool_()),
         ("known", pa.timestamp("ms")),
-        ("tags", pa.list_(pa.string())),
+        ("tags", pa.list_(pa.struct([("name", pa.string())]))),
     ]
 )
 
@@ -70,13 +70,26 @@ def test_json_gives_the_same_schema_back() -> None:
     "data",
     [
         {},
-        {"columns": 3, "positive": None},
-        {"columns": [], "positive": 1},
-        {"columns": [{"name": "x"}], "positive": None},
-        {"columns": [{"name": "x", "role": "king", "kind": "text", "feature": True, "zone": "UTC"}], "positive": None},
-        {"columns": [{"name": "x", "role": "key", "kind": "text", "feature": 1, "zone": "UTC"}], "positive": None},
-        {"columns": [{"name": "x", "role": [], "kind": "text", "feature": True, "zone": "UTC"}], "positive": None},
-        {"columns": [stream_schema().to_json()["columns"][0]] * 2, "positive": None},  # type: ignore[index]
+        {"columns": 3, "positive": None, "features": []},
+        {"columns": [], "positive": 1, "features": []},
+        {"columns": [], "positive": None},
+        {"columns": [{"name": "x"}], "positive": None, "features": []},
+        {
+            "columns": [{"name": "x", "role": "king", "kind": "text", "feature": True, "zone": "UTC"}],
+            "positive": None,
+            "features": [],
+        },
+        {
+            "columns": [{"name": "x", "role": "key", "kind": "text", "feature": 1, "zone": "UTC"}],
+            "positive": None,
+            "features": [],
+        },
+        {
+            "columns": [{"name": "x", "role": [], "kind": "text", "feature": True, "zone": "UTC"}],
+            "positive": None,
+            "features": [],
+        },
+        {"columns": [stream_schema().to_json()["columns"][0]] * 2, "positive": None, "features": []},  # type: ignore[index]
     ],
 )
 def test_damaged_json_is_refused(data: dict[str, object]) -> None:
@@ -112,7 +125,9 @@ def test_what_cannot_be_meant_is_refused(told: dict[str, object], message: str) 
 @pytest.mark.parametrize(
     "kind",
     [
-        pa.list_(pa.int8()),
+        pa.list_(pa.bool_()),
+        pa.list_(pa.list_(pa.int8())),
+        pa.dictionary(pa.int8(), pa.list_(pa.int8())),
         pa.struct([("a", pa.int8())]),
         pa.binary(),
         pa.duration("s"),

@@ -8,7 +8,7 @@ quietly, with 1; Ctrl-C with 130. `--help` and `--version` load neither NumPy no
 import os
 import signal
 import sys
-import time
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -17,8 +17,6 @@ import click
 
 from onlogit import __version__
 from onlogit.errors import OnlogitError
-
-ENTERED = time.perf_counter()
 
 COMMANDS = {  # where each is, and what `onlogit --help` says of it
     "learn": (
@@ -60,7 +58,13 @@ def cli(ctx: click.Context) -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
-    sys.exit(exit_code(args))
+    code = exit_code(args)
+    if threading.active_count() > 1:
+        # A source still asleep in a read of stdin holds its lock, which Python's own way out would die of.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def exit_code(args: Sequence[str] | None = None) -> int:
@@ -75,6 +79,8 @@ def exit_code(args: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
     except OnlogitError as error:
         if isinstance(error.__cause__, BrokenPipeError):
             return _reader_gone()

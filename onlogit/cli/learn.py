@@ -1,25 +1,10 @@
 """`onlogit learn`: fold a stream once and say how good the probabilities were, each stated before its label was learned."""
 
-import os
-import time
 from typing import Any
 
 import click
 
-from onlogit.cli import ENTERED, options
-
-
-def since_start() -> float:
-    """Seconds since this process started: by the system's record of it (to 10 ms), else since the command was entered.
-
-    The system's record includes the start of Python itself.
-    """
-    try:
-        with open("/proc/self/stat") as file:
-            ticks = int(file.read().rpartition(")")[2].split()[19])
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, AttributeError, ValueError, IndexError):
-        return time.perf_counter() - ENTERED
+from onlogit.cli import options
 
 
 @click.command()

@@ -4,13 +4,14 @@ import sys
 from typing import Any
 
 from onlogit.cli.files import save_model
-from onlogit.cli.learn import since_start
 from onlogit.cli.options import config_of, events_of
 from onlogit.cli.printing import Progress, alarm_json, figures_of, say, summary, to_json
+from onlogit.cli.startup import since_start
 from onlogit.errors import AlarmRaised
 from onlogit.model import OnlineLogit
 from onlogit.pipeline import Step
-from onlogit.runner import STATED_SCHEMA, BrokenOff, Output, Runner, stated
+from onlogit.records import STATED_SCHEMA, stated
+from onlogit.runner import BrokenOff, Output, Runner
 from onlogit.streams import open_sink, open_source
 
 
@@ -22,8 +23,7 @@ class Learning:
         self.source = open_source(where, format=told["format"], batch_rows=told["batch_rows"])
         self.model.begin(self.source.schema)
         self.as_json: bool = told["as_json"]
-        self.quiet: bool = told["quiet"]
-        self.progress = None if self.as_json or self.quiet else Progress()
+        self.progress = None if self.as_json or told["quiet"] else Progress()
         self.alarms = 0
 
     def run(self, out: str | None, predictions: str | None, fail_on_alarm: bool) -> None:
@@ -60,7 +60,7 @@ class Learning:
             self.alarms += 1
             if self.as_json:
                 say(alarm_json(alarm))
-            elif not self.quiet:
+            else:
                 print(alarm.text(), file=sys.stderr, flush=True)
 
     def _conclude(self, figures: dict[str, Any], beside: bool) -> None:

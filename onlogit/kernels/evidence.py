@@ -80,10 +80,15 @@ class Block(NamedTuple):
     power: F64  # [BLOCK] e^.7t
     root: F64  # [BLOCK] e^.5t
     odds: F64  # [BLOCK, ACTIVE] the arms' odds of what did not happen
-    ratio: F64  # [BLOCK, ACTIVE] L
+    ratio: F64  # [BLOCK, ACTIVE] L of the wide arms, and 1 in the last two places
+    local: F64  # [BLOCK, 2] L of the two arms of the row's score bin
     terms: F64  # [BLOCK, TERMS], padded to 8
+    before: F64  # [BLOCK, 2, TERMS], padded to 8: totals before the row, over all and of its score bin
     bins: I64  # [BLOCK] score bin
-    opened: I64  # [BLOCK] bits of the active arms that left their floor
+    sums: F64  # [ACTIVE] R of the wide arms while in the block, and 0
+    runs: F64  # [ACTIVE] C likewise, and 1
+    weights: F64  # [ACTIVE] likewise, and 0
+    opened: I64  # [ARMS] the last row of the block at which the arm left its floor, or -1
     region: F64  # [REGIONS] Σ w_k R_k of each score bin
 
 
@@ -192,6 +197,9 @@ def weigh_likelihoods(factors: F64, slopes: F64, y: I8, rows: I64, n: int, out: 
         low, high = u * factors[happened, 10], u * factors[happened, 11]
         for k in range(ACTIVE):
             out.ratio[r, k] = (1.0 + min(max(out.odds[r, k], low), high)) / (1.0 + out.odds[r, k])
+        for i in range(2):
+            out.local[r, i] = out.ratio[r, FIRST_REGION + i]
+            out.ratio[r, FIRST_REGION + i] = 1.0
         q = 1.0 / (1.0 + u)  # the probability of what did happen
         v = u * q * q
         l = -out.t[r] if happened == 1 else out.t[r]
@@ -205,71 +213,80 @@ def weigh_likelihoods(factors: F64, slopes: F64, y: I8, rows: I64, n: int, out: 
 
 
 @reduction
-def update_sums(sums: F64, weights: F64, ratio: F64, r: int, start: float) -> float:
+def update_sums(sums: F64, weights: F64, ratio: F64, start: float) -> float:
     """R_k <- (R_k + s_k) L_k of the wide arms; gives Σ w_k R_k over them. Where the tolerance covers q, s_k = 0."""
     total = 0.0
-    for k in range(FIRST_REGION):
-        new = (sums[k] + (start if ratio[r, k] != 1.0 else 0.0)) * ratio[r, k]
+    for k in range(ACTIVE):
+        new = (sums[k] + (start if ratio[k] != 1.0 else 0.0)) * ratio[k]
         sums[k] = new
         total += weights[k] * new
     return total
 
 
 @inline
+def update_runs(runs: F64, ratio: F64, opened: I64, r: int) -> None:
+    """C_k <- max(C_k, 1) L_k; the arms that leave their floor note the row."""
+    for k in range(ratio.size):
+        opened[k] = r if (runs[k] <= 1.0) & (ratio[k] > 1.0) else opened[k]
+        runs[k] = max(runs[k], 1.0) * ratio[k]
+
+
+@inline
 def recur(state: Evidence, weights: F64, patience: float, n: int, out: Block) -> int:
     """Take R and C through the rows of a block, up to the one at which M reaches the patience; how many were taken."""
     sums, runs, region = state.sums, state.runs, out.region
+    for k in range(FIRST_REGION):
+        out.sums[k], out.runs[k], out.weights[k] = sums[k], runs[k], weights[k]
     for j in range(REGIONS):
         k = FIRST_REGION + 2 * j
         region[j] = weights[k] * (sums[k] + sums[k + 1])
+    out.opened[:] = -1
+    taken = n
     m = 0.0
     for r in range(n):
         start = min(1.0, START * out.terms[r, 3])
-        m = update_sums(sums, weights, out.ratio, r, start)
-        opened = 0
-        for k in range(FIRST_REGION):
-            opened |= 1 << k if (runs[k] <= 1.0) & (out.ratio[r, k] > 1.0) else 0
-        for k in range(FIRST_REGION):
-            runs[k] = max(runs[k], 1.0) * out.ratio[r, k]
+        m = update_sums(out.sums, out.weights, out.ratio[r], start)
+        update_runs(out.runs, out.ratio[r], out.opened[:ACTIVE], r)
         j = out.bins[r]
         k = FIRST_REGION + 2 * j
-        up, down = out.ratio[r, 14], out.ratio[r, 15]
-        sums[k] = (sums[k] + REGIONS * start) * up
-        sums[k + 1] = (sums[k + 1] + REGIONS * start) * down
-        opened |= 1 << 14 if (runs[k] <= 1.0) & (up > 1.0) else 0
-        opened |= 1 << 15 if (runs[k + 1] <= 1.0) & (down > 1.0) else 0
-        runs[k] = max(runs[k], 1.0) * up
-        runs[k + 1] = max(runs[k + 1], 1.0) * down
-        out.opened[r] = opened
+        sums[k] = (sums[k] + REGIONS * start) * out.local[r, 0]
+        sums[k + 1] = (sums[k + 1] + REGIONS * start) * out.local[r, 1]
+        update_runs(runs[k : k + 2], out.local[r], out.opened[k : k + 2], r)
         region[j] = weights[k] * (sums[k] + sums[k + 1])
         for i in range(REGIONS):
             m += region[i]
-        state.level[NOW] = m
         state.level[PEAK] = max(state.level[PEAK], m)
         if m >= patience:
-            return r + 1
-    return n
+            taken = r + 1
+            break
+    state.level[NOW] = m
+    for k in range(FIRST_REGION):
+        sums[k], runs[k] = out.sums[k], out.runs[k]
+    return taken
 
 
 @inline
 def add_up(state: Evidence, z: F64, rows: I64, n: int, event: I64, time: I64, out: Block) -> None:
     """Totals and histogram of the rows that were taken; where an arm left its floor, note when, and the totals then."""
+    weight, moment = state.pivots[2], state.pivots[3]
     for r in range(n):
         j = 1 + out.bins[r]
-        for i in range(ACTIVE if out.opened[r] else 0):
-            if out.opened[r] >> i & 1:
-                arm = i if i < FIRST_REGION else i + 2 * (j - 1)
-                state.onset_event[arm] = event[rows[r]]
-                state.onset_time[arm] = time[rows[r]]
-                for c in range(TERMS):
-                    state.before[arm, c] = state.totals[0 if i < FIRST_REGION else j, c]
         for c in range(TERMS):
+            out.before[r, 0, c] = state.totals[0, c]
+            out.before[r, 1, c] = state.totals[j, c]
             state.totals[0, c] += out.terms[r, c]
-        for c in range(TERMS):
             state.totals[j, c] += out.terms[r, c]
-        state.pivots[2] += out.terms[r, 3]
-        state.pivots[3] += out.terms[r, 5]
+        weight += out.terms[r, 3]
+        moment += out.terms[r, 5]
         state.cells[int((min(max(z[rows[r]], -15.99), 15.99) + 16.0) * 8.0)] += 1.0
+    state.pivots[2], state.pivots[3] = weight, moment
+    for arm in range(ARMS):
+        r = out.opened[arm]
+        if r >= 0:
+            state.onset_event[arm] = event[rows[r]]
+            state.onset_time[arm] = time[rows[r]]
+            for c in range(TERMS):
+                state.before[arm, c] = out.before[r, 0 if arm < FIRST_REGION else 1, c]
     state.clock[JUDGED] += n
 
 
@@ -322,9 +339,14 @@ def gather_evidence(
         root=np.empty(BLOCK),
         odds=np.empty((BLOCK, ACTIVE)),
         ratio=np.empty((BLOCK, ACTIVE)),
+        local=np.empty((BLOCK, 2)),
         terms=np.empty((BLOCK, TERMS + 1)),
+        before=np.empty((BLOCK, 2, TERMS + 1)),
         bins=np.empty(BLOCK, np.int64),
-        opened=np.empty(BLOCK, np.int64),
+        sums=np.zeros(ACTIVE),
+        runs=np.ones(ACTIVE),
+        weights=np.zeros(ACTIVE),
+        opened=np.empty(ARMS, np.int64),
         region=np.empty(REGIONS),
     )
     slope_factors(state.pivots, slopes)

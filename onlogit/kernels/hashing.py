@@ -111,6 +111,18 @@ def take_hashes(codes: I32, validity: U8, shift: int, table: U64, out: U64) -> N
         out[i] = table[code if known else null]
 
 
+@inline
+def _leave_mark(h: np.uint64, slot: np.int64, tags: U8) -> None:
+    """EMPTY -> the fingerprint 1..127 of h; the fingerprint of another hash -> SHARED."""
+    tag = tags[slot]
+    if tag != SHARED:
+        print_of_h = np.uint8((h >> np.uint64(40)) % np.uint64(127) + np.uint64(1))
+        if tag == EMPTY:
+            tags[slot] = print_of_h
+        elif tag != print_of_h:
+            tags[slot] = SHARED
+
+
 @kernel
 def place(hashes: U64, weight: F64, null: np.uint64, tags: U8, out: I32) -> int:
     """out[i] = hashes[i] mod tags.size, a power of two; returns how many rows of weight > 0 have the hash `null`.
@@ -126,18 +138,58 @@ def place(hashes: U64, weight: F64, null: np.uint64, tags: U8, out: I32) -> int:
         out[i] = slot
         if weight[i] > 0.0:
             nulls += h == null
-            tag = tags[slot]
-            if tag != SHARED:
-                print_of_h = np.uint8((h >> np.uint64(40)) % np.uint64(127) + np.uint64(1))
-                if tag == EMPTY:
-                    tags[slot] = print_of_h
-                elif tag != print_of_h:
-                    tags[slot] = SHARED
+            _leave_mark(h, slot, tags)
     return nulls
 
 
+@kernel
+def place_valued(hashes: U64, values: F32, weight: F64, tags: U8, out: I32) -> None:
+    """Like `place` for rows whose value is not 0; the slots of the others mean nothing. values: f32[n]."""
+    mask = np.uint64(tags.size - 1)
+    for i in range(out.size):
+        h = hashes[i]
+        slot = np.int64(h & mask)
+        out[i] = slot
+        if weight[i] > 0.0 and values[i] != 0.0:
+            _leave_mark(h, slot, tags)
+
+
+@kernel
+def place_lists(
+    hashes: U64, starts: I64, stops: I64, values: F32, weight: F64, null: np.uint64, tags: U8, out: I32
+) -> int:
+    """Like `place_valued` for lists: row i owns hashes, values and out from starts[i] to stops[i]; returns its nulls."""
+    mask = np.uint64(tags.size - 1)
+    nulls = 0
+    for i in range(starts.size):
+        for j in range(starts[i], stops[i]):
+            h = hashes[j]
+            slot = np.int64(h & mask)
+            out[j] = slot
+            if weight[i] > 0.0 and values[j] != 0.0:
+                nulls += h == null
+                _leave_mark(h, slot, tags)
+    return nulls
+
+
+@kernel
+def hash_numbered(values: I64, validity: U8, shift: int, seed: np.uint64, null: np.uint64, out: U64) -> None:
+    """out[i] = mix(seed ^ mix(values[i])), or `null` where it is null: the indices of a list column. Both [n]."""
+    all_valid = validity.size == 0
+    for i in range(out.size):
+        valid = all_valid or is_valid(validity, shift + i)
+        out[i] = mix(seed ^ mix(np.uint64(values[i]))) if valid else null
+
+
+@kernel
+def join(hashes: U64, joined: U64) -> None:
+    """joined[i] = mix(joined[i] ^ hashes[i]): one factor more in a product of categories. Both [n]."""
+    for i in range(joined.size):
+        joined[i] = mix(joined[i] ^ hashes[i])
+
+
 @inline
-def _add_slot(slot: np.int32, first: int, end: int, found: I64, slots: I32, values: F32) -> int:
+def _add_slot(slot: np.int32, value: np.float32, first: int, end: int, found: I64, slots: I32, values: F32) -> int:
     mask = np.uint64(found.size - 1)
     at = np.uint64(slot) & mask
     place = found[at]
@@ -145,30 +197,44 @@ def _add_slot(slot: np.int32, first: int, end: int, found: I64, slots: I32, valu
         at = (at + np.uint64(1)) & mask
         place = found[at]
     if place >= first:
-        values[place] += np.float32(1.0)
+        values[place] += value
         return end
     found[at] = end
     slots[end] = slot
-    values[end] = 1.0
+    values[end] = value
     return end + 1
 
 
 @kernel
-def assemble(always: I32, some: I32, lit: U8, found: I64, starts: I64, slots: I32, values: F32) -> int:
+def assemble(
+    always: I32, some: I32, lit: U8, parts: I32, part_values: F32, list_starts: I64, list_stops: I64, list_slots: I32,
+    list_values: F32, found: I64, starts: I64, slots: I32, values: F32,
+) -> int:  # fmt: skip
     """Write the rows' slots one after the other, duplicates summed; return how many were written.
 
-    always: i32[k, n], the slots that every row has; some: i32[m] and lit: u8[m, n], slot some[c] where lit[c, i] is 1.
-    found: i64[a power of two > k + m], filled with -1: an open-addressed index from slot to place in the present row
-    (places of earlier rows are smaller, hence need no clearing). starts: i64[n + 1]; slots and values: long enough.
+    always: i32[k, n], the slots that every row has; some: i32[m] and lit: u8[m, n], slot some[c] where lit[c, i] is 1;
+    parts and part_values: i32, f32[p, n], with a value each; list_starts, list_stops: i64[r, n], in list c row i owns
+    list_slots and list_values, i32, f32[t], from start to stop. A value of 0 is left out.
+    found: i64[a power of two > most slots of a row], filled with -1: an open-addressed index from slot to place in the
+    present row (places of earlier rows are smaller, hence need no clearing). starts: i64[n + 1]; slots and values: long
+    enough.
     """
     k, n = always.shape
     end = 0
+    one = np.float32(1.0)
     for i in range(n):
         starts[i] = first = end
         for c in range(k):
-            end = _add_slot(always[c, i], first, end, found, slots, values)
+            end = _add_slot(always[c, i], one, first, end, found, slots, values)
         for c in range(some.size):
             if lit[c, i] != 0:
-                end = _add_slot(some[c], first, end, found, slots, values)
+                end = _add_slot(some[c], one, first, end, found, slots, values)
+        for c in range(parts.shape[0]):
+            if part_values[c, i] != 0.0:
+                end = _add_slot(parts[c, i], part_values[c, i], first, end, found, slots, values)
+        for c in range(list_starts.shape[0]):
+            for j in range(list_starts[c, i], list_stops[c, i]):
+                if list_values[j] != 0.0:
+                    end = _add_slot(list_slots[j], list_values[j], first, end, found, slots, values)
     starts[n] = end
     return end

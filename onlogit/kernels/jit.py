@@ -67,9 +67,9 @@ def _compiled(function: F, *, fastmath: set[str], cache: bool, forceinline: bool
     before = settings.CACHE_DIR
     settings.CACHE_DIR = FOLDER or before  # read when the function is decorated, then given back
     try:
-        return numba.njit(
-            function, cache=cache, nogil=True, error_model="numpy", fastmath=fastmath, forceinline=forceinline
-        )  # type: ignore[no-any-return,unused-ignore]
+        options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "forceinline": forceinline}
+        compiled: F = numba.njit(function, cache=cache, fastmath=fastmath, **options)
+        return compiled
     finally:
         settings.CACHE_DIR = before
 

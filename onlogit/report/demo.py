@@ -1,32 +1,35 @@
-"""The page of `onlogit demo`: its words and its lines, 80 characters wide. Figures come in, nothing is measured here."""
+"""The page of `onlogit demo`: its words and its lines, 79 characters wide. Figures come in, nothing is measured here."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from onlogit.kernels.tally import Quality, Reliability
-from onlogit.monitor import Alarm
-from onlogit.report.flights import NAMES, clock
-from onlogit.report.months import Month
+from onlogit.report.flights import NAMES, clock, new_york
 from onlogit.report.screen import Screen
 from onlogit.report.text import Curve, paragraph, reliability_diagram, scale
 
-WIDTH = 80
-SCALE_WIDTH, SCALE_TOP = 15, 0.25
+if TYPE_CHECKING:  # the opening is printed before Numba is imported
+    from onlogit.kernels.tally import Quality, Reliability
+    from onlogit.monitor import Alarm
+    from onlogit.report.months import Month
+
+WIDTH = 79
+SCALE_WIDTH, SCALE_TOP = 14, 0.25
 
 
 class Ending(NamedTuple):
     """What is known when the last flight has landed; qualities and tables from March to December."""
 
-    live: Quality
-    frozen: Quality
-    base: Quality
-    live_table: Reliability
-    frozen_table: Reliability
-    worst: Month  # that of the frozen model's largest calibration error
-    live_alarms: list[Alarm]  # since March, as the frozen model's
-    frozen_alarms: list[Alarm]
+    live: "Quality"
+    frozen: "Quality"
+    base: "Quality"
+    live_table: "Reliability"
+    frozen_table: "Reliability"
+    worst: "Month"  # that of the frozen model's largest calibration error
+    live_alarms: "list[Alarm]"  # since March, as the frozen model's
+    frozen_alarms: "list[Alarm]"
     events: int
-    seconds: float
+    rate: float  # events a second through both models, once kernels were compiled
+    seconds: float  # in all
     model: str  # path of the model file
     bytes: int
     data: str  # path of the flights
@@ -56,26 +59,33 @@ def opening(screen: Screen) -> list[str]:
     ]
 
 
+def compile_note(cached: bool, screen: Screen) -> list[str]:
+    """Why nothing moves for a while."""
+    when = "first run only" if cached else "anew in each run, as no cache folder can be written"
+    return [screen.paint(f"Compiling kernels, {when} ...", "dim"), ""]
+
+
 def heading(screen: Screen) -> list[str]:
     """The head of the table."""
     rule = screen.glyphs.rule
-    ends = f"0{f'{SCALE_TOP:.0%}'.rjust(SCALE_WIDTH - 1)}".replace("%", " %")[-SCALE_WIDTH:]
+    ends = "0" + percent(SCALE_TOP, digits=0).rjust(SCALE_WIDTH - 1)
+    names = f"{'2013':<6}{'flights':>8}{'late':>7}{'live':>8}{'frozen':>8}{'base':>7}{'live':>9}{'frozen':>8}  {ends}"
     return [
-        f"{'':22}{' log loss '.center(22, rule)}   {' calibration error '.center(33, rule)}",
-        screen.paint(
-            f"{'2013':<6}{'flights':>8}{'late':>7}{'live':>8}{'frozen':>8}{'base':>7}{'live':>9}{'frozen':>8}  {ends}",
-            "bold",
-        ),
+        f"{'':23}{' log loss '.center(21, rule)}   {' calibration error '.center(31, rule)}",
+        screen.paint(names, "bold"),
     ]
 
 
-def month_row(month: Month, screen: Screen) -> str:
-    """One line of the table."""
+def month_row(month: "Month", screen: Screen, time: int | None = None) -> str:
+    """One line of the table; of a month that is not over, with the `time` of its latest event."""
     live, frozen, none = month.live, month.frozen, screen.glyphs.none
+    name = NAMES[month.month - 1][:3]
+    if time is not None:
+        name = f"{new_york(time).day} {name}"
     errors = live.calibration_error, None if frozen is None else frozen.calibration_error
     dots = screen.paint_marks(scale(errors, SCALE_TOP, SCALE_WIDTH, screen.glyphs))
     return (
-        f"{NAMES[month.month - 1][:3]:<6}{live.examples:>8,.0f}{percent(live.rate, none):>7}"
+        f"{name:<6}{live.examples:>8,.0f}{percent(live.rate, none):>7}"
         f"{loss(live.log_loss, none):>8}{loss(frozen.log_loss if frozen else None, none):>8}"
         f"{loss(month.base.log_loss, none):>7}{percent(errors[0], none):>9}{percent(errors[1], none):>8}  {dots}"
     )
@@ -86,24 +96,27 @@ def freezing(screen: Screen) -> str:
     return screen.paint(" from here on the frozen model learns nothing more ".center(WIDTH, screen.glyphs.rule), "dim")
 
 
-def alarm_lines(alarm: Alarm, screen: Screen) -> list[str]:
-    """The frozen model's first alarm, in two lines."""
-    when = "" if alarm.time is None else f" of {clock(alarm.time)}"
+def alarm_lines(alarm: "Alarm", screen: Screen) -> list[str]:
+    """The frozen model's first alarm, in two lines: when and which way; since when, and how big."""
+    when = f"event {alarm.event:,}" if alarm.time is None else clock(alarm.time)
     since = f"event {alarm.onset_event:,}" if alarm.onset_time is None else clock(alarm.onset_time)
     size = f"{alarm.effect:+.2f} logits" if alarm.effect_unit == "logits" else f"slope {alarm.effect:.2f}"
     mark = screen.glyphs.alarm
     return [
-        screen.paint(f"{mark} ALARM {mark} with the flight{when}: {claim(alarm)}", "alarm"),
+        screen.paint(f"{mark} ALARM {mark} {when}: the frozen model {claim(alarm)}", "alarm"),
         f"  since {since}: {alarm.examples:,} flights, stated {percent(alarm.expected)}, "
         f"came {percent(alarm.observed)}, {size.replace('-', screen.glyphs.minus)}",
     ]
 
 
-def claim(alarm: Alarm) -> str:
-    """What an alarm of the frozen model says, and which way."""
+def claim(alarm: "Alarm") -> str:
+    """Which way the stated probabilities are off."""
     if alarm.what == "slope":
-        return f"frozen is too {'sure of itself' if alarm.effect < 1 else 'timid'}"
-    return f"frozen states too {'little' if alarm.observed > alarm.expected else 'much'}"
+        return "is too sure of itself" if alarm.effect < 1 else "is too timid"
+    where = ""
+    if alarm.region is not None:
+        where = f" between {percent(alarm.region[0], digits=0)} and {percent(alarm.region[1], digits=0)}"
+    return f"states too {'little' if alarm.observed > alarm.expected else 'much'}{where}"
 
 
 def closing(ending: Ending, screen: Screen) -> list[str]:
@@ -131,12 +144,12 @@ def story(ending: Ending) -> str:
     """What was seen, in measured figures."""
     live, frozen, base = (quality.log_loss or 0.0 for quality in (ending.live, ending.frozen, ending.base))
     kept = (base - frozen) / (base - live)
+    share = f"kept {percent(kept, digits=0)} of what learning gains over that" if kept > 0 else "was worse than that"
     worst = ending.worst.frozen
     told = [
-        f"From March on live had a log loss of {loss(live)}, the frozen model {loss(frozen)}, the base rate "
-        f"{loss(base)}: " + (f"frozen kept {percent(kept, digits=0)} of what learning on is worth." if kept > 0 else "")
-        + ("frozen was worse than knowing nothing but the base rate." if kept <= 0 else ""),
-    ]  # fmt: skip
+        f"From March on live had a log loss of {loss(live)} and the base rate one of {loss(base)}; the frozen model, at "
+        f"{loss(frozen)}, {share}."
+    ]
     if worst is not None:
         told.append(
             f"In {NAMES[ending.worst.month - 1]} it stated {percent(worst.expected, digits=0)} on average, and "
@@ -150,7 +163,7 @@ def story(ending: Ending) -> str:
     return " ".join(told)
 
 
-def _alarms(frozen: Sequence[Alarm], live: Sequence[Alarm]) -> str:
+def _alarms(frozen: "Sequence[Alarm]", live: "Sequence[Alarm]") -> str:
     if not frozen:
         told = "It raised no alarm"
     elif frozen[0].time is None:
@@ -160,11 +173,11 @@ def _alarms(frozen: Sequence[Alarm], live: Sequence[Alarm]) -> str:
     if len(frozen) > 1:
         told += f", and {len(frozen) - 1} more in the year"
     again = sum(alarm.repeats for alarm in frozen)
-    told += f" (the evidence would have sufficed {again:,} times more)." if again else "."
+    told += f" (evidence would have sufficed {again:,} times more)." if again else "."
     if not live:
         return told + " The live learner raised none."
     again = sum(alarm.repeats for alarm in live)
-    more = f" (and {again:,} times more)" if again else ""
+    more = f" (for it, {again:,} times more)" if again else ""
     return (
         f"{told} Live raised {len(live)}{more}: a storm delays hundreds of flights together before the first has "
         "landed, which nobody can learn in time, and the evidence counts them one by one."
@@ -172,13 +185,12 @@ def _alarms(frozen: Sequence[Alarm], live: Sequence[Alarm]) -> str:
 
 
 def _next(ending: Ending, screen: Screen) -> list[str]:
-    rate = ending.events / ending.seconds
     return [
-        f"{ending.events:,} flights in {ending.seconds:.1f} s, {rate:,.0f} a second for both. "
-        f"The live model is in {screen.paint(ending.model, 'bold')} ({ending.bytes / 1e6:.1f} MB).",
+        f"{ending.events:,} flights in {ending.seconds:.1f} s; {ending.rate:,.0f} a second, through both models.",
+        f"The live model is in {screen.paint(ending.model, 'bold')} ({ending.bytes / 1e6:.1f} MB). Next:",
         "",
-        "Next:",
-        f"  onlogit score {ending.model} {ending.data}",
+        f"  onlogit score {ending.model} {ending.data} \\",
+        "      --out scored.parquet",
         f"  onlogit learn {ending.data} \\",
         "      --label late --time sched_dep --label-time landed_at --drop sched_dep",
     ]

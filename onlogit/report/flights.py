@@ -14,6 +14,7 @@ PATH = Path(__file__).parent.parent / "data" / "flights.parquet"
 ROLES: dict[str, Any] = {"label": "late", "time": "sched_dep", "label_time": "landed_at", "drop": ["sched_dep"]}
 """Scored at `sched_dep`, learned at `landed_at`. The hour and the weekday are there as columns, in New York's time."""
 
+COUNT = 327_346
 SUMMER = datetime(2013, 3, 10, 7, tzinfo=UTC), datetime(2013, 11, 3, 6, tzinfo=UTC)
 NAMES = ["January", "February", "March", "April", "May", "June", "July",
          "August", "September", "October", "November", "December"]  # fmt: skip

@@ -40,7 +40,8 @@ class BaseRate:
             done = int(known[-1])
             self._labels, self._ones = self._labels + done, int(ones[-1])
             self._due, self._y = due[done:], y[done:]
-        return np.log((ones + 0.5) / (zeros + 0.5))
+        z: F64 = np.log((ones + 0.5) / (zeros + 0.5))
+        return z
 
 
 class Month(NamedTuple):

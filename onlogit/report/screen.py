@@ -8,6 +8,7 @@ import os
 from typing import TextIO
 
 from onlogit.report.text import UNICODE, glyphs_for
+from onlogit.storage.atomic import writing
 
 STYLES = {"bold": "1", "dim": "2", "first": "36", "second": "33", "alarm": "1;31", "good": "32"}
 WIPE = "\r\x1b[2K"
@@ -25,10 +26,11 @@ class Screen:
         self._shown = False
 
     def say(self, *lines: str) -> None:
-        """Write whole lines, at once."""
+        """Write whole lines, at once. OutputError where they are not taken."""
         self.wipe()
-        self._out.write("".join(f"{line}\n" for line in lines))
-        self._out.flush()
+        with writing("stdout"):
+            self._out.write("".join(f"{line}\n" for line in lines))
+            self._out.flush()
 
     def show(self, line: str) -> None:
         """Let the changing line be this one; nothing where there is no terminal."""

@@ -33,7 +33,7 @@ class Glyphs(NamedTuple):
 
 
 UNICODE = Glyphs(("●", "○"), "◉", "·", "│", "┤", "└", "─", "┴", " ▁▂▃▄▅▆▇█", "▲", "−", "–")
-ASCII = Glyphs(("*", "o"), "@", ".", "|", "+", "+", "-", "+", " .:-=+*#%@", "!", "-", "-")
+ASCII = Glyphs(("*", "o"), "@", ".", "|", "+", "+", "-", "+", " .:-=+x#%", "!", "-", "-")
 
 
 def glyphs_for(encoding: str | None) -> Glyphs:
@@ -56,9 +56,14 @@ def scale(values: tuple[float | None, float | None], top: float, width: int, gly
     for value, mark in zip(values, glyphs.marks, strict=True):
         if value is None:
             continue
-        at = min(max(round(value / top * (width - 1)), 0), width - 1)
+        at = min(max(nearest(value / top * (width - 1)), 0), width - 1)
         cells[at] = mark if cells[at] == glyphs.dot else glyphs.both
     return "".join(cells)
+
+
+def nearest(value: float) -> int:
+    """The nearest whole number; halves go up, so that steps are even."""
+    return math.floor(value + 0.5)
 
 
 def histogram_row(counts: Sequence[float] | F64, width: int, glyphs: Glyphs) -> str:
@@ -88,12 +93,12 @@ def reliability_diagram(
     """Stated p against observed rate, with the diagonal on which both agree; under it, where the p lie.
 
     The plot has `columns` x `rows` places from 0 to 100 %, 4 k + 1 of each; a bin of fewer than `fewest` examples has
-    no mark. Lines are columns + 8 wide, or as wide as the names need.
+    no mark. Lines are at most columns + 18 wide.
     """
     curves = [first] if second is None else [first, second]
     field = [[" "] * columns for _ in range(rows)]
     for column in range(columns):
-        field[round(column / (columns - 1) * (rows - 1))][column] = glyphs.dot
+        field[nearest(column / (columns - 1) * (rows - 1))][column] = glyphs.dot
     for curve, mark in zip(curves, glyphs.marks, strict=False):
         for x, y in _places(curve, columns, rows, fewest):
             other = field[y][x] in glyphs.marks and field[y][x] != mark
@@ -112,7 +117,7 @@ def reliability_diagram(
 def _places(curve: Curve, columns: int, rows: int, fewest: float) -> list[tuple[int, int]]:
     kept = curve.examples >= fewest
     points = zip(curve.stated[kept].tolist(), curve.observed[kept].tolist(), strict=True)
-    return [(round(p * (columns - 1)), round(y * (rows - 1))) for p, y in points]
+    return [(nearest(p * (columns - 1)), nearest(y * (rows - 1))) for p, y in points]
 
 
 def _axis(columns: int, glyphs: Glyphs) -> list[str]:
@@ -123,4 +128,4 @@ def _axis(columns: int, glyphs: Glyphs) -> list[str]:
         label = f"{25 * k} %" if k else "0"
         middle = 8 + k * quarter - (len(label) // 2 if k else 0)
         labels[middle : middle + len(label)] = label
-    return [f"       {glyphs.corner}{rule}", "".join(labels).rstrip()]
+    return [f"       {glyphs.corner}{rule}", "".join(labels).rstrip() + "  stated"]

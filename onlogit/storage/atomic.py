@@ -61,6 +61,8 @@ class AtomicFile:
         with writing(self.name):
             if self.path.is_dir():
                 raise IsADirectoryError(21, "it is a folder")
+            if self.path.exists() and not self.path.is_file():
+                raise OSError(22, "it is not a file that can be replaced")
             self._descriptor, self._temporary = tempfile.mkstemp(
                 prefix=f".{self.path.name}.", suffix=".tmp", dir=self.path.parent
             )

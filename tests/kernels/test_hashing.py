@@ -122,28 +122,47 @@ def test_place_counts_nulls_of_positive_weight() -> None:
         lambda k: st.tuples(
             st.lists(st.lists(st.integers(0, 9), min_size=k, max_size=k), min_size=1, max_size=12),
             st.lists(st.integers(0, 9), max_size=4),
+            st.lists(st.integers(0, 9), max_size=3),
+            st.integers(0, 2),
         )
     ),
     st.randoms(),
 )
-def test_rows_are_assembled_with_duplicates_summed(case: tuple[list[list[int]], list[int]], random: Random) -> None:
-    rows, some = case
+def test_rows_are_assembled_with_duplicates_summed(
+    case: tuple[list[list[int]], list[int], list[int], int], random: Random
+) -> None:
+    rows, some, part, lists = case
     lit = [[random.random() < 0.5 for _ in rows] for _ in some]
     always = np.array(rows, np.int32).T.reshape(len(rows[0]), len(rows)).copy()
     k, n, m = len(rows[0]), len(rows), len(some)
-    starts, slots, values = (
-        np.zeros(n + 1, np.int64),
-        np.zeros((k + m) * n, np.int32),
-        np.zeros((k + m) * n, np.float32),
+    parts = np.repeat(np.array(part, np.int32), n).reshape(len(part), n)
+    part_values = np.array([random.choice([0.0, 0.5, -2.0]) for _ in range(parts.size)], np.float32).reshape(
+        parts.shape
     )
+    sizes = np.array([random.randrange(4) for _ in range(lists * n)], np.int64)
+    stops = np.cumsum(sizes).reshape(lists, n)
+    entries = np.array([random.randrange(10) for _ in range(sizes.sum())], np.int32)
+    entry_values = np.array([random.choice([0.0, 1.0, 0.25]) for _ in entries], np.float32)
+    most = (k + m + len(part) + 4 * lists) * n
+    starts, slots, values = np.zeros(n + 1, np.int64), np.zeros(most, np.int32), np.zeros(most, np.float32)
     lit_array = np.array(lit, np.uint8).reshape(m, n)
-    found = np.full(16, -1)
-    end = hashing.assemble(always, np.array(some, np.int32), lit_array, found, starts, slots, values)
+    found = np.full(32, -1)
+    end = hashing.assemble(
+        always, np.array(some, np.int32), lit_array, parts, part_values, stops - sizes.reshape(lists, n), stops,
+        entries, entry_values, found, starts, slots, values,
+    )  # fmt: skip
     assert end == starts[n]
     for i in range(n):
         wanted: dict[int, float] = {}
         for slot in rows[i] + [s for c, s in enumerate(some) if lit[c][i]]:
             wanted[slot] = wanted.get(slot, 0.0) + 1.0
+        valued = list(zip(part, part_values[:, i].tolist(), strict=True))
+        for r in range(lists):
+            own = slice(stops[r, i] - sizes[r * n + i], stops[r, i])
+            valued += zip(entries[own].tolist(), entry_values[own].tolist(), strict=True)
+        for slot, value in valued:
+            if value:
+                wanted[slot] = wanted.get(slot, 0.0) + value
         assert (
             dict(zip(slots[starts[i] : starts[i + 1]].tolist(), values[starts[i] : starts[i + 1]], strict=True))
             == wanted

@@ -86,3 +86,8 @@ def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
         AtomicFile(tmp_path / "no" / "x")
     with pytest.raises(OutputError, match="it is a folder"):
         AtomicFile(tmp_path)
+
+
+def test_a_device_is_not_replaced() -> None:
+    with pytest.raises(OutputError, match="not a file that can be replaced"):
+        AtomicFile("/dev/null")

@@ -1,0 +1,220 @@
+"""Kernels alone: nanoseconds a row beside the least that the machine could take, and the quality of the answer.
+
+The limit is the larger of two: the bytes that a row has to move at the bandwidth of this machine, and its multiply-adds at
+the rate of this core; both are measured in the same run, because machines drift. A walk of SGD is bound by neither but by
+one chain of dependent operations, z -> σ(z) -> w; so a bare loop with the same chain and nothing else runs beside it.
+
+Run with `pytest bench/bench_kernels.py --benchmark-enable --benchmark-timer=time.thread_time -s`; without these flags each
+case runs once, as a test. Thread time because other work on the machine should not count. What fits into a cache may beat
+the limit that memory sets.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa  # type: ignore[import-untyped]
+import pytest
+
+from bench.workloads import Workload, categorical, dense, sigmoid
+from onlogit import Config, OnlineLogit
+from onlogit.encoding import Rows
+from onlogit.kernels import evidence, gather, hashing, sgd, tally
+from onlogit.kernels.jit import kernel
+from onlogit.learners import Tape
+from onlogit.learners.protocol import BOTH, SCORE
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+I8 = npt.NDArray[np.int8]
+U8 = npt.NDArray[np.uint8]
+NO_BITS = np.zeros(0, np.uint8)
+SLOT_BITS = 20
+
+
+class Case(NamedTuple):
+    """A kernel on n rows: what to run, what a row costs at least, and how good the answer was."""
+
+    rows: int
+    run: Callable[[], object]
+    bytes: float  # a row
+    flops: float  # multiply-adds a row
+    quality: Callable[[], str]
+
+
+@kernel
+def bare_sgd(dense: F32, y: F64, rate: float, w: F32, z_out: F64) -> None:
+    """The loop that a textbook would have: no slots, no bias, no weights, no tape."""
+    for i in range(dense.shape[0]):
+        z = 0.0
+        for j in range(w.size):
+            z += w[j] * dense[i, j]
+        z_out[i] = z
+        step = np.float32(rate * (y[i] - 1.0 / (1.0 + math.exp(-z))))
+        for j in range(w.size):
+            w[j] += step * dense[i, j]
+
+
+@cache
+def machine() -> tuple[float, float]:
+    """Bytes a nanosecond read from memory, and multiply-adds a nanosecond of one core in a float32 product."""
+    large, small = np.ones(1 << 23), np.ones((256, 256), np.float32)
+    read = min(seconds(large.sum) for _ in range(9))
+    product = min(seconds(lambda: small @ small, time.process_time) for _ in range(50))  # all threads that it may use
+    return large.nbytes / read / 1e9, 256.0**3 / product / 1e9
+
+
+def seconds(run: Callable[[], object], clock: Callable[[], float] = time.thread_time) -> float:
+    begin = clock()
+    run()
+    return clock() - begin
+
+
+@cache
+def encoded(kind: str) -> tuple[Workload, Rows, F64]:
+    """The rows and labels of a workload."""
+    work = dense(100_000) if kind == "dense" else categorical(50_000)
+    model = OnlineLogit(work.label, config=Config(learner="sgd", slot_bits=SLOT_BITS))
+    batch = work.table.combine_chunks().to_batches()[0]
+    model.begin(batch.schema)
+    found = model.pipeline.encoder.encode(batch)
+    return work, found.rows, found.y.astype(np.float64)
+
+
+def regret(work: Workload, z: F64, y: F64) -> str:
+    loss = float(np.mean(np.logaddexp(0, z) - y * z))
+    assert loss < work.bayes_loss + 0.12
+    return f"log loss {loss:.5f}, of the true probabilities {work.bayes_loss:.5f}"
+
+
+def walking(rule: sgd.Rule, rate: float, kind: str, act: int = BOTH) -> Case:
+    work, rows, y = encoded(kind)
+    n, d = rows.dense.shape
+    s, planes = len(rows.slots) / n, sgd.PLANES[len(rule)]
+    tape, z, ones = Tape.of(n, act), np.zeros(n), np.ones(n)
+    settings = sgd.Settings(rule, rate, sgd.CONSTANT, 0.0, 0.0, 1)
+    learned = sgd.new_state(rule, d, 1 << SLOT_BITS)
+
+    def run() -> None:
+        state = sgd.new_state(rule, d, 1 << SLOT_BITS) if act == BOTH else learned
+        sgd.walk(tape.row, tape.act, rows.dense, rows.starts, rows.slots, rows.values, y, ones, settings, state, z)
+
+    cells = 4.0 * s * (2 * planes if act == BOTH else 1)  # read and written; a whole cache line where the slot is rare
+    learning = (1 + planes) * (d + s) if act == BOTH else 0.0
+    quality = (lambda: regret(work, z, y)) if act == BOTH else (lambda: "")
+    return Case(n, run, 4.0 * d + 8.0 * s + cells + 33.0, d + s + learning, quality)
+
+
+def bare() -> Case:
+    work, rows, y = encoded("dense")
+    n, d = rows.dense.shape
+    z = np.zeros(n)
+
+    def run() -> None:
+        bare_sgd(rows.dense, y, 0.01, np.zeros(d, np.float32), z)
+
+    return Case(n, run, 4.0 * d + 16.0, 2.0 * d, lambda: regret(work, z, y))
+
+
+def standardising(weight: float) -> Case:
+    x = np.random.default_rng(1).normal(3.0, 2.0, 65_536).astype(np.float32)
+    ones, moments, counts = np.full(x.size, weight), gather.empty_moments(1)[0], np.zeros(4, np.int64)
+    out, missing = np.zeros(x.size, np.float32), np.zeros(x.size, np.uint8)
+    gather.standardise(x, NO_BITS, 0, np.ones(x.size), moments, counts, out, missing)
+
+    def run() -> None:
+        gather.standardise(x, NO_BITS, 0, ones, moments, counts, out, missing)
+
+    return Case(x.size, run, 17.0, 3.0, lambda: f"mean {out.mean():.4f}, sd {out.std():.4f}")
+
+
+def interleaving() -> Case:
+    columns, tile = np.ones((16, 8192), np.float32), np.zeros((8192, 20), np.float32)
+    return Case(8192, lambda: gather.interleave(columns, 0, tile), 128.0, 0.0, lambda: "")
+
+
+def hashing_strings() -> Case:
+    random = np.random.default_rng(2)
+    texts = pa.array([f"v{v:07d}" for v in random.integers(0, 10_000, 65_536)])
+    offsets, data = np.frombuffer(texts.buffers()[1], np.int32), np.frombuffer(texts.buffers()[2], np.uint8)
+    out = np.zeros(len(texts), np.uint64)
+
+    def run() -> None:
+        hashing.hash_strings(data, offsets, NO_BITS, 0, np.uint64(1), np.uint64(2), out)
+
+    def quality() -> str:
+        assert len(np.unique(out)) == len(texts.unique())
+        return "no two values share a hash"
+
+    return Case(len(texts), run, 20.0, 0.0, quality)
+
+
+def judged(n: int = 65_536) -> tuple[F64, I8]:
+    random = np.random.default_rng(3)
+    z = random.normal(-1.0, 1.5, n)
+    return z, (random.random(n) < sigmoid(z)).astype(np.int8)
+
+
+def tallying(weight: float) -> Case:
+    z, y = judged()
+    weights, into = np.full(z.size, weight), tally.new_tally()
+
+    def quality() -> str:
+        found = tally.quality(into)
+        assert found.log_loss == pytest.approx(np.mean(np.logaddexp(0, z) - y * z), abs=1e-9)
+        return f"log loss {found.log_loss:.5f}, AUC {found.auc:.4f}"
+
+    return Case(z.size, lambda: tally.tally_rows(into, z, y, weights), 17.0, 80.0, quality)
+
+
+def gathering_evidence() -> Case:
+    z, y = judged()
+    event, ones, state = np.arange(z.size), np.ones(z.size), evidence.new_evidence()
+    weights, factors = evidence.arm_weights(0.1), evidence.arm_factors(0.1)
+
+    def run() -> None:
+        assert evidence.gather_evidence(state, weights, factors, 1e12, event, event, z, y, ones, 0) == -1
+
+    return Case(z.size, run, 33.0, 16 * 8.0, lambda: f"M at most {state.level[evidence.PEAK]:.0f}")
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "bare loop, dense": bare,
+    "sgd, dense": lambda: walking(sgd.SGD, 0.01, "dense"),
+    "averaged, dense": lambda: walking(sgd.AVERAGED, 0.02, "dense"),
+    "adagrad, dense": lambda: walking(sgd.ADAGRAD, 0.2, "dense"),
+    "ftrl, dense": lambda: walking(sgd.FTRL, 0.2, "dense"),
+    "scores alone, dense": lambda: walking(sgd.SGD, 0.01, "dense", SCORE),
+    "sgd, categorical": lambda: walking(sgd.SGD, 0.01, "categorical"),
+    "adagrad, categorical": lambda: walking(sgd.ADAGRAD, 0.2, "categorical"),
+    "ftrl, categorical": lambda: walking(sgd.FTRL, 0.2, "categorical"),
+    "standardise a column": lambda: standardising(1.0),
+    "standardise, scores alone": lambda: standardising(0.0),
+    "standardise, weights of 2": lambda: standardising(2.0),
+    "interleave 16 columns": interleaving,
+    "hash 8-byte strings": hashing_strings,
+    "tally": lambda: tallying(1.0),
+    "tally, weights of 2": lambda: tallying(2.0),
+    "evidence": gathering_evidence,
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_kernel(benchmark: Any, name: str) -> None:
+    case = CASES[name]()
+    case.run()  # compiles
+    benchmark.pedantic(case.run, rounds=9 if benchmark.enabled else 1)
+    quality = case.quality()
+    if benchmark.enabled:
+        bandwidth, rate = machine()
+        took = benchmark.stats.stats.min / case.rows * 1e9
+        limit = max(case.bytes / bandwidth, case.flops / rate)
+        benchmark.extra_info.update(ns=took, limit_ns=limit, quality=quality)
+        print(
+            f"\n{name}: {took:.1f} ns a row ({1e3 / took:.1f} M/s); at least {limit:.1f} ns by {case.bytes:.0f} bytes at "
+            f"{bandwidth:.0f} GB/s and {case.flops:.0f} multiply-adds at {rate:.0f} G/s. {quality}"
+        )

@@ -1,0 +1,189 @@
+"""What `onlogit run` does once its command line is parsed. Apart, so that parsing imports nothing heavy."""
+
+import sys
+from contextlib import ExitStack
+from typing import Any
+
+import click
+
+from onlogit.cli.files import is_pipe, load_model, save_model
+from onlogit.cli.options import EVENT, SETTINGS, config_of, events_of, flag, given
+from onlogit.cli.printing import alarm_json, figures_of, say, summary, to_json
+from onlogit.cli.startup import since_start
+from onlogit.config import to_mapping
+from onlogit.errors import AlarmRaised, ConfigError, DataError
+from onlogit.model import OnlineLogit, of_state
+from onlogit.pipeline import Step
+from onlogit.records import ALARMS, alarms_of, scored, scored_schema
+from onlogit.runner import BrokenOff, Output, Runner, Stop, open_patiently
+from onlogit.schema import Role
+from onlogit.storage import Checkpoint, Checkpoints
+from onlogit.streams import Source, open_sink, open_source
+
+ROLES: tuple[Role, ...] = ("label", "weight", "key", "time", "label_time")
+
+
+class Running:
+    """One call of the command: where it reads and writes, and what it says."""
+
+    def __init__(self, where: str, told: dict[str, Any]) -> None:
+        self.where, self.told = where, told
+        self.state: str | None = told["state"]
+        self.lasting = bool(self.state or told["follow"])  # outputs grow, and keep what they have
+        self.stop = Stop()
+        self.alarms = 0
+        if told["model"] and (odd := given((*EVENT, *SETTINGS))):
+            raise click.UsageError(f"{flag(odd[0])} is settled by the model file: give --model or {flag(odd[0])}")
+        if not (told["model"] or told["label"] or self.state):
+            raise click.UsageError("say what learns: --model MODEL, or --label COLUMN for a new model")
+        if told["out"] == told["alarms"]:
+            raise click.UsageError(f"--out and --alarms are both {told['out']}")
+        if self.state and is_pipe(where):
+            raise ConfigError(f"{where} cannot be read again after a crash: --state needs a file or a folder")
+        self.config = config_of(told)
+
+    def run(self) -> None:
+        with self.stop.listening(), ExitStack() as opened:
+            source = self._open_source()
+            if source is None:
+                return
+            checkpoints = Checkpoints(self.state) if self.state else None
+            last = None
+            if checkpoints:
+                opened.callback(checkpoints.close)
+                last = checkpoints.latest()
+            runner = self._runner(source, checkpoints, last)
+            startup, before = since_start(), runner.model.counts.events
+            self._drive(runner)
+            count = runner.model.counts.events - before
+            if last and not count and not self.stop():
+                self._remark(f"nothing new: {self.where} was read to its end before ({before:,} events)")
+            self._conclude(figures_of(runner.model, runner.seconds, startup + runner.rehearsal, count, self.alarms))
+        if self.told["fail_on_alarm"] and self.alarms:
+            raise AlarmRaised(f"alarms raised: {self.alarms}")
+
+    def _open_source(self) -> Source | None:
+        """None where a signal came before the source had anything to open."""
+        told = self.told
+
+        def opening() -> Source:
+            return open_source(
+                self.where, format=told["format"], batch_rows=told["batch_rows"], follow=told["follow"], stop=self.stop
+            )
+
+        return open_patiently(opening, self.stop)
+
+    def _runner(self, source: Source, checkpoints: Checkpoints | None, last: Checkpoint | None) -> Runner:
+        model = self._continued(last) if last else self._begun(source)
+        if last:
+            source.seek(last.positions["source"])
+        runner = Runner(
+            model, source, {}, checkpoints=checkpoints, every=self.told["checkpoint_seconds"], stop=self.stop
+        )
+        try:
+            self._open_outputs(runner, source)
+            if last:
+                runner.resume(last.positions)
+        except BaseException:
+            runner.abort()
+            raise
+        return runner
+
+    def _open_outputs(self, runner: Runner, source: Source) -> None:
+        out, alarms, prefix = self.told["out"], self.told["alarms"], self.told["prefix"]
+        resumable = self.lasting and not is_pipe(out)
+        sink = open_sink(out, scored_schema(source.schema, prefix), format=self.told["out_format"], resume=resumable)
+        runner.outputs["out"] = Output(sink, scored(prefix), resumable)
+        if alarms:
+            resumable = self.lasting and not is_pipe(alarms)
+            sink = open_sink(alarms, ALARMS, format="ndjson", resume=resumable)
+            runner.outputs["alarms"] = Output(sink, alarms_of, resumable)
+
+    def _begun(self, source: Source) -> OnlineLogit:
+        if self.told["model"]:
+            return load_model(self.told["model"])
+        if not self.told["label"]:
+            raise click.UsageError(f"{self.state} holds no checkpoint to go on from: give --model or --label as well")
+        model = OnlineLogit(**events_of(self.told), config=self.config)
+        model.begin(source.schema)
+        return model
+
+    def _continued(self, last: Checkpoint) -> OnlineLogit:
+        """The model of the last checkpoint. A ConfigError where this command line speaks of another one."""
+        if last.warning:
+            print(f"onlogit: {last.warning}", file=sys.stderr)
+        model = of_state(last.header, last.arrays, f"{self.state}, checkpoint {last.generation}")
+        if self.told["model"]:
+            if load_model(self.told["model"]).header() != model.header():
+                raise self._contradiction(f"another model than {self.told['model']}")
+        elif self.told["label"]:
+            for difference in differences(model, events_of(self.told), to_mapping(self.config)):
+                raise self._contradiction(difference)
+        return model
+
+    def _contradiction(self, what: str) -> ConfigError:
+        return ConfigError(f"{self.state} was begun with {what}: change the command back, or name another folder")
+
+    def _drive(self, runner: Runner) -> None:
+        """Run, keep what there is to keep, and finish outputs; also after bad data, where that does no harm."""
+        try:
+            try:
+                runner.run(self._heed)
+            except DataError as error:
+                if self.lasting or isinstance(error, BrokenOff):
+                    self._keep(runner)
+                raise
+            self._keep(runner)
+        except BaseException:
+            runner.abort()
+            raise
+
+    def _keep(self, runner: Runner) -> None:
+        runner.checkpoint()
+        if self.told["save"]:
+            save_model(runner.model, self.told["save"])
+        runner.close()
+
+    def _heed(self, step: Step) -> None:
+        self.alarms += len(step.alarms)
+        if not self.told["alarms"]:
+            for alarm in step.alarms:
+                print(alarm_json(alarm), file=sys.stderr, flush=True)
+
+    def _remark(self, text: str) -> None:
+        if not self.told["quiet"]:
+            print(f"onlogit: {text}", file=sys.stderr)
+
+    def _conclude(self, figures: dict[str, Any]) -> None:
+        text = to_json(figures) if self.told["as_json"] else summary(figures)
+        if "-" not in (self.told["out"], self.told["alarms"], self.told["save"]):
+            say(text)
+        elif not self.told["quiet"]:
+            print(text, file=sys.stderr)
+
+
+def differences(model: OnlineLogit, events: dict[str, Any], config: dict[str, Any]) -> list[str]:
+    """What the model was begun with that is not what is asked now, in words."""
+    schema = model.schema
+    kept: dict[str, Any] = {role: getattr(schema.with_role(role), "name", None) for role in ROLES}
+    named = {name for role, name in kept.items() if role != "time"}
+    hidden = {c.name for c in schema.columns if c.role == "dropped" or (c.role == "time" and not c.feature)}
+    kept |= {"positive": schema.positive, "drop": ",".join(sorted(hidden)) or None}
+    asked = events | {"drop": ",".join(sorted(set(events["drop"]) - named)) or None}
+    told = [(flag(name), kept[name], asked[name]) for name in kept] + unlike(to_mapping(model.config), config)
+    return [
+        f"no {name}" if kept is None else f"{name} {kept}" if asked is None else f"{name} {kept}, not {asked}"
+        for name, kept, asked in told
+        if kept != asked
+    ]
+
+
+def unlike(kept: dict[str, Any], asked: dict[str, Any], within: str = "") -> list[tuple[str, Any, Any]]:
+    """(setting, as kept, as asked), one by one."""
+    found: list[tuple[str, Any, Any]] = []
+    for name, value in kept.items():
+        if isinstance(value, dict):
+            found += unlike(value, asked[name], f"{within}{name}.")
+        else:
+            found.append((within + name, value, asked[name]))
+    return found

@@ -1,0 +1,104 @@
+"""Strings, dictionaries, bools and instants -> the hashes of their categories, and the slots of those that are features."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from onlogit.encoding import columns as arrow
+from onlogit.encoding.hashes import Seed, seeds
+from onlogit.kernels import derive, gather, hashing
+from onlogit.schema import CALENDAR, Column
+from onlogit.terms import Calendar, Read, Term, text_of
+
+U8 = npt.NDArray[np.uint8]
+U64 = npt.NDArray[np.uint64]
+I32 = npt.NDArray[np.int32]
+F64 = npt.NDArray[np.float64]
+
+Leaf = Read | Calendar  # a category that is read off one column
+
+MONDAY = 3  # 1970-01-01 was a Thursday
+NO_HASHES = np.zeros(0, np.uint64)
+
+
+def name_of(leaf: Leaf) -> str:
+    """The coordinate's name: the column's, or `hour(column)` and so on."""
+    return leaf.column if isinstance(leaf, Read) else text_of(leaf)
+
+
+class _Seen(NamedTuple):
+    """One category of a batch: its strings, or codes and the hashes that they stand for (null last)."""
+
+    view: arrow.Texts | arrow.Codes
+    table: U64
+
+
+class Categories:
+    """State: nulls i64[k], how many rows of weight > 0 had none, by feature. `hidden` leaves are hashed for terms only."""
+
+    def __init__(
+        self, features: list[Leaf], hidden: list[Leaf], factors: set[Leaf], columns: dict[str, Column]
+    ) -> None:
+        self.leaves = features + hidden
+        self.features = len(features)
+        self.factors = factors  # leaves whose hashes terms ask for
+        self.columns = [columns[leaf.column if isinstance(leaf, Read) else leaf.of.column] for leaf in self.leaves]
+        self.seeds = seeds(name_of(leaf) for leaf in self.leaves)
+        self.tables = [self._table(*entry) for entry in zip(self.leaves, self.columns, self.seeds, strict=True)]
+        self.nulls = np.zeros(len(features), np.int64)
+
+    @staticmethod
+    def _table(leaf: Leaf, column: Column, seed: Seed) -> U64:
+        texts = (
+            CALENDAR[leaf.part] if isinstance(leaf, Calendar) else ["false", "true"] if column.kind == "bool" else []
+        )
+        return seed.table(texts)
+
+    def read(self, found: dict[str, pa.Array]) -> list[_Seen]:
+        """Every category of a batch; nothing is changed."""
+        return [self._read(j, found[self.columns[j].name]) for j in range(len(self.leaves))]
+
+    def _read(self, j: int, array: pa.Array) -> _Seen:
+        leaf, column = self.leaves[j], self.columns[j]
+        array = arrow.typed(array, column.kind)
+        if pa.types.is_dictionary(array.type):
+            codes, texts = arrow.codes(array)
+            return _Seen(codes, np.append(self.seeds[j].of_texts(texts), self.seeds[j].null))
+        if column.kind == "text":
+            return _Seen(arrow.texts(array), NO_HASHES)
+        places, (validity, shift) = np.zeros(len(array), np.int32), arrow.bits(array)
+        if isinstance(leaf, Read):
+            gather.unpack_bits(*arrow.packed(array), places)
+        else:
+            ticks, per_day = arrow.ticks(arrow.local(array, column.zone, column.name))
+            if leaf.part == "hour":
+                gather.calendar_codes(ticks, per_day // 24, 0, 24, places)
+            elif leaf.part == "weekday":
+                gather.calendar_codes(ticks, per_day, MONDAY, 7, places)
+            else:
+                derive.months(ticks, per_day, places)
+        return _Seen(arrow.Codes(arrow.frozen(places), validity, shift), self.tables[j])
+
+    def place(self, seen: list[_Seen], weight: F64, tags: U8) -> tuple[I32, dict[Leaf, U64]]:
+        """The slots that every row has, i32[k, n], and the hashes that terms asked for."""
+        out = np.zeros((self.features, weight.size), np.int32)
+        scratch = np.zeros(weight.size, np.uint64)
+        factors: dict[Leaf, U64] = {}
+        for j, (view, table) in enumerate(seen):
+            hashes = scratch
+            if self.leaves[j] in self.factors:
+                hashes = factors[self.leaves[j]] = np.zeros(weight.size, np.uint64)
+            if isinstance(view, arrow.Codes):
+                hashing.take_hashes(*view, table, hashes)
+            else:
+                hashing.hash_strings(*view, *self.seeds[j], hashes)
+            if j < self.features:
+                self.nulls[j] += hashing.place(hashes, weight, self.seeds[j].null, tags, out[j])
+        return out, factors
+
+    def hash_of(self, leaf: Term, value: object) -> np.uint64:
+        """The hash of one category: a text, or what Arrow writes as that text; None is null."""
+        seed = next(seed for own, seed in zip(self.leaves, self.seeds, strict=True) if own == leaf)
+        return np.uint64(seed.of_texts(arrow.texts(pa.array([value])))[0])
