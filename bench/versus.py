@@ -28,6 +28,7 @@ from bench.versus_tables import Result, page
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = ("onlogit", "vw", "sklearn", "river")
+MOST_ROUNDS = 99
 QUICK = {"rows": 600, "rounds": 1, "prefix": 200, "refit_rows": 600, "refits": 2, "streams": ["dense", "categorical"]}
 
 
@@ -69,7 +70,9 @@ def read_told(temporary: Path) -> Told:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", nargs="+", choices=NAMES, help="which streams (default: all)")
     parser.add_argument("--rows", type=int, help="at most so many events of each stream (default: all)")
-    parser.add_argument("--rounds", type=int, help="how often each is timed (default: 3)")
+    parser.add_argument(
+        "--rounds", type=int, help="how often each is timed (default: 3); 0: run nothing, draw what --work holds"
+    )
     parser.add_argument("--peers", nargs="+", choices=FAMILIES, default=FAMILIES, help="which families (default: all)")
     parser.add_argument("--prefix", type=int, help="events for River (default: 10,000)")
     parser.add_argument(
@@ -90,16 +93,20 @@ def read_told(temporary: Path) -> Told:
 def compete(told: Told, name: str) -> Result | None:
     """All rounds on one stream."""
     folder = told.work / name
+    if told.rounds == 0 and not (folder / "feed.json").exists():
+        return None
     made = child(folder, "make", told.work / f"{name}.json", {"rows": told.rows})
     if "skipped" in made:
         print(f"{name}: skipped, {made['skipped']}", file=sys.stderr)
         return None
     result = Result(Feed.read(folder), PEERS, {}, {}, {})
-    if "vw" in told.peers:
+    if "vw" in told.peers and told.rounds:
         child(folder, VW_CACHE.name, folder / "vw cache.json", told.limits(0)._asdict())
-    for round_ in range(told.rounds):
+    for round_ in range(told.rounds or MOST_ROUNDS):
         for peer in told.chosen if round_ == 0 else again(told, result):
             out = folder / f"{peer.name}.{round_}.json"
+            if told.rounds == 0 and not out.exists():
+                continue
             answer = child(folder, peer.name, out, told.limits(round_)._asdict())
             add(result, peer, answer, out.with_suffix(".npy"))
     return result

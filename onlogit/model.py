@@ -8,7 +8,8 @@
 Anything that speaks the Arrow PyCapsule interface goes in: pyarrow, polars, pandas, duckdb.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from os import PathLike
 from typing import Any
 
@@ -17,9 +18,14 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.config import Config, from_mapping, to_mapping
-from onlogit.errors import ConfigError, DataError, OnlogitError, StateError
+from onlogit.encoding import Encoder
+from onlogit.encoding import merging as encoders
+from onlogit.errors import ConfigError, DataError, OnlogitError, SchemaError, StateError
+from onlogit.labels import NEVER, VOID
 from onlogit.learners import Coefficients
+from onlogit.learners.protocol import Units
 from onlogit.monitor import Alarm, CalibrationMonitor, Quality
+from onlogit.monitor import merging as monitors
 from onlogit.pipeline import Counts, Pipeline, Step
 from onlogit.schema import Schema
 from onlogit.storage import arrays
@@ -150,6 +156,36 @@ class OnlineLogit:
         """Write the model file: complete or not at all. An OutputError says why it could not be written."""
         arrays.save(path, self.header(), self.state())
 
+    @staticmethod
+    def merge(
+        parts: "Mapping[str, OnlineLogit] | Iterable[OnlineLogit]", base: "OnlineLogit | None" = None, *,
+        expire: bool = False,
+    ) -> "OnlineLogit":  # fmt: skip
+        """One model of what workers learned from parts of a stream: merging is adding.
+
+        Each worker started from a copy of `base`, by default from nothing. What each learned, saw and tallied since is
+        added up: tallies and counts exactly, beliefs in natural parameters (learners/merging.py), means and variances of
+        numbers pooled (encoding/merging.py); weights of the SGD family are averaged (learners/sgd.py). Evidence restarts
+        at zero. Parts should be alike, rows dealt in turn and not cut by time, as the end of each counts as the present.
+        A base that has learned some thousand rows brings the result nearer to learning in sequence.
+
+        A mapping gives the names that errors use. ConfigError where settings differ, where a part did not start from
+        `base`, and where events still wait for labels unless `expire` gives those up; SchemaError where columns differ;
+        DataError where negative labels do. The models given stay as they are.
+        """
+        named = dict(parts) if isinstance(parts, Mapping) else {f"part {k}": part for k, part in enumerate(parts)}
+        if not named:
+            raise ConfigError("there is nothing to merge: give one model or more")
+        first = next(iter(named.values()))
+        merged = OnlineLogit(config=first.config)
+        merged._pipeline = Pipeline(first.schema, first.config)
+        folds = {"the base": merged._pipeline if base is None else base.pipeline}
+        folds |= {name: part.pipeline for name, part in named.items()}
+        _check_alike(folds, next(iter(named)))
+        start, *states = (_settled(name, fold, expire and name in named) for name, fold in folds.items())
+        merged._pipeline.restore(_added(merged._pipeline, start, dict(zip(named, states, strict=True))))
+        return merged
+
     def to_bytes(self) -> bytes:
         """The model file as bytes."""
         return arrays.pack(self.header(), self.state())
@@ -178,3 +214,101 @@ def load(path: str | PathLike[str]) -> OnlineLogit:
 def of_bytes(data: bytes, where: str = "model") -> OnlineLogit:
     """The model that `OnlineLogit.to_bytes` wrote."""
     return of_state(*arrays.unpack(data, where), where=where)
+
+
+# ---- merging
+
+
+def _check_alike(folds: dict[str, Pipeline], first: str) -> None:
+    """SchemaError or ConfigError naming the first difference between a fold and the one called `first`."""
+    schema, config = folds[first].schema, to_mapping(folds[first].config)
+    for name, fold in folds.items():
+        for own, theirs in zip_longest(schema.columns, fold.schema.columns):
+            if own != theirs:
+                raise SchemaError(f"{first} and {name} differ in a column: {own} and {theirs}")
+        if schema != fold.schema:
+            raise SchemaError(
+                f"{first} and {name} differ in the positive label or in derived terms: "
+                f"{schema.positive!r}, {list(schema.terms)} and {fold.schema.positive!r}, {list(fold.schema.terms)}"
+            )
+        for setting, (own, theirs) in _differences(config, to_mapping(fold.config)).items():
+            raise ConfigError(f"{setting} is {own!r} in {first} and {theirs!r} in {name}; only equal settings merge")
+
+
+def _differences(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """The settings in which two configs differ, by their dotted names."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name, value in a.items():
+        if isinstance(value, dict):
+            found |= _differences(value, b[name], f"{prefix}{name}.")
+        elif value != b[name]:
+            found[prefix + name] = (value, b[name])
+    return found
+
+
+def _settled(name: str, fold: Pipeline, expire: bool) -> dict[str, npt.NDArray[Any]]:
+    """The state of a fold in which no event waits for its label."""
+    state = fold.state()
+    if not fold.memory.waiting:
+        return state
+    if not expire:
+        raise ConfigError(
+            f"{name}: {fold.memory.waiting} events still wait for their label, and cannot be merged; learn the labels "
+            "first, or give them up (expire; a base: before it is handed out)"
+        )
+    copy = Pipeline(fold.schema, fold.config)
+    copy.restore(state)
+    waiting = copy.memory.expiring(copy.counts.events)
+    copy.memory.forget(waiting)
+    copy.maturity.settle(waiting, VOID)
+    copy.counts.expired += len(waiting)
+    copy.judge(copy.maturity.ready())
+    return copy.state()
+
+
+def _added(
+    fresh: Pipeline, base: dict[str, npt.NDArray[Any]], parts: dict[str, dict[str, npt.NDArray[Any]]]
+) -> dict[str, npt.NDArray[Any]]:
+    """The state of a fold that took in what all parts took in since the base."""
+
+    def own(state: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
+        return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
+
+    states = list(parts.values())
+    counts = base["counts"] + sum((state["counts"] - base["counts"] for state in states), np.zeros_like(base["counts"]))
+    total = Counts(*(int(count) for count in counts))
+    for name, state in parts.items():
+        if (state["counts"] < base["counts"]).any():
+            raise ConfigError(f"{name} has seen less than the base: it did not start from it")
+    watched = total.learned >= fresh.config.monitor.warm_up
+    merged: dict[str, dict[str, npt.NDArray[Any]]] = {
+        name: own(fresh.state(), f"{name}.") for name in ("memory", "maturity")
+    }
+    merged["maturity"]["first"] = np.array([total.events])
+    merged["monitor"] = monitors.merge(
+        own(fresh.state(), "monitor."), own(base, "monitor."), [own(state, "monitor.") for state in states]
+    )
+    encoder = {name: own(state, "encoder.") for name, state in parts.items()}
+    merged["encoder"] = encoders.merge(own(base, "encoder."), encoder)
+    units = _units(fresh.encoder, merged["encoder"], list(encoder.values()))
+    learners = [own(state, "learner.") for state in states]
+    merged["learner"] = fresh.learner.merge(own(base, "learner."), learners, units)
+    return {
+        "counts": counts,
+        "clock": np.array([max(int(s["clock"][0]) for s in states), total.events if watched else NEVER]),
+        "frozen": np.array([all(s["frozen"][0] for s in states)]),
+    } | {f"{part}.{name}": array for part, arrays in merged.items() for name, array in arrays.items()}
+
+
+def _units(
+    encoder: Encoder, merged: dict[str, npt.NDArray[Any]], parts: list[dict[str, npt.NDArray[Any]]]
+) -> list[Units]:
+    """In what units each part's belief is, seen from the merged ones. The encoder ends in the merged state."""
+    moments = []
+    for state in (*parts, merged):
+        encoder.restore(state)
+        moments.append(encoder.moments())
+    *own, (mean, sd) = moments
+    known = sd > 0.0
+    size = np.where(known, sd, 1.0)
+    return [Units(np.where(known, s / size, 1.0), np.where(known, (m - mean) / size, 0.0)) for m, s in own]

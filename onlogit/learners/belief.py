@@ -8,6 +8,7 @@ Memory: 4 D² bytes an expert for the dense block, 8 bytes an expert and slot (p
 touched), 8 K bytes a remembered row. Numbers beyond `dense_limit` get a variance each, like slots, in column order.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import NamedTuple
@@ -19,7 +20,9 @@ from onlogit.config import BeliefConfig
 from onlogit.encoding import Rows
 from onlogit.errors import StateError
 from onlogit.kernels import belief, mixture, stacking
-from onlogit.learners.protocol import SCORE, Coefficients, Scores, Tape
+from onlogit.learners import merging
+from onlogit.learners.merging import Gaussian, Slots
+from onlogit.learners.protocol import SCORE, Coefficients, Scores, State, Tape, Units
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -198,6 +201,54 @@ class BeliefLearner:
             g.clock[:], g.mean[:], g.cov[:] = state["clock"], state[f"mean{i}"], state[f"cov{i}"]
             g.touched[:] = 0.0
             g.table[seen], g.touched[seen] = state[f"table{i}"], state["touched"]
+
+    def merge(self, base: State, parts: Sequence[State], units: Sequence[Units]) -> State:
+        """What the parts learned since the base, as one belief; see learners/merging.py."""
+        learned = np.array([part["clock"][0] - base["clock"][0] for part in parts])
+        share = learned / learned.sum() if learned.sum() > 0 else np.full(len(parts), 1.0 / len(parts))
+        clock = [float(state["clock"][0]) for state in (base, *parts)]
+        merged = {"clock": base["clock"] + learned.sum(), "flight": self._merge_flight(base, parts, share)}
+        pooled = [[part[name] for part in parts] for name in ("u", "omega")]
+        merged["u"], merged["omega"] = merging.pool_voices(share, *pooled)
+        stacks = [Gaussian(part["stack_mean"], part["stack_cov"]) for part in parts]
+        merged["stack_mean"], merged["stack_cov"] = merging.average_gaussians(share, stacks)
+        changes = [self._change(each) for each in units]
+        for i, g in enumerate(self.groups):
+            merged[f"mean{i}"], merged[f"cov{i}"] = self._merge_dense(i, base, parts, learned, changes)
+            tables = [Slots(s["slots"], s["touched"], s[f"table{i}"]) for s in (base, *parts)]
+            slots = merging.add_slots(tables[0], tables[1:], clock, g.rate, g.dense_prior)
+            merged["slots"], merged["touched"], merged[f"table{i}"] = slots
+        return merged
+
+    def _merge_dense(
+        self, i: int, base: State, parts: Sequence[State], learned: F64, changes: Sequence[F64]
+    ) -> tuple[F32, F32]:
+        """Mean and covariance of the experts of group i."""
+        g, c = self.groups[i], 1 + self.dense
+        mean, cov = np.zeros_like(g.mean), np.zeros_like(g.cov)
+
+        def belief_of(state: State, e: int) -> Gaussian:
+            return Gaussian(state[f"mean{i}"][e, :c].astype(np.float64), state[f"cov{i}"][e, :c, :c].astype(np.float64))
+
+        for e, rate in enumerate(g.rate):
+            prior = np.diag(np.append(g.bias_prior[e], np.full(self.dense, g.dense_prior[e])))
+            beliefs = [belief_of(part, e) for part in parts]
+            kept = np.exp(-rate * learned).tolist()
+            mean[e, :c], cov[e, :c, :c] = merging.add_gaussians(belief_of(base, e), beliefs, prior, kept, changes)
+        return mean, cov
+
+    def _change(self, units: Units) -> F64:
+        """The matrix that takes the merged weights to a part's, bias first; numbers beyond the dense block stay as they
+        are."""
+        change = np.diag(np.append(1.0, units.scale[: self.dense]))
+        change[0, 1:] = units.shift[: self.dense]
+        return change
+
+    @staticmethod
+    def _merge_flight(base: State, parts: Sequence[State], share: F64) -> F64:
+        labels = base["flight"][1] + sum(part["flight"][1] - base["flight"][1] for part in parts)
+        waiting = sum(s * part["flight"][0] for s, part in zip(share, parts, strict=True))
+        return np.array([waiting, min(labels, mixture.MEMORY)])
 
 
 def _moments(share: F64, mean: F64, variance: F64) -> tuple[F64, F64]:

@@ -5,7 +5,8 @@ delays and batches; a learner only walks it. What a learner wants to see again w
 the row's `memo` when it scores it.
 """
 
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ import numpy.typing as npt
 from onlogit.encoding import Rows
 
 SCORE, LEARN, BOTH = 1, 2, 3
+
+State = dict[str, np.ndarray[Any, Any]]
 
 
 class Tape(NamedTuple):
@@ -44,6 +47,13 @@ class Coefficients(NamedTuple):
     slots: npt.NDArray[np.int64]  # [s] the slots learned so far, ascending
     slot_weights: npt.NDArray[np.float64]  # [s]
     slot_sd: npt.NDArray[np.float64]  # [s]
+
+
+class Units(NamedTuple):
+    """A worker's standardised numbers seen from the merged ones: x_k = (x - shift) / scale, where scale is not 0."""
+
+    scale: npt.NDArray[np.float64]  # [d] sd of the worker's numbers over the merged sd
+    shift: npt.NDArray[np.float64]  # [d] mean of the worker's numbers less the merged mean, over the merged sd
 
 
 class Learner(Protocol):
@@ -78,4 +88,11 @@ class Learner(Protocol):
 
     def restore(self, state: dict[str, npt.NDArray[np.generic]]) -> None:
         """Become the learner whose `state` this is; a StateError where it does not fit."""
+        ...
+
+    def merge(self, base: State, parts: Sequence[State], units: Sequence[Units]) -> State:
+        """The state that joins what `parts` [K], states of learners like this one, each learned since the common `base`.
+
+        `units` [K]: in what units each part ended. This learner stays as it is.
+        """
         ...

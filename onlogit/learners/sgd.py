@@ -2,7 +2,12 @@
 
 Weights are float32. There is no belief, so z_sd is NaN, and a remembered row needs no memo. Memory: 13 bytes a slot (sgd),
 17 (averaged, adagrad), 21 (ftrl), of which pages that are never touched cost nothing. Mathematics: kernels/sgd.py.
+
+Merged, weights are averaged, each by how much the part moved it: its learned weight (sgd), its squared gradients (adagrad,
+ftrl; Agarwal et al. 2014). That is no sum of what was learned, as a belief's merge is: the steps of the parts are not added.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +16,7 @@ from onlogit.config import SGD_RATES, SgdConfig
 from onlogit.encoding import Rows
 from onlogit.errors import ConfigError, StateError
 from onlogit.kernels import sgd
-from onlogit.learners.protocol import SCORE, Coefficients, Scores, Tape
+from onlogit.learners.protocol import SCORE, Coefficients, Scores, State, Tape, Units
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -108,3 +113,60 @@ class SgdLearner:
         fresh.touched[: len(held)] = held
         fresh.slots_held[0] = len(held)
         self.weights = fresh
+
+    def merge(self, base: State, parts: Sequence[State], units: Sequence[Units]) -> State:
+        """Weights averaged over the parts that moved them since the base; see `_average`.
+
+        Units are not looked at. A mini-batch that is not full is kept if only one part has one, else let go.
+        """
+        clock = [state["clock"][sgd.LEARNED] for state in (base, *parts)]
+        end = clock[0] + sum(t - clock[0] for t in clock[1:])
+        slots = np.unique(np.concatenate([state["slots"] for state in (base, *parts)]))
+        merged: State = {"slots": slots, "clock": np.array([end, 0.0])}
+        for name, penalties in (("bias", False), ("dense", True), ("table", True)):
+            cells = [_widened(state, slots) if name == "table" else state[name] for state in (base, *parts)]
+            kind = cells[0].dtype
+            merged[name] = self._average([c.astype(np.float64) for c in cells], clock, end, penalties).astype(kind)
+        holding = [part for part in parts if part["clock"][sgd.HELD] > 0]
+        rest = holding[0] if len(holding) == 1 else _emptied(base)
+        merged["clock"][sgd.HELD] = rest["clock"][sgd.HELD]
+        return merged | {name: rest[name] for name in ("bias_grad", "grad", "touched", "table_grad")}
+
+    def _average(self, cells: list[F64], clock: list[float], end: float, penalties: bool) -> F64:
+        """Cells [planes, n] of the base and of each part, as kernels/sgd.py has them, as one."""
+        rule, (base, *parts) = self._settings.rule, cells
+        stacked = np.stack(parts)
+        if rule in (sgd.ADAGRAD, sgd.FTRL):
+            power = 1 if rule == sgd.ADAGRAD else 2
+            moved = np.maximum(stacked[:, 1] ** power - base[1] ** power, 0.0)
+        else:
+            moved = (stacked != base).any(axis=1) * (np.array(clock[1:]) - clock[0])[:, None]
+        total = moved.sum(axis=0)
+        share = moved / np.where(total > 0.0, total, 1.0)
+        merged = base.copy()
+        merged[0] = (share * stacked[:, 0]).sum(axis=0)
+        if rule == sgd.AVERAGED:
+            stated = stacked[:, 0] - stacked[:, 1] / np.maximum(np.array(clock[1:]), 1e-300)[:, None]
+            merged[1] = end * (merged[0] - (share * stated).sum(axis=0))
+        elif rule != sgd.SGD:
+            merged[1] = (base[1] ** power + total) ** (1.0 / power)
+        if rule == sgd.FTRL:
+            l1, l2 = (self._settings.l1, self._settings.l2) if penalties else (0.0, 0.0)
+            pull = -merged[0] * ((1.0 + merged[1]) / self._settings.rate + l2) - np.sign(merged[0]) * l1
+            idle = np.clip((share * stacked[:, 2]).sum(axis=0), -l1, l1)
+            merged[2] = np.where(merged[0] == 0.0, idle, pull)
+        return np.where(total > 0.0, merged, base)
+
+
+def _widened(state: State, slots: npt.NDArray[np.int64]) -> F32:
+    """The state's table over all of these slots."""
+    table = np.zeros((len(state["table"]), len(slots)), np.float32)
+    table[:, np.searchsorted(slots, state["slots"])] = state["table"]
+    return table
+
+
+def _emptied(state: State) -> State:
+    """The state with nothing in its mini-batch."""
+    held = {name: np.zeros_like(state[name]) for name in ("bias_grad", "grad")}
+    held |= {name: state[name][:0] for name in ("touched", "table_grad")}
+    return state | held | {"clock": np.array([state["clock"][sgd.LEARNED], 0.0])}

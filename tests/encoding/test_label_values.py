@@ -1,0 +1,44 @@
+"""Labels of bools and small integers are read by a shorter way, which has to say what the longer one says."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onlogit.encoding.label_values import LabelValues
+from onlogit.errors import DataError
+
+KINDS = st.sampled_from([pa.int8(), pa.int64(), pa.float64(), pa.bool_()])
+BATCHES = st.lists(st.tuples(st.lists(st.sampled_from([-1, 0, 1, 2, None]), max_size=6), st.booleans()), max_size=4)
+
+
+def read(values: list[int | None], kind: Any, weight: float, of: LabelValues) -> Any:
+    """What the values mean, or the text of the error."""
+    if kind == pa.bool_():
+        array = pa.array([None if v is None else v == 1 for v in values], kind)
+    else:
+        array = pa.array(values, kind)
+    try:
+        meaning, of.negative = of.read(array, np.full(len(values), weight), 0)
+    except DataError as error:
+        return str(error)
+    return meaning.tolist(), of.negative
+
+
+@given(batches=BATCHES, kind=KINDS)
+def test_the_shorter_way_says_what_the_longer_one_says(batches: list[tuple[list[int | None], bool]], kind: Any) -> None:
+    both, long_only = LabelValues("y", None), LabelValues("y", None)
+    long_only._two_values = lambda array: None  # type: ignore[method-assign]
+    for values, weighs in batches:
+        assert read(values, kind, float(weighs), both) == read(values, kind, float(weighs), long_only)
+
+
+@pytest.mark.parametrize("positive", ["true", "false", "True", "yes"])
+def test_a_named_positive_bool(positive: str) -> None:
+    both, long_only = LabelValues("y", positive), LabelValues("y", positive)
+    long_only._two_values = lambda array: None  # type: ignore[method-assign]
+    for values in ([1, 0], [0, 0], [1, 1]):
+        assert read(values, pa.bool_(), 1.0, both) == read(values, pa.bool_(), 1.0, long_only)
