@@ -57,9 +57,8 @@ def main() -> None:
     """Make the feeds, run the rounds, write the page."""
     with tempfile.TemporaryDirectory() as temporary:
         told = read_told(Path(temporary))
-        load = os.getloadavg()[0]
         results = [result for name in told.streams if (result := compete(told, name))]
-        text = page(results, told.limits(0), told.rounds, load)
+        text = page(results, told.limits(0))
         told.out.parent.mkdir(parents=True, exist_ok=True)
         told.out.write_text(text)
         print(f"wrote {told.out}")
@@ -128,6 +127,9 @@ def add(result: Result, peer: Peer, answer: dict[str, Any], stated: Path) -> Non
         result.losses[peer.name] = (first, log_loss(result.feed.y()[first : first + len(p)], p))
         print(f"{result.feed.name}, {peer.title}: {result.loss(peer.name):.4f}", file=sys.stderr)
     known = result.answers.setdefault(peer.name, answer)
+    known["rounds"] = known.get("rounds", 0) + 1
+    if answer["seconds"] is not None and answer["seconds"] < known["seconds"]:
+        known["load"] = answer["load"]
     for what in ("seconds", "score_seconds", "start_up", "peak_mb"):
         if answer[what] is not None:
             known[what] = min(known[what], answer[what])

@@ -12,6 +12,7 @@ import onlogit
 from bench.peers.protocol import F64, Feed, Limits, Peer
 
 VW_BEST = "vw best"
+BUSY = 1.5
 CORE = ("onlogit sgd", "onlogit adagrad", "onlogit ftrl", "onlogit belief")
 WHOLE = ("rate", "last", "vw default", VW_BEST, "sgdclassifier", "sgdclassifier .01", *CORE)
 TIMED = ("vw default", VW_BEST, "sgdclassifier", *CORE)
@@ -19,13 +20,12 @@ PREFIX = ("rate", "last", "river", "forest", VW_BEST, *CORE)
 REFIT = ("rate", "last", "boosting", VW_BEST, *CORE)
 INTRODUCTION = """# onlogit and its peers
 
-Written by `python -m bench.versus`; do not edit by hand. {machine} {versions} The load of the machine before the run was
-{load:.2f} on {cores} cores{busy}.
+Written by `python -m bench.versus`; do not edit by hand. {machine} {versions} {load}
 
 Log loss is progressive, in nats: each event is scored before its label is learned, and every stated probability is judged
 by the same code (nobody's is read as closer to 0 or 1 than 1e-6). All read the same columns, labels come to all at the
 same places, and nothing is tuned for a stream, except that Vowpal Wabbit (VW) is shown at its default **and at the best of
-nine settings, chosen in hindsight** for each stream: the default, `-l` .05, .1, 2 and 5, `--power_t` 0 and 1, `--coin`,
+nine settings, chosen in hindsight** for each stream: the default, `-l` .05, .1, 2 and 5, `--power_t` 0 and .25, `--coin`,
 `--ftrl`. onlogit runs at its defaults: *belief* is the default learner. The best of each row is bold.
 
 *Running rate* is the share of positives so far. *Last label* is the share of positives after a last known label like the
@@ -59,12 +59,11 @@ class Result(NamedTuple):
         return first, first + len(loss)
 
 
-def page(results: list[Result], limits: Limits, rounds: int, load: float) -> str:
+def page(results: list[Result], limits: Limits) -> str:
     """The whole page."""
-    cores = os.cpu_count() or 1
-    busy = "" if load < 0.5 else ": other work ran at the same time, so take the speeds for a rough guide"
-    introduction = INTRODUCTION.format(machine=_machine(), versions=_versions(), load=load, cores=cores, busy=busy)
     at_once = [r for r in results if r.feed.at_once]
+    introduction = INTRODUCTION.format(machine=_machine(), versions=_versions(), load=_load(at_once))
+    rounds = max((answer["rounds"] for r in at_once for answer in r.answers.values()), default=0)
     parts = [
         introduction,
         "## Log loss\n",
@@ -78,7 +77,7 @@ def page(results: list[Result], limits: Limits, rounds: int, load: float) -> str
         _table(at_once, TIMED, _speed, lambda r, name: -_per_second(r, name)),
         "## Memory\n",
         "Peak of the process in MB (in brackets: when its libraries were loaded and warm, before the first event).\n",
-        _table(at_once, (*TIMED, "boosting"), _memory, lambda r, name: float(r.answers[name]["peak_mb"])),
+        _table(at_once, (*TIMED, "boosting"), _memory, lambda r, name: round(r.answers[name]["peak_mb"])),
         "## Start-up\n",
         _start_up(at_once),
         "## River, on a prefix\n",
@@ -213,6 +212,18 @@ def _machine() -> str:
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return (
         f"On {names[0] if names else platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}:"
+    )
+
+
+def _load(results: list[Result]) -> str:
+    """How busy the machine was when the best times were taken; the comparison itself is a load of 1."""
+    loads = [a["load"] for r in results for n, a in r.answers.items() if r.peers[n].timed and a.get("load") is not None]
+    if not loads:
+        return ""
+    middle = float(np.median(loads))
+    busy = " Other work ran at the same time: take speeds and start-up for a rough guide." if middle > BUSY else ""
+    return (
+        f"Median load of the machine when the times shown were taken: {middle:.1f} (1 is this comparison itself).{busy}"
     )
 
 

@@ -5,6 +5,7 @@ feed itself.
 """
 
 import json
+import os
 import sys
 import time
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ from bench.peers.protocol import Feed, Limits, Peer, Skipped, peak_mb
 from bench.peers.registry import PEERS, VW_CACHE
 
 STARTED = time.perf_counter()
+LOAD = os.getloadavg()[0]
 
 
 def compete(peer: Peer, feed: Feed, limits: Limits, out: Path) -> dict[str, Any]:
@@ -36,7 +38,7 @@ def compete(peer: Peer, feed: Feed, limits: Limits, out: Path) -> dict[str, Any]
         np.save(out.with_suffix(".npy"), answer.p)
     return answer._asdict() | {
         "p": None, "start_up": started.get("seconds"), "start_mb": started.get("mb"),
-        "peak_mb": answer.peak_mb or peak_mb(),
+        "peak_mb": answer.peak_mb or peak_mb(), "load": LOAD,
     }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ SETTINGS: dict[str, list[str]] = {
     "-l 2": ["-l", "2"],
     "-l 5": ["-l", "5"],
     "--power_t 0": ["--power_t", "0"],
-    "--power_t 1": ["--power_t", "1"],
+    "--power_t .25": ["--power_t", "0.25"],  # 1 is far worse than .5, the default, on every real stream
     "--coin": ["--coin"],
     "--ftrl": ["--ftrl"],
 }

@@ -1,5 +1,6 @@
 """Labels of bools and small integers are read by a shorter way, which has to say what the longer one says."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,10 @@ KINDS = st.sampled_from([pa.int8(), pa.int64(), pa.float64(), pa.bool_()])
 BATCHES = st.lists(st.tuples(st.lists(st.sampled_from([-1, 0, 1, 2, None]), max_size=6), st.booleans()), max_size=4)
 
 
-def read(values: list[int | None], kind: Any, weight: float, of: LabelValues) -> Any:
+def read(values: Sequence[int | None], kind: Any, weight: float, of: LabelValues) -> Any:
     """What the values mean, or the text of the error."""
-    if kind == pa.bool_():
-        array = pa.array([None if v is None else v == 1 for v in values], kind)
-    else:
-        array = pa.array(values, kind)
+    bools = [None if v is None else v == 1 for v in values]
+    array = pa.array(bools if kind == pa.bool_() else values, kind)
     try:
         meaning, of.negative = of.read(array, np.full(len(values), weight), 0)
     except DataError as error:

@@ -2,9 +2,6 @@
 
 from collections.abc import Callable
 
-import duckdb
-import pandas as pd  # type: ignore[import-untyped]
-import polars as pl
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
@@ -31,9 +28,9 @@ class Array:
         lambda table: table,
         lambda table: table.to_batches()[0],
         lambda table: Array(table.to_batches()[0]),
-        lambda table: pl.DataFrame(ROWS),
-        lambda table: pd.DataFrame(ROWS, index=range(100, 0, -1)),
-        lambda table: duckdb.from_arrow(table),
+        lambda table: pytest.importorskip("polars").DataFrame(ROWS),
+        lambda table: pytest.importorskip("pandas").DataFrame(ROWS, index=range(100, 0, -1)),
+        lambda table: pytest.importorskip("duckdb").from_arrow(table),
     ],
     ids=["table", "batch", "array", "polars", "pandas", "duckdb"],
 )
