@@ -29,6 +29,10 @@ from bench.versus_tables import Result, page
 ROOT = Path(__file__).parents[1]
 FAMILIES = ("onlogit", "vw", "sklearn", "river")
 MOST_ROUNDS = 99
+THREADS = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+}  # threads that spin made scikit-learn ten times slower
 QUICK = {"rows": 600, "rounds": 1, "prefix": 200, "refit_rows": 600, "refits": 2, "streams": ["dense", "categorical"]}
 
 
@@ -139,7 +143,7 @@ def child(folder: Path, name: str, out: Path, told: dict[str, Any]) -> dict[str,
     """Run one competitor in a process of its own, unless its answer is there already."""
     if not out.exists():
         command = [sys.executable, "-m", "bench.peers", str(folder), name, str(out), json.dumps(told)]
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE"}
+        environment = os.environ | {"PYTHONPATH": str(ROOT)} | THREADS
         if (code := subprocess.run(command, cwd=ROOT, env=environment, check=name == "make").returncode) != 0:
             return {"skipped": f"failed with exit code {code}"}  # said on the page; the others go on
     found: dict[str, Any] = json.loads(out.read_text())

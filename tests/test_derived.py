@@ -450,7 +450,7 @@ WILD = st.sampled_from([math.nan, math.inf, 1e30, -1e30, 1e308, 5e-324, 0.0, Non
 @settings(max_examples=12, deadline=None)
 @given(wild=st.lists(st.tuples(st.integers(0, 99), WILD, st.integers(0, 50)), min_size=1, max_size=20))
 def test_nothing_unseen_breaks_terms(learner: str, wild: list[tuple[int, Any, int]]) -> None:
-    n = 2500
+    n = 3500
     random = np.random.default_rng(0)
     a, c = random.standard_normal(n), random.integers(0, 3, n)
     y = random.random(n) < 1 / (1 + np.exp(-3 * np.where(c == 0, a, -a)))
@@ -469,4 +469,4 @@ def test_nothing_unseen_breaks_terms(learner: str, wild: list[tuple[int, Any, in
     p: npt.NDArray[np.float64] = m.step(table).p
     assert np.isfinite(p).all()
     assert all(np.isfinite(moments).all() for moments in m.pipeline.encoder.moments())
-    assert np.mean((p[1500:] > 0.5) == y[1500:]) > 0.75
+    assert np.mean((p[3000:] > 0.5) == y[3000:]) > 0.75  # .84 without; a fifth of the first rows may be junk

@@ -8,7 +8,7 @@ the default patience and tolerance: one alarm in about 80,000 events.
 
 After an alarm evidence starts anew from zero, and the alarm is open for `patience` judged events: evidence that passes
 patience again in that time is counted (`Alarm.repeats` of the next alarm), not reported. So a fault that nobody mends
-is reported at most once in `patience` events. Cost: about 100 ns an event, 74 kB.
+is reported at most once in `patience` events. Cost: about 110 ns an event, 74 kB.
 """
 
 import math
