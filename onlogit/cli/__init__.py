@@ -8,7 +8,6 @@ quietly, with 1; Ctrl-C with 130. `--help` and `--version` load neither NumPy no
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -60,12 +59,11 @@ def cli(ctx: click.Context) -> None:
 def main(args: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
     code = exit_code(args)
-    if threading.active_count() > 1:
-        # A source still asleep in a read of stdin holds its lock, which Python's own way out would die of.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    # Every file is closed by now. Python's own way out would die of a source still asleep in a read of stdin, which holds
+    # its lock, and of threads of Arrow that are still at work ("terminate called without an active exception").
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def exit_code(args: Sequence[str] | None = None) -> int:
