@@ -5,6 +5,7 @@ A setting out of range is a ConfigError that names it, at the moment when the co
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -89,16 +90,38 @@ class MonitorConfig:
         _require(self.warm_up >= 0, "warm_up", self.warm_up, "0 labels or more")
 
 
+UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}  # seconds
+LONGEST = 1_000 * 366 * UNITS["d"]
+
+
+def seconds(name: str, text: str) -> int:
+    """A duration such as "90m", "12h" or "30d" in seconds; a ConfigError names the setting where it is none."""
+    accepted = "a whole number with a unit, such as 90m, 12h, 30d (units s, m, h, d, w), at most 1,000 years"
+    fits = isinstance(text, str) and re.fullmatch(r"[0-9]{1,15}[smhdw]", text) is not None
+    _require(fits and 0 < int(text[:-1]) * UNITS[text[-1]] <= LONGEST, name, text, accepted)
+    return int(text[:-1]) * UNITS[text[-1]]
+
+
 @dataclass(frozen=True)
 class LabelConfig:
     """When a label is learned."""
 
     delay: int = 0  # a label in the record is learned after so many further events were scored
     remember: int = 1_000_000  # an event is remembered for its label while at most so many later ones are scored
+    horizon: str = ""  # a label is due so long after its event, "30d"; "": no such rule
+    unresolved: str = "drop"  # what an event without a label is when it is due: "drop", or "negative"
 
     def __post_init__(self) -> None:
         _require(1 <= self.remember <= 1 << 40, "remember", self.remember, "1 event or more")
         _require(0 <= self.delay < self.remember, "delay", self.delay, f"0 to {self.remember - 1} events")
+        _require(self.unresolved in ("drop", "negative"), "unresolved", self.unresolved, '"drop" or "negative"')
+        if self.horizon != "":
+            seconds("horizon", self.horizon)
+
+    @property
+    def horizon_us(self) -> int:
+        """The horizon in microseconds, 0 for none."""
+        return 1_000_000 * seconds("horizon", self.horizon) if self.horizon else 0
 
 
 @dataclass(frozen=True)

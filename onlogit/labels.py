@@ -4,8 +4,8 @@
 is settled, because a monitor that sees outcomes in arrival order cries wolf: fast outcomes are not like slow ones.
 
 Memory: 4 d + 8 s + the learner's memo + 33 bytes a remembered event of d numbers and s slots; 33 bytes an event that is
-not yet settled. Appending and forgetting cost O(1) an event: forgotten ones leave holes, which are closed when they are
-half of all.
+not yet settled; 16 bytes an event by key that came to be due without a label, for as long as events are remembered.
+Appending and forgetting cost O(1) an event: forgotten ones leave holes, which are closed when they are half of all.
 """
 
 from typing import Any, NamedTuple
@@ -112,6 +112,8 @@ class Memory:
             alive=np.empty(0, np.bool_),
         )
         self._slots = Arena(slot=np.empty(0, np.int32), value=np.empty(0, np.float32))
+        self._missed = Arena(key=np.empty(0, np.uint64), since=np.empty(0, np.int64))
+        self._missed_before = 0
         self._by_key: dict[int, int] = {}
         self.waiting = 0
 
@@ -136,12 +138,37 @@ class Memory:
         last = int(np.searchsorted(self._events["event"], before))
         return self._events["event"][:last][self._events["alive"][:last]]
 
-    def sealed(self) -> tuple[I64, I64]:
-        """(due, event) of the remembered events with a sealed label, sorted so."""
+    def sealed(self) -> tuple[I64, I64, I8]:
+        """(due, event, label or -1) of the remembered events that are learned when they are due, sorted so."""
         which = self._events["alive"] & (self._events["due"] != NEVER)
-        due, event = self._events["due"][which], self._events["event"][which]
+        due, event, y = (self._events[name][which] for name in ("due", "event", "y"))
         order = np.lexsort((event, due))
-        return due[order], event[order]
+        return due[order], event[order], y[order]
+
+    def tell(self, event: I64, y: I8) -> npt.NDArray[np.bool_]:
+        """Seal the labels of remembered events [m], each to be learned when it is due; False where one was told before."""
+        at = np.searchsorted(self._events["event"], event)
+        fresh: npt.NDArray[np.bool_] = self._events["y"][at] < 0
+        self._events["y"][at[fresh]] = y[fresh]
+        return fresh
+
+    def keys_of(self, event: I64) -> U64:
+        """The keys of remembered events [m]."""
+        keys: U64 = self._events["key"][np.searchsorted(self._events["event"], event)]
+        return keys
+
+    def miss(self, key: U64, since: I64, before: int) -> None:
+        """Note keys [m] of events that came to be due without a label, just before event `since` [m]; forget those of
+        before event `before`."""
+        self._missed.append(key=key, since=since)
+        self._missed_before = before
+        if 2 * int(np.searchsorted(self._missed["since"], before)) > self._missed.n:
+            self._missed.keep(self._missed["since"] >= before)
+
+    def missed(self, key: U64) -> npt.NDArray[np.bool_]:
+        """Which of these keys [m] are of events that came to be due without a label."""
+        recent = self._missed["key"][np.searchsorted(self._missed["since"], self._missed_before) :]
+        return np.isin(key, recent[np.isin(recent, key)])
 
     def take(self, event: I64) -> tuple[Rows, I8, F64, F32]:
         """Rows, sealed labels, weights and memos of remembered events [m], in the order asked."""
@@ -175,13 +202,18 @@ class Memory:
         self._close_holes()
         keyed = np.array([self.waiting > 0 and len(self._by_key) > 0])
         events = {name: array for name, array in self._events.state().items() if name != "alive"}
-        return {**events, **self._slots.state(), "keyed": keyed}
+        self._missed.keep(self._missed["since"] >= self._missed_before)
+        missed = {f"missed_{name}": array for name, array in self._missed.state().items()}
+        return {**events, **self._slots.state(), **missed, "keyed": keyed}
 
     def restore(self, state: dict[str, Array]) -> None:
         """Become the memory whose `state` this is; a StateError where it does not fit."""
         alive = np.ones(len(state.get("event", ())), np.bool_)
         self._events.restore({**state, "alive": alive}, "remembered events")
         self._slots.restore(state, "slots of remembered events")
+        missed = {name: state[f"missed_{name}"] for name in self._missed.arrays if f"missed_{name}" in state}
+        self._missed.restore(missed, "events due without a label")
+        self._missed_before = 0
         length = self._events["length"]
         consistent = (length >= 0).all() and (self._events["start"] == np.cumsum(length) - length).all()
         if not consistent or int(length.sum()) != self._slots.n or (np.diff(self._events["event"]) <= 0).any():

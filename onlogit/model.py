@@ -56,6 +56,7 @@ class OnlineLogit:
     label: column with the outcome; bool, 0/1, -1/1, or any with `positive` named; null where it is not known yet.
     weight, key, time: columns with a row's weight, its unique key, and its time (a feature too, unless dropped).
     label_time: column that says when the record's label became known; it is learned then and not before.
+    due: column, known when the event is scored, that says when its label is sure to be known; learned then, told or not.
     drop: columns that are not features. features: derived terms such as "origin*distance" or "spline(hour, 8)", as
     onlogit/terms.py has them; they may read dropped columns. config: every other setting.
     """
@@ -69,6 +70,7 @@ class OnlineLogit:
         key: str | None = None,
         time: str | None = None,
         label_time: str | None = None,
+        due: str | None = None,
         drop: Iterable[str] = (),
         features: Iterable[str] = (),
         config: Config | None = None,
@@ -76,7 +78,7 @@ class OnlineLogit:
         self.config = config or Config()
         self._roles: dict[str, Any] = {
             "label": label, "positive": positive, "weight": weight, "key": key, "time": time,
-            "label_time": label_time, "drop": tuple([drop] if isinstance(drop, str) else drop),
+            "label_time": label_time, "due": due, "drop": tuple([drop] if isinstance(drop, str) else drop),
             "features": tuple([features] if isinstance(features, str) else features),
         }  # fmt: skip
         self._pipeline: Pipeline | None = None
@@ -100,14 +102,14 @@ class OnlineLogit:
     def step(self, data: Any, now: int | None = None) -> Step:
         """Score each event of a batch, then learn the labels that are known by then; see `Pipeline.step`.
 
-        `now`: microseconds since 1970 UTC, for a model with a label time and no time column.
+        `now`: microseconds since 1970 UTC, for a model with a label time, due time or horizon and no time column.
         """
         batch = to_batch(data)
         self.begin(batch.schema)
         return self.pipeline.step(batch, now)
 
     def outcomes(self, data: Any) -> list[Alarm]:
-        """Learn labels that came later: a batch with the key column and the label column."""
+        """Learn labels that came later, at once or when they are due: a batch with the key column and the label column."""
         return self.pipeline.outcomes(to_batch(data))
 
     def finish(self) -> list[Alarm]:

@@ -5,9 +5,8 @@ its own label is learned at once. What was stated waits in prediction order unti
 goes to the monitor. All of it is written on a tape first (learners/protocol.py), so a batch is one walk, and any cut of a
 stream into batches gives the same bytes of state and the same probabilities.
 
-A label comes in one of four ways: in the record, at once; in the record, sealed until `delay` further events were scored;
-sealed until the stream's time reaches the record's label time; or later, by key, as an outcome. The stream's time is the
-latest event time so far, or what the caller passes as `now`.
+A label comes in the record, to be learned at once or sealed until some time, or later, by key, as an outcome: label_times.py
+has the ways.
 """
 
 from dataclasses import asdict, dataclass
@@ -19,8 +18,9 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.config import Config
 from onlogit.encoding import Encoded, Encoder, Rows
-from onlogit.errors import ConfigError, DataError, StateError
+from onlogit.errors import DataError, StateError
 from onlogit.kernels.turns import take_turns
+from onlogit.label_times import NO_TIME, LabelTimes, Plan
 from onlogit.labels import NEVER, VOID, WAITING, Array, Mature, Maturity, Memory, choose_rows, join_rows
 from onlogit.learners import Tape, create
 from onlogit.learners.protocol import BOTH, LEARN, SCORE
@@ -31,9 +31,6 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
 I64 = npt.NDArray[np.int64]
-
-NO_TIME = np.iinfo(np.int64).min
-NO_EVENTS = np.zeros(0, np.int64)
 
 
 class Step(NamedTuple):
@@ -68,18 +65,10 @@ class Counts:
     learned: int = 0
     expired: int = 0  # forgotten before a label came
     outcomes: int = 0  # labels told by key
-    unknown: int = 0  # of which for no remembered event
+    unknown: int = 0  # of which for no event that waits for one
     no_weight: int = 0  # of weight 0: scored, else ignored
-
-
-class _Plan(NamedTuple):
-    """The order of things in a batch of n events numbered from `first`. A label of place q comes before the q-th event."""
-
-    event: I64  # [m] events whose label is learned, in order
-    place: I64  # [m] the place of each, 0..n
-    lost: I64  # [l] remembered or own events that no label can reach any more, ascending
-    kept: I64  # [r] own events that wait for a label after the batch, ascending
-    due: I64  # [n] on the stream's clock, NEVER where no label is sealed in the record
+    unresolved: int = 0  # without a label known when it was due: a negative, or dropped
+    late: int = 0  # labels told by key after they were due
 
 
 class _Tile(NamedTuple):
@@ -120,13 +109,8 @@ class Pipeline:
         self.counts = Counts()
         self.frozen = False  # scores, joins labels and watches, and learns nothing
         self._encoded = 0  # events encoded; as many as were scored, between steps
-        self._clock = NO_TIME
         self._turn = np.array([NEVER])  # the first event that may be judged; NEVER before enough labels were learned
-        self._keyed = schema.with_role("key") is not None
-        self._timed = schema.with_role("label_time") is not None
-        self._sealing = self._timed or config.labels.delay > 0
-        if self._timed and config.labels.delay:
-            raise ConfigError("a label time and a label delay contradict each other; give one of them")
+        self._times = LabelTimes(schema, config.labels)
 
     # ---- one batch
 
@@ -144,12 +128,11 @@ class Pipeline:
     @property
     def can_encode_ahead(self) -> bool:
         """Whether a batch may be encoded before the one before it is walked: not where keys are checked in between."""
-        return not self._keyed
+        return not self._times.keyed
 
     def encode(self, batch: pa.RecordBatch, now: int | None = None) -> Encoded:
         """The first part of a step: all that can refuse the batch. Changes the encoder alone."""
-        if self._timed and now is None and self.schema.with_role("time") is None:
-            raise ConfigError("labels come at a label time, so events need a time: name a time column, or pass now")
+        self._times.require_time(now)
         encoded = self.encoder.encode(
             batch, first_event=self._encoded, update=not self.frozen, accept=self._refuse_repeats
         )
@@ -158,9 +141,10 @@ class Pipeline:
 
     def walk(self, encoded: Encoded, now: int | None = None) -> Walked:
         """The second part: score and learn. Changes learner, memory and counts."""
-        n, first = len(encoded.y), self.counts.events
+        n, first, stated = len(encoded.y), self.counts.events, encoded.y
         event = np.arange(first, first + n)
-        plan = self._plan_sealed(encoded, event, now) if self._sealing else self._plan_open(encoded, event)
+        encoded = self._times.settle(encoded, now)
+        plan = self._times.plan(encoded, self.memory, first, first - self.counts.no_weight, now)
         tile = self._gather(encoded, plan)
         tape = self._tape(event, plan, tile.row)
         scores = self.learner.learn(tile.rows, tape, tile.y.astype(np.float64), tile.weight, tile.memo)
@@ -169,7 +153,7 @@ class Pipeline:
         self._settle(encoded, plan, tile.y[tile.row], z)
         self._warm_up(n, plan, tile.weight[tile.row])
         self._count(encoded, plan, tile.weight[tile.row])
-        return Walked(Step(event, z, sigmoid(z), scores.z_sd[:n], encoded.y, []), self.maturity.ready())
+        return Walked(Step(event, z, sigmoid(z), scores.z_sd[:n], stated, []), self.maturity.ready())
 
     def judge(self, mature: Mature) -> list[Alarm]:
         """The third part: tally and judge what is mature. Changes the monitor."""
@@ -177,17 +161,6 @@ class Pipeline:
         judged = np.empty(len(event), np.bool_)
         take_turns(event, known, y, weight, self._turn, judged)
         return self.monitor.update(event, None if (time == NO_TIME).all() else time, z, y, weight, judged)
-
-    def _read_clock(self, encoded: Encoded, now: int | None) -> I64:
-        """The stream's time at each of the n events; where labels do not come by time, how many events with a weight
-        were scored before each and, n + 1st, after all of them."""
-        if not self._timed:
-            scored = self.counts.events - self.counts.no_weight
-            return scored + np.concatenate([[0], np.cumsum(encoded.weight > 0)])
-        time = np.full(len(encoded.y), now, np.int64) if encoded.time is None else encoded.time
-        clock: I64 = np.maximum.accumulate(np.concatenate([[self._clock], time]))
-        self._clock = int(clock[-1])
-        return clock[1:]
 
     def _refuse_repeats(self, encoded: Encoded) -> None:
         if encoded.key is None:
@@ -204,41 +177,7 @@ class Pipeline:
                 "belongs to an earlier event that still waits for its label; keys have to be unique among those"
             )
 
-    def _plan_open(self, encoded: Encoded, event: I64) -> _Plan:
-        """Every label in a record is learned at once; without one the event may wait for an outcome by key."""
-        first, counted = self.counts.events, encoded.weight > 0
-        labelled = (encoded.y >= 0) & counted
-        learned = event[labelled]
-        if not self._keyed:
-            return _Plan(learned, learned - first + 1, NO_EVENTS, NO_EVENTS, NO_EVENTS)
-        waits = event[counted & ~labelled]
-        horizon = first + len(event) - self.config.labels.remember
-        lost = np.concatenate([self.memory.expiring(horizon), waits[waits < horizon]])
-        return _Plan(learned, learned - first + 1, lost, waits[waits >= horizon], np.full(len(event), NEVER))
-
-    def _plan_sealed(self, encoded: Encoded, event: I64, now: int | None) -> _Plan:
-        """Which labels are learned in this batch and where, which events are remembered, and which are given up."""
-        n, first, remember = len(event), self.counts.events, self.config.labels.remember
-        clock = self._read_clock(encoded, now)
-        own_due = encoded.label_time if self._timed else clock[:n] + self.config.labels.delay + 1
-        assert own_due is not None
-        counted = encoded.weight > 0
-        due = np.where((encoded.y >= 0) & counted, own_due, NEVER)
-        old_due, old_event = self.memory.sealed()
-        all_due, all_event = np.concatenate([old_due, due]), np.concatenate([old_event, event])
-        place = np.searchsorted(clock, all_due)  # what the clock has not reached waits for the next batch
-        here = (place < len(clock)) & (all_due != NEVER)
-        place = np.maximum(place, all_event - first + 1)
-        comes = here & (place < len(clock)) & (place < all_event - first + remember + 1)
-        order = np.lexsort((all_event[comes], all_due[comes], place[comes]))
-        learned, at = all_event[comes][order], place[comes][order]
-        waits = ((due != NEVER) | (self._keyed & counted)) & ~comes[len(old_due) :]
-        horizon = first + n - remember
-        old_lost = np.setdiff1d(self.memory.expiring(horizon), learned, assume_unique=True)
-        lost = np.concatenate([old_lost, event[waits & (event < horizon)]])
-        return _Plan(learned, at, lost, event[waits & (event >= horizon)], due)
-
-    def _gather(self, encoded: Encoded, plan: _Plan) -> _Tile:
+    def _gather(self, encoded: Encoded, plan: Plan) -> _Tile:
         n, first = len(encoded.y), self.counts.events
         rows, y, weight = encoded.rows, encoded.y, encoded.weight
         old = plan.event < first
@@ -250,16 +189,16 @@ class Pipeline:
             rows = join_rows(rows, old_rows)
             y, weight = np.concatenate([y, old_y]), np.concatenate([weight, old_weight])
             row[old] = n + np.arange(count)
-        return _Tile(rows, y, weight, memo, row)
+        return _Tile(rows, np.maximum(y, 0), weight, memo, row)  # what is learned without a label is a negative
 
-    def _tape(self, event: I64, plan: _Plan, row: I64) -> Tape:
+    def _tape(self, event: I64, plan: Plan, row: I64) -> Tape:
         """Scores and labels in order: at place q come the labels due there, then event q is scored."""
         n, first = len(event), self.counts.events
         if self.frozen:
             return Tape.of(n, SCORE)
         awaited = np.zeros(n, np.int64)
         awaited[plan.kept - first] = 1
-        if not self._sealing and not len(plan.lost):  # every label comes with its record
+        if not self._times.sealing and not len(plan.lost):  # every label comes with its record
             act = np.full(n, SCORE, np.uint8)
             act[row] = BOTH
             return Tape(np.arange(n), act, self.memory.waiting + np.cumsum(awaited))
@@ -270,12 +209,14 @@ class Pipeline:
         ops = np.concatenate([np.arange(n), row])[order]
         act = np.repeat(np.array([SCORE, LEARN], np.uint8), [n, len(row)])[order]
         waiting = self.memory.waiting + np.cumsum(np.concatenate([awaited, np.full(len(row), -1)])[order])
-        lost_at = np.sort(2 * (plan.lost - first + self.config.labels.remember + 1))
+        lost_at = np.sort(2 * plan.lost_place)
         waiting -= np.searchsorted(lost_at, key[order], side="right")
         return _fuse(ops, act, waiting)
 
-    def _remember(self, encoded: Encoded, plan: _Plan, memo: F32) -> None:
+    def _remember(self, encoded: Encoded, plan: Plan, memo: F32) -> None:
         first = self.counts.events
+        if self._times.by_due and self._times.keyed:
+            self._miss(encoded, plan)
         self.memory.forget(np.concatenate([part[part < first] for part in (plan.event, plan.lost)]))
         kept = plan.kept - first
         if len(kept):
@@ -285,7 +226,15 @@ class Pipeline:
                 plan.kept, rows, encoded.y[kept], encoded.weight[kept], plan.due[kept], key, memo[kept]
             )
 
-    def _settle(self, encoded: Encoded, plan: _Plan, y: I8, z: F64) -> None:
+    def _miss(self, encoded: Encoded, plan: Plan) -> None:
+        """Keep the keys of events due without a label, so that a late outcome is told from one of no event."""
+        first, event = self.counts.events, plan.unresolved
+        key, old = np.empty(len(event), np.uint64), event < first
+        assert encoded.key is not None
+        key[old], key[~old] = self.memory.keys_of(event[old]), encoded.key[event[~old] - first]
+        self.memory.miss(key, first + plan.unresolved_place, first + len(encoded.y) - self.config.labels.remember)
+
+    def _settle(self, encoded: Encoded, plan: Plan, y: I8, z: F64) -> None:
         """Note what was stated and which labels came, for the monitor."""
         first = self.counts.events
         known = np.full(len(z), VOID)
@@ -295,7 +244,7 @@ class Pipeline:
         self.maturity.settle(plan.event, y, first + plan.place)
         self.maturity.settle(plan.lost, VOID)
 
-    def _warm_up(self, n: int, plan: _Plan, weight: F64) -> None:
+    def _warm_up(self, n: int, plan: Plan, weight: F64) -> None:
         """Judge from the first event before which `warm_up` labels were learned."""
         if self._turn[0] == NEVER and not self.frozen:
             lacking = self.config.monitor.warm_up - self.counts.learned
@@ -305,33 +254,44 @@ class Pipeline:
             elif lacking <= len(place) and place[lacking - 1] < n:  # else the next batch begins with it
                 self._turn[0] = self.counts.events + place[lacking - 1]
 
-    def _count(self, encoded: Encoded, plan: _Plan, weight: F64) -> None:
+    def _count(self, encoded: Encoded, plan: Plan, weight: F64) -> None:
         self.counts.events += len(encoded.y)
         self.counts.no_weight += int(np.count_nonzero(encoded.weight == 0))
         self.counts.labelled += len(plan.event)
         self.counts.learned += 0 if self.frozen else int(np.count_nonzero(weight))
-        self.counts.expired += len(plan.lost)
+        self.counts.unresolved += len(plan.unresolved) + plan.hopeless
+        self.counts.expired += len(plan.lost) - (0 if self._times.negative else len(plan.unresolved))
 
     # ---- labels outside a batch of events
 
     def outcomes(self, batch: pa.RecordBatch) -> list[Alarm]:
         """Learn labels that came by key, in the order given: columns as the schema names its key and its label.
 
-        An outcome of an event that is not remembered (never seen, expired, or told before) is counted as unknown.
+        With due times each is learned when it is due, and only counted where that has passed. An outcome of an event that
+        waits for none (never seen, expired, or told before) is counted as unknown.
         """
         key, y = self.encoder.encode_outcomes(batch)
-        event, y = self.memory.find(key)[y >= 0], y[y >= 0]
+        key, y = key[y >= 0], y[y >= 0]
+        event = self.memory.find(key)
         told_first = np.zeros(len(event), np.bool_)
         told_first[np.unique(event, return_index=True)[1]] = True
         fresh = told_first & (event >= 0)
         self.counts.outcomes += len(event)
-        self.counts.unknown += int(np.count_nonzero(~fresh))
-        return self._learn_remembered(event[fresh], y[fresh])
+        late = 0
+        if self._times.by_due:
+            fresh[fresh] = self.memory.tell(event[fresh], y[fresh])
+            late = int(np.count_nonzero(self.memory.missed(key[event < 0])))
+        self.counts.late += late
+        self.counts.unknown += int(np.count_nonzero(~fresh)) - late
+        return [] if self._times.by_due else self._learn_remembered(event[fresh], y[fresh])
 
     def finish(self) -> list[Alarm]:
-        """The stream has ended: every label sealed in a record has come. Learns them in the order in which they are due."""
-        _, event = self.memory.sealed()
-        return self._learn_remembered(event, None)
+        """The stream has ended: every label sealed in a record has come. Learns them in the order in which they are due.
+
+        Where unresolved events become negatives nothing is learned before it is due, as positives alone would be.
+        """
+        _, event, y = self.memory.sealed()
+        return [] if self._times.negative else self._learn_remembered(event[y >= 0], None)
 
     def _learn_remembered(self, event: I64, y: I8 | None) -> list[Alarm]:
         rows, sealed, weight, memo = self.memory.take(event)
@@ -358,7 +318,7 @@ class Pipeline:
         """All that the fold knows, as plain arrays: a function of the stream, however it was cut."""
         own = {
             "counts": np.array(list(asdict(self.counts).values()), np.int64),
-            "clock": np.array([self._clock, self._turn[0]]),
+            "clock": np.array([self._times.clock, self._turn[0]]),
             "frozen": np.array([self.frozen]),
         }
         parts = {name: part.state() for name, part in self._parts().items()}
@@ -374,7 +334,7 @@ class Pipeline:
             part.restore({key.removeprefix(name + "."): a for key, a in state.items() if key.startswith(name + ".")})
         self.counts = Counts(*(int(c) for c in state["counts"]))
         self._encoded = self.counts.events
-        self._clock, self._turn[0] = (int(c) for c in state["clock"])
+        self._times.clock, self._turn[0] = (int(c) for c in state["clock"])
         self.frozen = bool(state["frozen"][0])
 
     def _parts(self) -> dict[str, Any]:

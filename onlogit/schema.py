@@ -1,5 +1,5 @@
 """What each column of a stream means: number, category, instant, set of categories, label, weight, key, time, label
-time, or dropped; and the terms that are derived from columns (onlogit/terms.py has their syntax).
+time, due time, or dropped; and the terms that are derived from columns (onlogit/terms.py has their syntax).
 
 A Schema is settled once, from the stream's first batch and the user's words, is plain data (it goes into a model file
 as JSON), and is what every later batch is checked against before anything is learned from it. Files written by
@@ -20,7 +20,18 @@ from onlogit.errors import ConfigError, OnlogitError, SchemaError, StateError
 from onlogit.terms import Calendar, Operand, Read, Sparse, Term, check, parse, text_of, walk
 
 Role = Literal[
-    "number", "category", "instant", "set", "values", "label", "weight", "key", "time", "label_time", "dropped"
+    "number",
+    "category",
+    "instant",
+    "set",
+    "values",
+    "label",
+    "weight",
+    "key",
+    "time",
+    "label_time",
+    "due",
+    "dropped",
 ]
 Kind = Literal[
     "number", "integer", "bool", "text", "timestamp", "date", "null", "integers", "texts", "numbers", "nulls", "any"
@@ -54,6 +65,7 @@ ACCEPTED: dict[Role, tuple[set[Kind], str]] = {
     "key": ({"integer", "text"}, "an integer or a string"),
     "time": ({"timestamp", "date"}, "a timestamp or a date"),
     "label_time": ({"timestamp", "date"}, "a timestamp or a date"),
+    "due": ({"timestamp", "date"}, "a timestamp or a date"),
 }
 
 
@@ -157,6 +169,7 @@ class Schema:
         key: str | None = None,
         time: str | None = None,
         label_time: str | None = None,
+        due: str | None = None,
         drop: Iterable[str] = (),
         features: Iterable[str] = (),
     ) -> "Schema":
@@ -172,7 +185,7 @@ class Schema:
         if len(texts) > MOST_TERMS:
             raise ConfigError(f"{len(texts)} derived terms; accepted are at most {MOST_TERMS}")
         terms = {text: parse(text) for text in texts}
-        told = {"label": label, "weight": weight, "key": key, "time": time, "label_time": label_time}
+        told = {"label": label, "weight": weight, "key": key, "time": time, "label_time": label_time, "due": due}
         roles: dict[str, Role] = {}
         _no_duplicates(arrow.names)
         known = set(arrow.names)
@@ -222,13 +235,13 @@ class Schema:
         return frozenset(part.column for term in self.parsed for part in walk(term) if isinstance(part, Read))
 
     def with_role(self, role: Role) -> Column | None:
-        """The column of a role that only one can have (label, weight, key, time, label_time)."""
+        """The column of a role that only one can have (label, weight, key, time, label_time, due)."""
         return next((column for column in self.columns if column.role == role), None)
 
     def check(self, arrow: pa.Schema, *, scoring: bool = False) -> None:
         """Refuse, by SchemaError, a batch whose columns are missing, unknown, doubled or of another kind.
 
-        Dropped columns need not be there, of any type; for scoring, nor need label, weight, key and label time.
+        Dropped columns need not be there, of any type; for scoring, nor need label, weight, key, label time and due time.
         """
         _no_duplicates(arrow.names)
         found = {field.name: field.type for field in arrow}

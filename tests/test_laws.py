@@ -22,7 +22,7 @@ TABLE = drifting(400).table
 HARD = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def config(learner: str = "belief", **labels: int) -> Config:
+def config(learner: str = "belief", **labels: Any) -> Config:
     return Config(
         learner=learner, slot_bits=8, belief=SMALL, sgd=SgdConfig(batch=3),
         monitor=MonitorConfig(patience=50.0, warm_up=20), labels=LabelConfig(**labels),

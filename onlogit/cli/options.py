@@ -17,10 +17,10 @@ Decorator = Callable[[F], F]
 
 FORMATS = ("arrow", "arrow-file", "parquet", "csv", "ndjson")
 LEARNERS = ("belief", *SGD_RATES)
-EVENT = ("label", "positive", "weight", "key", "time", "label_time", "drop")
+EVENT = ("label", "positive", "weight", "key", "time", "label_time", "due", "drop")
 SGD = ("rate", "schedule", "l1", "l2", "batch", "averaged")
 MONITOR = ("patience", "tolerance", "warm_up")
-SETTINGS = ("learner", "slot_bits", "label_delay", "remember", *MONITOR, *SGD)
+SETTINGS = ("learner", "slot_bits", "label_delay", "remember", "horizon", "unresolved", *MONITOR, *SGD)
 
 
 def together(*decorators: Decorator[Any]) -> Decorator[Any]:
@@ -63,12 +63,24 @@ def event_options(*, label_required: bool) -> Decorator[Any]:
         click.option("--key", metavar="COLUMN", help="Column with the unique key of a record; not a feature."),
         click.option("--time", metavar="COLUMN", help="Column with the time of an event; a feature too, unless dropped."),
         click.option("--label-time", metavar="COLUMN", help="Column with the time at which the label became known."),
+        click.option(
+            "--due", metavar="COLUMN", help="Column with the time by which the label is sure to be known; learned then."
+        ),
     )  # fmt: skip
 
 
 setting_options = together(
     setting("--label-delay", LabelConfig.delay, "Learn a label after N further events.", type=int, metavar="N"),
     setting("--remember", LabelConfig.remember, "Events that a label may come late.", type=int, metavar="N"),
+    setting(
+        "--horizon", LabelConfig.horizon, "Learn a label so long after its event: 90m, 12h, 30d.", metavar="DURATION"
+    ),
+    setting(
+        "--unresolved",
+        LabelConfig.unresolved,
+        "What an event without a label is when it is due.",
+        type=click.Choice(["drop", "negative"]),
+    ),
     setting("--learner", Config.learner, "What learns.", type=click.Choice(LEARNERS)),
     setting("--slot-bits", Config.slot_bits, "Categories share 2^N slots.", type=int, metavar="N"),
     setting(
@@ -114,7 +126,7 @@ def config_of(told: dict[str, Any]) -> Config:
         slot_bits=told["slot_bits"],
         sgd=SgdConfig(**{name: told[name] for name in SGD}),
         monitor=MonitorConfig(**{name: told[name] for name in MONITOR}),
-        labels=LabelConfig(delay=told["label_delay"], remember=told["remember"]),
+        labels=LabelConfig(told["label_delay"], told["remember"], told["horizon"], told["unresolved"]),
     )
 
 

@@ -20,7 +20,7 @@ from onlogit.schema import Role
 from onlogit.storage import Checkpoint, Checkpoints
 from onlogit.streams import Source, open_sink, open_source
 
-ROLES: tuple[Role, ...] = ("label", "weight", "key", "time", "label_time")
+ROLES: tuple[Role, ...] = ("label", "weight", "key", "time", "label_time", "due")
 
 
 class Running:

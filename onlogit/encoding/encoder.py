@@ -108,7 +108,7 @@ class Encoder:
         """One batch as rows, after its own rows entered the moments.
 
         first_event: number of the batch's row 0 in the stream, for messages. update=False only scores: state stays as
-        it is, and label, weight, key and label time may be absent. `accept` sees all but the rows, and may refuse by
+        it is, and label, weight, key, label time and due time may be absent. `accept` sees all but the rows, and may refuse by
         raising. SchemaError or DataError before anything changed.
         """
         batch = arrow.one_batch(batch)
@@ -176,7 +176,7 @@ class Encoder:
             return (column.name, found.get(column.name)) if column else ("", None)
 
         (w_name, w), (k_name, k), (t_name, t) = array("weight"), array("key"), array("time")
-        (_, y), (l_name, known) = array("label"), array("label_time")
+        (_, y), (l_name, known), (d_name, d) = array("label"), array("label_time"), array("due")
         weight = np.ones(n) if w is None else read_weight(w, w_name, first_event)
         labels, negative = np.full(n, -1, np.int8), self._labels.negative
         if y is not None:
@@ -184,7 +184,8 @@ class Encoder:
         key = None if k is None else read_key(k, k_name, first_event)
         time = None if t is None else read_time(t, t_name, first_event)
         label_time = None if known is None else read_time(known, l_name, first_event, missing=arrow.INT64_MAX)
-        return Encoded(NO_ROWS, labels, weight, key, time, label_time), negative
+        due = None if d is None else read_time(d, d_name, first_event, missing=arrow.INT64_MAX)
+        return Encoded(NO_ROWS, labels, weight, key, time, label_time, due), negative
 
     @property
     def counts(self) -> dict[str, int]:

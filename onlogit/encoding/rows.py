@@ -30,3 +30,4 @@ class Encoded(NamedTuple):
     key: U64 | None  # [n] 64-bit hash of the key; for integers a bijection
     time: I64 | None  # [n] microseconds since 1970 UTC
     label_time: I64 | None  # [n] likewise; INT64_MAX where null
+    due: I64 | None = None  # [n] likewise

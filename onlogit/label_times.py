@@ -1,0 +1,163 @@
+"""When each label is learned: the order of scores and labels in a batch. Plain arrays, no learner, no I/O.
+
+A label in the record is learned at once; or after `delay` further events; or when the stream's time reaches its label time
+(arrival); or when it reaches the event's `due` time, by which the label was sure to be known. Due times keep a stream
+honest whose labels come soon for one outcome and late for the other: on arrival such a stream shows the learner too many of
+the fast ones (docs/labels.md has figures). They are a column known at scoring, or the event's time + `horizon`. What is
+told by then, in the record or by key, is learned at due, in prediction order among equal dues; what is not is dropped, or
+is a negative, as `unresolved` says.
+
+The stream's time is the latest event time so far, or what the caller passes as `now`. A label is learned before the first
+event that is scored at or after its time, and never before its own event. Cost: a sort of what waits, each batch.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from onlogit.config import LabelConfig
+from onlogit.encoding import Encoded
+from onlogit.errors import ConfigError
+from onlogit.labels import NEVER, Memory
+from onlogit.schema import Schema
+
+I64 = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+NO_TIME = np.iinfo(np.int64).min
+NO_EVENTS = np.zeros(0, np.int64)
+
+
+class Plan(NamedTuple):
+    """The order of things in a batch of n events numbered from `first`. What has place q comes before the q-th event."""
+
+    event: I64  # [m] events whose label is learned, in order
+    place: I64  # [m] the place of each, 0..n
+    lost: I64  # [l] remembered or own events that no label can reach any more
+    lost_place: I64  # [l] the place from which each is
+    kept: I64  # [r] own events that wait for a label after the batch, ascending
+    due: I64  # [n] on the stream's clock, NEVER where no label is sealed or awaited until then
+    unresolved: I64  # [u] remembered or own events that came to be due without a label, in order
+    unresolved_place: I64  # [u] the place of each
+    hopeless: int  # own events without a due time, or without a label that could come by then
+
+
+class LabelTimes:
+    """Settles when labels are learned; state: the stream's time so far. A ConfigError for what contradicts itself."""
+
+    def __init__(self, schema: Schema, labels: LabelConfig) -> None:
+        self.delay, self.remember = labels.delay, labels.remember
+        self.horizon = labels.horizon_us
+        self.negative = labels.unresolved == "negative"
+        self.keyed = schema.with_role("key") is not None
+        due, label_time = (schema.with_role(role) is not None for role in ("due", "label_time"))
+        self.by_due = due or self.horizon > 0
+        self.by_time = label_time or self.by_due
+        self.sealing = self.by_time or labels.delay > 0
+        self.has_time = schema.with_role("time") is not None
+        self.on_arrival = not self.by_due and (label_time or self.keyed)  # fast labels of one class may come first
+        self.clock = NO_TIME
+        for one, other, both in (
+            ("a label time", "a label delay", label_time and labels.delay),
+            ("a due time", "a label delay", self.by_due and labels.delay),
+            ("a due column", "a horizon", due and self.horizon),
+        ):
+            if both:
+                raise ConfigError(f"{one} and {other} contradict each other; give one of them")
+        if self.negative and not self.by_due:
+            raise ConfigError(
+                "unresolved events become negatives when they are due: name a due column, or give a horizon"
+            )
+
+    def require_time(self, now: int | None) -> None:
+        """A ConfigError where labels come by time and this batch has none."""
+        if self.by_time and now is None and not self.has_time:
+            raise ConfigError("labels come at a time, so events need one: name a time column, or pass now")
+
+    def plan(self, encoded: Encoded, memory: Memory, first: int, scored: int, now: int | None) -> Plan:
+        """The order of things in a batch; `first` events came before it, `scored` of them with a weight."""
+        event = np.arange(first, first + len(encoded.y))
+        if not self.sealing:
+            return self._open(encoded, memory, event, first)
+        return self._sealed(encoded, memory, event, first, self._read_clock(encoded, scored, now))
+
+    def _open(self, encoded: Encoded, memory: Memory, event: I64, first: int) -> Plan:
+        """Every label in a record is learned at once; without one the event may wait for an outcome by key."""
+        counted = encoded.weight > 0
+        labelled = (encoded.y >= 0) & counted
+        learned = event[labelled]
+        place = learned - first + 1
+        if not self.keyed:
+            return Plan(learned, place, NO_EVENTS, NO_EVENTS, NO_EVENTS, NO_EVENTS, NO_EVENTS, NO_EVENTS, 0)
+        waits = event[counted & ~labelled]
+        horizon = first + len(event) - self.remember
+        lost = np.concatenate([memory.expiring(horizon), waits[waits < horizon]])
+        never = np.full(len(event), NEVER)
+        kept = waits[waits >= horizon]
+        return Plan(learned, place, lost, lost - first + self.remember + 1, kept, never, NO_EVENTS, NO_EVENTS, 0)
+
+    def _sealed(self, encoded: Encoded, memory: Memory, event: I64, first: int, clock: I64) -> Plan:
+        """Which labels are learned in this batch and where, which events are remembered, and which are given up."""
+        n = len(event)
+        counted = encoded.weight > 0
+        awaited = counted & ((encoded.y >= 0) | (self.by_due & (self.keyed | self.negative)))
+        due = np.where(awaited, self._own_due(encoded, clock), NEVER)
+        old_due, old_event, old_y = memory.sealed()
+        all_due, all_event = np.concatenate([old_due, due]), np.concatenate([old_event, event])
+        all_y = np.concatenate([old_y, encoded.y])
+        place = np.searchsorted(clock, all_due)  # what the clock has not reached waits for the next batch
+        here = (place < len(clock)) & (all_due != NEVER)
+        place = np.maximum(place, all_event - first + 1)
+        comes = here & (place < len(clock)) & (place < all_event - first + self.remember + 1)
+        unresolved = comes & (all_y < 0)
+        learned = comes if self.negative else comes & ~unresolved
+        dropped = unresolved & ~learned
+        order = np.lexsort((all_event, all_due, place))  # prediction order among equal dues
+        learned, unresolved = order[learned[order]], order[unresolved[order]]
+        waits = ((due != NEVER) | (self.keyed & counted & (not self.by_due))) & ~comes[len(old_due) :]
+        horizon = first + n - self.remember
+        expired = np.setdiff1d(memory.expiring(horizon), all_event[comes], assume_unique=True)
+        expired = np.concatenate([expired, event[waits & (event < horizon)]])
+        return Plan(
+            all_event[learned],
+            place[learned],
+            np.concatenate([expired, all_event[dropped]]),
+            np.concatenate([expired - first + self.remember + 1, place[dropped]]),
+            event[waits & (event >= horizon)],
+            due,
+            all_event[unresolved],
+            place[unresolved],
+            int(np.count_nonzero(counted & (due == NEVER))) if self.by_due else 0,
+        )
+
+    def settle(self, encoded: Encoded, now: int | None) -> Encoded:
+        """The batch with due times, and with only those labels that are known when they are due."""
+        if not self.by_due:
+            return encoded
+        due = encoded.due
+        if due is None:
+            due = np.minimum(self._time(encoded, now), NEVER - 1 - self.horizon) + self.horizon
+        y = encoded.y
+        if encoded.label_time is not None:
+            y = np.where(encoded.label_time <= due, y, np.int8(-1))
+        return encoded._replace(due=due, y=y)
+
+    def _own_due(self, encoded: Encoded, clock: I64) -> I64:
+        if self.by_time:
+            own = encoded.due if self.by_due else encoded.label_time
+            assert own is not None
+            return own
+        return clock[: len(encoded.y)] + self.delay + 1
+
+    def _time(self, encoded: Encoded, now: int | None) -> I64:
+        return np.full(len(encoded.y), now, np.int64) if encoded.time is None else encoded.time
+
+    def _read_clock(self, encoded: Encoded, scored: int, now: int | None) -> I64:
+        """The stream's time at each of the n events; where labels do not come by time, how many events with a weight
+        were scored before each and, n + 1st, after all of them."""
+        if not self.by_time:
+            return scored + np.concatenate([[0], np.cumsum(encoded.weight > 0)])
+        clock: I64 = np.maximum.accumulate(np.concatenate([[self.clock], self._time(encoded, now)]))
+        self.clock = int(clock[-1])
+        return clock[1:]
