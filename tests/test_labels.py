@@ -1,14 +1,19 @@
 """When a label is learned, and when the monitor sees it: against an event-by-event account in plain Python."""
 
 import heapq
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
 import pytest
 
 from bench.workloads import drifting
 from onlogit import Config, LabelConfig, OnlineLogit
+from onlogit.errors import ConfigError
 from onlogit.learners.protocol import LEARN, SCORE, Tape
+from onlogit.pipeline import Counts
 
 TABLE = drifting(300).table
 
@@ -21,8 +26,10 @@ def spoken(tape: Tape, events: dict[int, int]) -> list[tuple[str, int]]:
     return out
 
 
-def recorded(model: OnlineLogit, table: pa.Table, cut: int) -> list[tuple[str, int]]:
-    """What the fold tells its learner, in order, as events."""
+def recorded(
+    model: OnlineLogit, table: pa.Table, cut: int, before: Callable[[int], None] = lambda at: None
+) -> list[tuple[str, int]]:
+    """What the fold tells its learner, in order, as events. `before` is called with the number of each batch's first."""
     words: list[tuple[str, int]] = []
     model.begin(table.schema)
     fold = model.pipeline
@@ -42,6 +49,7 @@ def recorded(model: OnlineLogit, table: pa.Table, cut: int) -> list[tuple[str, i
 
     fold.memory.take, fold.learner.learn = note_take, note_learn  # type: ignore[method-assign]
     for low in range(0, table.num_rows, cut):
+        before(low)
         model.step(table.slice(low, cut))
     return words
 
@@ -89,3 +97,129 @@ def test_the_monitor_sees_prediction_order() -> None:
         model.outcomes(rows.select(["id", "y"]).slice(i, 1))
         assert seen == list(range(len(seen)))
     assert seen == list(range(50))
+
+
+# ---- due times
+
+
+def account(
+    known: dict[int, list[tuple[int, int]]], unresolved: str, by_key: bool
+) -> tuple[list[tuple[str, int]], Counts]:
+    """Word by word what the fold should do with the first 300 events, each due 50 minutes after it, and their outcomes.
+
+    known[i]: the outcomes (event, label) told by key just before event i is scored.
+    """
+    time, label_time = (TABLE[c].cast(pa.int64()).to_numpy() for c in ("at", "known_at"))
+    due = time + 50 * 60 * 1_000_000
+    words: list[tuple[str, int]] = []
+    waits: list[tuple[int, int]] = []  # (due, event), a heap
+    label: dict[int, int | None] = {}
+    missed: set[int] = set()
+    counts = Counts()
+    for i in range(300):
+        for event, y in known.get(i, []):
+            counts.outcomes += 1
+            if event in label and label[event] is None:
+                label[event] = y
+            elif event in missed:
+                counts.late += 1
+            else:
+                counts.unknown += 1
+        while waits and waits[0][0] <= time[i]:
+            event = heapq.heappop(waits)[1]
+            if label[event] is None:
+                counts.unresolved += 1
+                missed.add(event)
+            if label.pop(event) is not None or unresolved == "negative":
+                words.append(("learn", event))
+        words.append(("score", i))
+        told = bool(label_time[i] <= due[i])
+        if told or by_key or unresolved == "negative":
+            label[i] = int(TABLE["y"][i].as_py()) if told else None
+            heapq.heappush(waits, (int(due[i]), i))
+        else:
+            counts.unresolved += 1
+    return words, counts
+
+
+OUTCOMES = {
+    at: [(int(event), int(event) % 2) for event in np.random.default_rng(at).integers(max(0, at - 90), at, 15)]
+    for at in range(10, 300, 10)
+}
+
+
+@pytest.mark.parametrize("cut", [1, 10, 300])
+@pytest.mark.parametrize("unresolved", ["drop", "negative"])
+@pytest.mark.parametrize("by_key", [False, True])
+def test_labels_are_learned_when_they_are_due(cut: int, unresolved: str, by_key: bool) -> None:
+    outcomes = OUTCOMES if by_key and cut < 300 else {}
+    words, expected = account(outcomes, unresolved, by_key)
+    config = Config(labels=LabelConfig(horizon="50m", unresolved=unresolved))
+    model = OnlineLogit(
+        "y",
+        time="at",
+        label_time="known_at",
+        key="id" if by_key else None,
+        drop=[] if by_key else ["id"],
+        config=config,
+    )
+
+    def tell(at: int) -> None:
+        for event, y in outcomes.get(at, []):
+            model.outcomes(pa.table({"id": [f"e{event:06d}"], "y": [bool(y)]}))
+
+    assert recorded(model, TABLE, cut, tell) == words
+    counts = model.counts
+    assert (counts.learned, counts.outcomes) == (sum(word == "learn" for word, _ in words), expected.outcomes)
+    assert (counts.late, counts.unknown, counts.unresolved) == (expected.late, expected.unknown, expected.unresolved)
+    assert counts.unresolved > 20
+    assert counts.late > 5 or not outcomes
+
+
+def test_a_due_column_and_a_horizon_say_the_same() -> None:
+    due = pc.add(TABLE["at"], pa.scalar(50 * 60, pa.duration("s")))
+    by_horizon = OnlineLogit("y", time="at", drop=["id", "known_at"], config=Config(labels=LabelConfig(horizon="50m")))
+    by_column = OnlineLogit("y", time="at", due="due", drop=["id", "known_at"])
+    p = by_horizon.step(TABLE).p
+    np.testing.assert_array_equal(by_column.step(TABLE.append_column("due", due)).p, p)
+
+
+def test_without_a_time_column_a_horizon_counts_from_now() -> None:
+    model = OnlineLogit("y", drop=["id", "at", "known_at"], config=Config(labels=LabelConfig(horizon="1m")))
+    minute = 60_000_000
+    with pytest.raises(ConfigError, match="name a time column, or pass now"):
+        model.step(TABLE.slice(0, 10))
+    model.step(TABLE.slice(0, 10), now=5 * minute)
+    model.step(TABLE.slice(10, 10), now=6 * minute - 1)
+    assert model.counts.learned == 0
+    model.step(TABLE.slice(20, 1), now=6 * minute)
+    assert model.counts.learned == 10
+
+
+def test_the_end_of_the_stream_makes_no_negatives_of_events_that_are_not_due() -> None:
+    """Else the positives of the last horizon would be learned without the negatives, or the other way round."""
+    for unresolved, learned in (("drop", 30), ("negative", 0)):
+        config = Config(labels=LabelConfig(horizon="30d", unresolved=unresolved))
+        model = OnlineLogit("y", time="at", drop=["id", "known_at"], config=config)
+        model.step(TABLE.slice(0, 30))
+        model.finish()
+        assert model.counts.learned == learned
+
+
+@pytest.mark.parametrize(
+    ("roles", "labels", "message"),
+    [
+        ({"due": "known_at"}, {"delay": 5}, "a due time and a label delay contradict"),
+        ({}, {"delay": 5, "horizon": "1h"}, "a due time and a label delay contradict"),
+        ({"due": "known_at"}, {"horizon": "1h"}, "a due column and a horizon contradict"),
+        ({"label_time": "known_at"}, {"delay": 5}, "a label time and a label delay contradict"),
+        ({}, {"unresolved": "negative"}, "name a due column, or give a horizon"),
+        ({}, {"horizon": "1 month"}, "horizon = '1 month' is out of range: a whole number with a unit"),
+        ({}, {"horizon": "0d"}, "horizon = '0d'"),
+        ({}, {"unresolved": "zero"}, "unresolved = 'zero'"),
+    ],
+)
+def test_contradictions_are_refused(roles: dict[str, str], labels: dict[str, Any], message: str) -> None:
+    drop = ["id"] if roles else ["id", "known_at"]
+    with pytest.raises(ConfigError, match=message):
+        OnlineLogit("y", time="at", drop=drop, config=Config(labels=LabelConfig(**labels)), **roles).step(TABLE)
