@@ -21,6 +21,7 @@ from onlogit.config import Config, from_mapping, to_mapping
 from onlogit.encoding import Encoder
 from onlogit.encoding import merging as encoders
 from onlogit.errors import ConfigError, DataError, OnlogitError, SchemaError, StateError
+from onlogit.label_delays import Medians
 from onlogit.labels import NEVER, VOID
 from onlogit.learners import Coefficients
 from onlogit.learners.protocol import Units
@@ -141,6 +142,10 @@ class OnlineLogit:
     def counts(self) -> Counts:
         """What happened so far, in events."""
         return self.pipeline.counts
+
+    def label_delays(self) -> Medians:
+        """How long labels learned on arrival were awaited, by class; its `warning()` where one class comes much sooner."""
+        return self.pipeline.delays.medians()
 
     def coefficients(self) -> Coefficients:
         """Weights on the log-odds scale, numbers per standard deviation."""
@@ -290,6 +295,9 @@ def _added(
     merged["monitor"] = monitors.merge(
         own(fresh.state(), "monitor."), own(base, "monitor."), [own(state, "monitor.") for state in states]
     )
+    merged["delays"] = {
+        "counts": base["delays.counts"] + sum(state["delays.counts"] - base["delays.counts"] for state in states)
+    }
     encoder = {name: own(state, "encoder.") for name, state in parts.items()}
     merged["encoder"] = encoders.merge(own(base, "encoder."), encoder)
     units = _units(fresh.encoder, merged["encoder"], list(encoder.values()))

@@ -20,6 +20,7 @@ from onlogit.config import Config
 from onlogit.encoding import Encoded, Encoder, Rows
 from onlogit.errors import DataError, StateError
 from onlogit.kernels.turns import take_turns
+from onlogit.label_delays import LabelDelays
 from onlogit.label_times import NO_TIME, LabelTimes, Plan
 from onlogit.labels import NEVER, VOID, WAITING, Array, Mature, Maturity, Memory, choose_rows, join_rows
 from onlogit.learners import Tape, create
@@ -106,6 +107,7 @@ class Pipeline:
         self.monitor = CalibrationMonitor(config.monitor.patience, config.monitor.tolerance)
         self.memory = Memory(self.numbers, self.learner.memo_width)
         self.maturity = Maturity()
+        self.delays = LabelDelays()  # of labels that are learned on arrival
         self.counts = Counts()
         self.frozen = False  # scores, joins labels and watches, and learns nothing
         self._encoded = 0  # events encoded; as many as were scored, between steps
@@ -151,6 +153,8 @@ class Pipeline:
         z = scores.z[:n]
         self._remember(encoded, plan, tile.memo)
         self._settle(encoded, plan, tile.y[tile.row], z)
+        if self._times.on_arrival:
+            self.delays.add(first + plan.place - plan.event, tile.y[tile.row], tile.weight[tile.row])
         self._warm_up(n, plan, tile.weight[tile.row])
         self._count(encoded, plan, tile.weight[tile.row])
         return Walked(Step(event, z, sigmoid(z), scores.z_sd[:n], stated, []), self.maturity.ready())
@@ -295,6 +299,8 @@ class Pipeline:
 
     def _learn_remembered(self, event: I64, y: I8 | None) -> list[Alarm]:
         rows, sealed, weight, memo = self.memory.take(event)
+        if y is not None:
+            self.delays.add(self.counts.events - event, y, weight)
         y = sealed if y is None else y
         if not self.frozen:
             left = self.memory.waiting - 1 - np.arange(len(event))
@@ -340,7 +346,7 @@ class Pipeline:
     def _parts(self) -> dict[str, Any]:
         return {
             "encoder": self.encoder, "learner": self.learner, "monitor": self.monitor,
-            "memory": self.memory, "maturity": self.maturity,
+            "memory": self.memory, "maturity": self.maturity, "delays": self.delays,
         }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import pytest
 from bench.workloads import drifting
 from onlogit import Config, LabelConfig, OnlineLogit
 from onlogit.errors import ConfigError
+from onlogit.label_delays import LabelDelays
 from onlogit.learners.protocol import LEARN, SCORE, Tape
 from onlogit.pipeline import Counts
 
@@ -223,3 +224,62 @@ def test_contradictions_are_refused(roles: dict[str, str], labels: dict[str, Any
     drop = ["id"] if roles else ["id", "known_at"]
     with pytest.raises(ConfigError, match=message):
         OnlineLogit("y", time="at", drop=drop, config=Config(labels=LabelConfig(**labels)), **roles).step(TABLE)
+
+
+# ---- delays by class
+
+
+def test_medians_of_delays_are_those_of_the_delays() -> None:
+    """Against NumPy to 10 %, whatever the scale, and the same from any cut and in two parts."""
+    random = np.random.default_rng(5)
+    for scale in (1.0, 30.0, 1e6):
+        delay = np.maximum(random.exponential(scale, 5000), 1).astype(np.int64)
+        y = (random.random(5000) < 0.3).astype(np.int8)
+        whole, cut = LabelDelays(), LabelDelays()
+        whole.add(delay, y, np.ones(5000))
+        for i in range(0, 5000, 37):
+            cut.add(delay[i : i + 37], y[i : i + 37], np.ones(len(y[i : i + 37])))
+        np.testing.assert_array_equal(whole.counts, cut.counts)
+        found = whole.medians()
+        assert not found.uneven
+        assert found.warning() is None
+        for median, label in ((found.negative, 0), (found.positive, 1)):
+            truth = float(np.median(delay[y == label]))
+            assert abs(median - truth) <= max(1, 0.1 * truth)
+
+
+@pytest.mark.parametrize(("ratio", "warned"), [(1.0, 0.0), (1.8, 0.0), (3.5, 1.0)])
+def test_much_sooner_is_more_than_twice_and_sure(ratio: float, warned: float) -> None:
+    random, share = np.random.default_rng(7), []
+    for _ in range(200):
+        delays = LabelDelays()
+        y = (random.random(4000) < 0.2).astype(np.int8)
+        delays.add(1 + random.exponential(np.where(y == 1, 100.0, 100.0 * ratio)).astype(np.int64), y, np.ones(4000))
+        share.append(delays.medians().uneven)
+    assert abs(np.mean(share) - warned) < 0.02
+
+
+def test_the_trap_of_arrival_order_is_told_and_due_times_avoid_it() -> None:
+    """Positives come back after 5 minutes in the mean, negatives when an hour is over: on arrival the learner does worse than
+    who says 1/2 each time; with due times as well as if all labels were an hour late."""
+    n, random = 8_000, np.random.default_rng(11)
+    x = random.standard_normal(n)
+    y = random.random(n) < 1 / (1 + np.exp(1.0 - x))
+    wait = np.where(y, np.minimum(random.exponential(300.0, n), 3600.0), 3600.0).astype("timedelta64[s]")
+    at = np.datetime64("2024-01-01", "us") + np.arange(n) * np.timedelta64(1, "s")
+    table = pa.table({"x": x, "y": y, "at": at, "known": at + wait})
+    ways: dict[str, tuple[str | None, LabelConfig]] = {
+        "arrival": ("known", LabelConfig()),
+        "due": ("known", LabelConfig(horizon="1h")),
+        "delay": (None, LabelConfig(delay=3599)),
+    }
+    stated = {}
+    for name, (label_time, labels) in ways.items():
+        drop = ["at"] if label_time else ["at", "known"]
+        model = OnlineLogit("y", time="at", label_time=label_time, drop=drop, config=Config(labels=labels))
+        stated[name] = model.step(table)
+        assert bool(model.label_delays().warning()) == (name == "arrival")
+    np.testing.assert_array_equal(stated["due"].p, stated["delay"].p)
+    loss = {name: float(np.mean(np.logaddexp(0, step.z) - y * step.z)) for name, step in stated.items()}
+    assert loss["arrival"] > 1.0
+    assert loss["due"] < 0.65

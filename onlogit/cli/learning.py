@@ -5,7 +5,7 @@ from typing import Any
 
 from onlogit.cli.files import save_model
 from onlogit.cli.options import config_of, events_of
-from onlogit.cli.printing import Progress, alarm_json, figures_of, say, summary, to_json
+from onlogit.cli.printing import DelayWarning, Progress, alarm_json, figures_of, say, summary, to_json
 from onlogit.cli.startup import since_start
 from onlogit.errors import AlarmRaised
 from onlogit.model import OnlineLogit
@@ -25,6 +25,7 @@ class Learning:
         self.as_json: bool = told["as_json"]
         self.progress = None if self.as_json or told["quiet"] else Progress()
         self.alarms = 0
+        self.delays = DelayWarning(self.model, told["quiet"])
 
     def run(self, out: str | None, predictions: str | None, fail_on_alarm: bool) -> None:
         outputs = {}
@@ -56,6 +57,7 @@ class Learning:
     def _heed(self, step: Step, runner: Runner) -> None:
         if self.progress:
             self.progress.add(step, runner.elapsed)
+        self.delays.heed()
         for alarm in step.alarms:
             self.alarms += 1
             if self.as_json:

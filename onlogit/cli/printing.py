@@ -40,7 +40,7 @@ def alarm_json(alarm: Alarm) -> str:
 
 def figures_of(model: OnlineLogit, seconds: float, startup: float, examples: int, alarms: int) -> dict[str, Any]:
     """What `--json` ends with. Quality is progressive, over every settled event that the model has seen."""
-    quality, counts = model.quality(), model.counts
+    quality, counts, delays = model.quality(), model.counts, model.label_delays()
     return {
         "examples": examples,
         "labelled": counts.labelled,
@@ -57,6 +57,11 @@ def figures_of(model: OnlineLogit, seconds: float, startup: float, examples: int
         "learner": model.config.learner,
         "alarms": alarms,
         "expired": counts.expired,
+        "unresolved": counts.unresolved,
+        "late": counts.late,
+        "label_delay_negative": delays.negative,
+        "label_delay_positive": delays.positive,
+        "label_delays_uneven": delays.uneven,
         **{f"{name}_values": count for name, count in model.pipeline.encoder.counts.items()},
     }
 
@@ -80,6 +85,22 @@ def summary(figures: Mapping[str, Any]) -> str:
         ("time", f"{number('seconds', '.2f')} s ({speed})"),
     ]
     return "\n".join(f"{name:<18} {value}" for name, value in lines)
+
+
+class DelayWarning:
+    """Says on stderr, once, that labels of one class come back much sooner than the other's and are learned so."""
+
+    def __init__(self, model: OnlineLogit, quiet: bool) -> None:
+        self._model, self._said = model, quiet
+
+    def heed(self) -> None:
+        """Look after a step. Costs 30 µs."""
+        if self._said:
+            return
+        warning = self._model.label_delays().warning()
+        if warning:
+            print(f"onlogit: {warning}", file=sys.stderr, flush=True)
+            self._said = True
 
 
 class Progress:

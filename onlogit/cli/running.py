@@ -8,7 +8,7 @@ import click
 
 from onlogit.cli.files import is_pipe, load_model, save_model
 from onlogit.cli.options import EVENT, SETTINGS, config_of, events_of, flag, given
-from onlogit.cli.printing import alarm_json, figures_of, say, summary, to_json
+from onlogit.cli.printing import DelayWarning, alarm_json, figures_of, say, summary, to_json
 from onlogit.cli.startup import since_start
 from onlogit.config import to_mapping
 from onlogit.errors import AlarmRaised, ConfigError, DataError
@@ -128,7 +128,8 @@ class Running:
         """Run, keep what there is to keep, and finish outputs; also after bad data, where that does no harm."""
         try:
             try:
-                runner.run(self._heed)
+                delays = DelayWarning(runner.model, self.told["quiet"])
+                runner.run(lambda step: self._heed(step, delays))
             except DataError as error:
                 if self.lasting or isinstance(error, BrokenOff):
                     self._keep(runner)
@@ -144,8 +145,9 @@ class Running:
             save_model(runner.model, self.told["save"])
         runner.close()
 
-    def _heed(self, step: Step) -> None:
+    def _heed(self, step: Step, delays: DelayWarning) -> None:
         self.alarms += len(step.alarms)
+        delays.heed()
         if not self.told["alarms"]:
             for alarm in step.alarms:
                 print(alarm_json(alarm), file=sys.stderr, flush=True)
