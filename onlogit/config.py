@@ -4,8 +4,10 @@ A setting out of range is a ConfigError that names it, at the moment when the co
 """
 
 import dataclasses
+import difflib
 import math
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -140,6 +142,48 @@ class Config:
             self.learner in ("belief", *SGD_RATES), "learner", self.learner, '"belief", "sgd", "adagrad" or "ftrl"'
         )
         _require(1 <= self.slot_bits <= 26, "slot_bits", self.slot_bits, "1 to 26")
+
+
+ROLES = ("label", "positive", "weight", "key", "time", "label_time", "due", "drop", "features")
+"""What a configuration file says about columns, beside the settings: arguments of `OnlineLogit`."""
+
+
+def read(path: str) -> tuple[dict[str, Any], Config]:
+    """A TOML file of roles of columns and settings, as `OnlineLogit(**roles, config=config)` takes them.
+
+    Roles and the settings of `Config` stand at the top, those of its parts in tables [labels], [monitor], [belief], [sgd].
+    ConfigError, naming the file and the setting, for what cannot be read, is unknown or is out of range.
+    """
+    try:
+        with open(path, "rb") as file:
+            found = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: no TOML: {error}") from error
+    roles = {name: _role(name, value, path) for name, value in found.items() if name in ROLES}
+    known = [*ROLES, *(f.name for f in dataclasses.fields(Config))]
+    for name in found:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise ConfigError(f"{path}: unknown setting {name!r}; {hint}")
+    try:
+        return roles, from_mapping(Config, {k: v for k, v in found.items() if k not in ROLES}, path)
+    except ConfigError as error:
+        raise error if str(error).startswith(path) else ConfigError(f"{path}: {error}") from error
+
+
+def _role(name: str, value: Any, path: str) -> Any:
+    if name in ("drop", "features"):
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise ConfigError(f"{path}: {name} = {value!r}; expected a list of texts")
+    elif name == "positive":
+        if not isinstance(value, str | int | float):
+            raise ConfigError(f"{path}: positive = {value!r}; expected a text, a number, true or false")
+    elif not isinstance(value, str):
+        raise ConfigError(f"{path}: {name} = {value!r}; expected the name of a column")
+    return value
 
 
 def to_mapping(config: Any) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class LabelDelays:
         slow = int(positive > negative)
         reach = 0.5 * SURELY / np.sqrt(total)
         least, most = self._quantile(slow, 0.5 - reach[slow]), self._quantile(1 - slow, 0.5 + reach[1 - slow])
-        return Medians(negative, positive, least > RATIO * most)
+        return Medians(negative, positive, bool(least > RATIO * most))
 
     def _quantile(self, y: int, q: float) -> float:
         """The delay below which a share q of the labels of class y came; spread evenly within a bin."""

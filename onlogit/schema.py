@@ -181,10 +181,10 @@ class Schema:
         ConfigError or SchemaError for a term, pointing at the character.
         """
         dropped = (drop,) if isinstance(drop, str) else tuple(drop)
-        texts = (features,) if isinstance(features, str) else tuple(features)
-        if len(texts) > MOST_TERMS:
-            raise ConfigError(f"{len(texts)} derived terms; accepted are at most {MOST_TERMS}")
-        terms = {text: parse(text) for text in texts}
+        told_terms = (features,) if isinstance(features, str) else tuple(features)
+        if len(told_terms) > MOST_TERMS:
+            raise ConfigError(f"{len(told_terms)} derived terms; accepted are at most {MOST_TERMS}")
+        terms = {text: parse(text) for text in told_terms}
         told = {"label": label, "weight": weight, "key": key, "time": time, "label_time": label_time, "due": due}
         roles: dict[str, Role] = {}
         _no_duplicates(arrow.names)
@@ -207,10 +207,9 @@ class Schema:
         for text, term in terms.items():
             check(term, text, operands)
         columns = _paired(columns, terms.values())
-        given = {term for column in columns if column.feature for term in column.coordinates}
-        schema = cls(
-            columns, _as_text(positive), tuple(dict.fromkeys(text_of(t) for t in terms.values() if t not in given))
-        )
+        schema = cls(columns, _as_text(positive))
+        texts = dict.fromkeys(text_of(term) for term in terms.values())
+        schema = replace(schema, terms=tuple(text for text in texts if text not in schema.coordinates))
         _check_positive(schema)
         return schema
 
@@ -223,6 +222,11 @@ class Schema:
     def features(self) -> tuple[Column, ...]:
         """The columns that the learner sees."""
         return tuple(column for column in self.columns if column.feature)
+
+    @cached_property
+    def coordinates(self) -> frozenset[str]:
+        """The terms that columns give by themselves, in normal spelling: hour(at), weekday(at)."""
+        return frozenset(text_of(term) for column in self.columns if column.feature for term in column.coordinates)
 
     @cached_property
     def parsed(self) -> tuple[Term, ...]:

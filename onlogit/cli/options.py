@@ -5,22 +5,36 @@ and so on; a flag wins.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from onlogit.config import SGD_RATES, Config, LabelConfig, MonitorConfig, SgdConfig
+from onlogit.config import SGD_RATES, Config, LabelConfig, MonitorConfig, SgdConfig, read
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
 
 FORMATS = ("arrow", "arrow-file", "parquet", "csv", "ndjson")
 LEARNERS = ("belief", *SGD_RATES)
-EVENT = ("label", "positive", "weight", "key", "time", "label_time", "due", "drop")
+EVENT = ("label", "positive", "weight", "key", "time", "label_time", "due", "drop", "features")
 SGD = ("rate", "schedule", "l1", "l2", "batch", "averaged")
 MONITOR = ("patience", "tolerance", "warm_up")
 SETTINGS = ("learner", "slot_bits", "label_delay", "remember", "horizon", "unresolved", *MONITOR, *SGD)
+
+
+def _fill(context: click.Context, parameter: click.Parameter, path: str | None) -> Config | None:
+    """Make what a configuration file says the defaults of the options; the settings that it amounts to."""
+    if path is None:
+        return None
+    roles, config = read(path)
+    if isinstance(roles.get("positive"), bool):
+        roles["positive"] = str(roles["positive"]).lower()
+    labels = {("label_delay" if name == "delay" else name): value for name, value in vars(config.labels).items()}
+    rate = {"learner": config.learner, "slot_bits": config.slot_bits}
+    context.default_map = roles | rate | labels | vars(config.monitor) | vars(config.sgd)
+    return config
 
 
 def together(*decorators: Decorator[Any]) -> Decorator[Any]:
@@ -53,6 +67,10 @@ source_options = together(
 def event_options(*, label_required: bool) -> Decorator[Any]:
     """What the columns mean."""
     return together(
+        click.option(
+            "--config", metavar="FILE", callback=_fill, is_eager=True,
+            help="TOML with any of these options: label = \"late\", features = [...], [labels] horizon = \"30d\". Flags win.",
+        ),
         click.option("--label", metavar="COLUMN", required=label_required, help="Column with the outcome."),
         click.option("--positive", metavar="VALUE", help="The value of the label that counts as 1."),
         click.option(
@@ -65,6 +83,10 @@ def event_options(*, label_required: bool) -> Decorator[Any]:
         click.option("--label-time", metavar="COLUMN", help="Column with the time at which the label became known."),
         click.option(
             "--due", metavar="COLUMN", help="Column with the time by which the label is sure to be known; learned then."
+        ),
+        click.option(
+            "--feature", "features", metavar="TERM", multiple=True,
+            help="Derived feature, such as \"origin*hour(at)\" or \"spline(age, 8)\"; may be given several times.",
         ),
     )  # fmt: skip
 
@@ -121,7 +143,8 @@ def config_of(told: dict[str, Any]) -> Config:
     odd = given(SGD)
     if odd and told["learner"] == "belief":
         raise click.UsageError(f"{flag(odd[0])} is a setting of another learner: add --learner sgd, or leave it out")
-    return Config(
+    return replace(
+        told["config"] or Config(),
         learner=told["learner"],
         slot_bits=told["slot_bits"],
         sgd=SgdConfig(**{name: told[name] for name in SGD}),

@@ -19,6 +19,7 @@ from onlogit.runner import BrokenOff, Output, Runner, Stop, open_patiently
 from onlogit.schema import Role
 from onlogit.storage import Checkpoint, Checkpoints
 from onlogit.streams import Source, open_sink, open_source
+from onlogit.terms import parse, text_of
 
 ROLES: tuple[Role, ...] = ("label", "weight", "key", "time", "label_time", "due")
 
@@ -32,7 +33,7 @@ class Running:
         self.lasting = bool(self.state or told["follow"])  # outputs grow, and keep what they have
         self.stop = Stop()
         self.alarms = 0
-        if told["model"] and (odd := given((*EVENT, *SETTINGS))):
+        if told["model"] and (odd := given((*EVENT, *SETTINGS, "config"))):
             raise click.UsageError(f"{flag(odd[0])} is settled by the model file: give --model or {flag(odd[0])}")
         if not (told["model"] or told["label"] or self.state):
             raise click.UsageError("say what learns: --model MODEL, or --label COLUMN for a new model")
@@ -171,7 +172,12 @@ def differences(model: OnlineLogit, events: dict[str, Any], config: dict[str, An
     named = {name for role, name in kept.items() if role != "time"}
     hidden = {c.name for c in schema.columns if c.role == "dropped" or (c.role == "time" and not c.feature)}
     kept |= {"positive": schema.positive, "drop": ",".join(sorted(hidden)) or None}
-    asked = events | {"drop": ",".join(sorted(set(events["drop"]) - named)) or None}
+    kept["feature"] = ", ".join(sorted(schema.terms)) or None
+    terms = {text_of(term) for term in map(parse, events["features"])} - schema.coordinates
+    asked = events | {
+        "drop": ",".join(sorted(set(events["drop"]) - named)) or None,
+        "feature": ", ".join(sorted(terms)) or None,
+    }
     told = [(flag(name), kept[name], asked[name]) for name in kept] + unlike(to_mapping(model.config), config)
     return [
         f"no {name}" if kept is None else f"{name} {kept}" if asked is None else f"{name} {kept}, not {asked}"
@@ -187,5 +193,5 @@ def unlike(kept: dict[str, Any], asked: dict[str, Any], within: str = "") -> lis
         if isinstance(value, dict):
             found += unlike(value, asked[name], f"{within}{name}.")
         else:
-            found.append((within + name, value, asked[name]))
+            found.append((within + name, None if value == "" else value, None if asked[name] == "" else asked[name]))
     return found
