@@ -7,10 +7,12 @@
     bucket(x, k)           a category: which of k parts of about equal count x lies in
     spline(x, k)           a piecewise-linear curve over k knots: two slots whose values sum to 1
     log(x)                 natural logarithm, standardised; where x <= 0 it is missing
+    category(x)             a category: each value of a number that is a code, or of any category
     hour(t), weekday(t), month(t)          categories, by the clock of the timestamp's own zone
     sparse(indices, values)                two list columns of one length: a slot for each index, with its value
 
-Any number of factors may be multiplied; log, hour, weekday, month and bucket are factors too. A column whose name is no
+Any number of factors may be multiplied; log, category, hour, weekday, month and bucket are factors
+too. A column whose name is no
 plain word (dots are fine) is written in quotes: 'lead time'*country. Texts are parsed with Python's `ast` and never
 evaluated; a mistake is an error that points at its character.
 """
@@ -25,12 +27,16 @@ from typing import Literal
 
 from onlogit.errors import ConfigError, OnlogitError, SchemaError
 
-SYNTAX = "a*b, poly(x, k), bucket(x, k), spline(x, k), log(x), hour(t), weekday(t), month(t), sparse(indices, values)"
+SYNTAX = (
+    "a*b, poly(x, k), bucket(x, k), spline(x, k), log(x), category(x), hour(t), weekday(t), month(t), "
+    "sparse(indices, values)"
+)
 ARGUMENTS = {
     "poly": "x, k",
     "bucket": "x, k",
     "spline": "x, k",
     "log": "x",
+    "category": "x",
     "hour": "t",
     "weekday": "t",
     "month": "t",
@@ -83,6 +89,12 @@ class Spline:
 
 
 @dataclass(frozen=True)
+class Category:
+    of: Read
+    at: int = _at()
+
+
+@dataclass(frozen=True)
 class Calendar:
     part: str  # hour, weekday or month
     of: Read
@@ -102,7 +114,7 @@ class Product:
     at: int = _at()
 
 
-Term = Read | Log | Poly | Bucket | Spline | Calendar | Sparse | Product
+Term = Read | Log | Poly | Bucket | Spline | Category | Calendar | Sparse | Product
 
 
 def text_of(term: Term) -> str:
@@ -116,26 +128,40 @@ def text_of(term: Term) -> str:
             return f"{type(term).__name__.lower()}({text_of(of)}, {size})"
         case Log(of):
             return f"log({text_of(of)})"
+        case Category(of):
+            return f"category({text_of(of)})"
         case Calendar(part, of):
             return f"{part}({text_of(of)})"
         case Sparse(indices, values):
             return f"sparse({text_of(indices)}, {text_of(values)})"
 
 
-def walk(term: Term) -> Iterator[Term]:
-    """The term and all terms inside it, from the inside out."""
+def _inside(term: Term) -> tuple[Term, ...]:
     match term:
         case Product(factors):
-            inside: tuple[Term, ...] = factors
+            return factors
         case Sparse(indices, values):
-            inside = (indices, values)
+            return (indices, values)
         case Read():
-            inside = ()
+            return ()
         case _:
-            inside = (term.of,)
-    for part in inside:
+            return (term.of,)
+
+
+def walk(term: Term) -> Iterator[Term]:
+    """The term and all terms inside it, from the inside out."""
+    for part in _inside(term):
         yield from walk(part)
     yield term
+
+
+def read_as_they_are(term: Term) -> Iterator[str]:
+    """The columns that a term reads, but for those of `category`."""
+    if isinstance(term, Read):
+        yield term.column
+    if not isinstance(term, Category):
+        for part in _inside(term):
+            yield from read_as_they_are(part)
 
 
 def mistake(text: str, at: int, what: str, kind: type[OnlogitError] = ConfigError) -> OnlogitError:
@@ -236,6 +262,8 @@ class _Reader:
         if not isinstance(first, Read) or not isinstance(second, Read):
             wrong = node.args[0] if not isinstance(first, Read) else last
             raise mistake(self.text, self.at(wrong), f"expected a column here: {shape}")
+        if name == "category":
+            return Category(first, at)
         return Sparse(first, second, at) if name == "sparse" else Calendar(name, first, at)
 
     def _size(self, node: ast.expr, name: str) -> int:
@@ -268,6 +296,9 @@ def check(term: Term, text: str, columns: Mapping[str, Operand]) -> Operand:
         case Product(factors):
             kinds = [_of_kind(factor, text, columns, ("number", "category"), "a product") for factor in factors]
             return "category" if set(kinds) == {"category"} else "number" if set(kinds) == {"number"} else "other"
+        case Category(of):
+            _of_kind(of, text, columns, ("number", "category"), "category(x)")
+            return "category"
         case Calendar(part, of):
             _of_kind(of, text, columns, ("timestamp",) if part == "hour" else ("timestamp", "date"), f"{part}(t)")
             return "category"

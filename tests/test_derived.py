@@ -23,7 +23,7 @@ BITS = 24
 TERMS = (
     "x*n", "c*x", "c*x*n", "c*hour(t)", "poly(x, 3)", "log(x)", "log(x)*b", "month(t)", "sparse(i, v)",
     "bucket(x, 4)", "spline(n, 5)", "bucket(log(x), 3)*c", "bucket(x*n, 4)*bucket(x, 4)", "poly(log(hidden), 2)",
-    "category*b", "spline(hidden, 3)",
+    "category*b", "spline(hidden, 3)", "category(n)", "category(x)*c", "category(b)",
 )  # fmt: skip
 N = 1500
 ARROW = pa.schema(
@@ -111,9 +111,10 @@ ENCODED = WHOLE.encode(TABLE)
 def test_names_of_coordinates() -> None:
     assert WHOLE.dense_names == ["x", "n", "x*n", "x^2", "x^3", "log(x)", "log(hidden)^2"]
     assert WHOLE.slot_names == [
-        "c", "b", "hour(t)", "weekday(t)", "month(t)", "s", "sparse(i, v)", "c*x", "c*x*n", "c*hour(t)", "log(x)",
+        "c", "b", "hour(t)", "weekday(t)", "month(t)", "category(n)", "category(b)", "s",
+        "sparse(i, v)", "c*x", "c*x*n", "c*hour(t)", "log(x)",
         "log(x)*b", "bucket(x, 4)", "spline(n, 5)", "bucket(log(x), 3)*c", "bucket(x*n, 4)*bucket(x, 4)",
-        "category*b", "spline(hidden, 3)",
+        "category*b", "spline(hidden, 3)", "category(x)*c",
     ]  # fmt: skip
     assert WHOLE.moments()[0].shape == ENCODED.rows.dense.shape[1:]
 
@@ -154,6 +155,9 @@ def test_numbers_are_what_the_formulas_say() -> None:
         assert found[WHOLE.slot_of("category*b", (row["category"], row["b"]))] == 1
         assert found[WHOLE.slot_of("month(t)", row["t"].month)] == 1
         assert slot_of_text("hidden", None, BITS) not in found
+        assert found[slot_of_text("category(n)", None if row["n"] is None else str(row["n"]), BITS)] == 1
+        assert found[slot_of_text("category(b)", {None: None, True: "true", False: "false"}[row["b"]], BITS)] == 1
+        assert found[WHOLE.slot_of("category(x)*c", (row["x"], row["c"]))] == 1
 
 
 def test_hashes_of_products_and_entries_are_as_defined() -> None:
@@ -169,6 +173,35 @@ def test_hashes_of_products_and_entries_are_as_defined() -> None:
     assert WHOLE.slot_of("s", "u") == slot_of_text("s", "u", BITS)
     with pytest.raises(SchemaError, match="has 2 categories; 1 values"):
         WHOLE.slot_of("c*hour(t)", "a")
+
+
+CODES = [7, 0, -3, None, 123_456_789_012, 2**53, 7]
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.decimal128(38, 2), pa.dictionary(pa.int8(), pa.int64())])
+def test_a_code_is_the_same_category_in_whatever_type(kind: pa.DataType) -> None:
+    """The slot of its digits; the column alone has no coordinate once it is dropped."""
+    codes = pa.array(CODES, pa.int64())
+    codes = codes.dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else codes.cast(kind)
+    batch = pa.record_batch({"x": codes})
+    e = Encoder(Schema.of(batch.schema, drop=["x"], features=["category(x)"]), BITS)
+    rows = e.encode(batch).rows
+    assert (e.dense_names, e.slot_names) == ([], ["category(x)"])
+    texts = [None if code is None else str(code) for code in CODES]
+    assert rows.slots.tolist() == [slot_of_text("category(x)", text, BITS) for text in texts]
+    assert [e.slot_of("category(x)", code) for code in CODES] == rows.slots.tolist()
+    assert e.counts["null"] == 1
+
+
+def test_fractions_and_oddities_are_categories_too() -> None:
+    values = [0.5, -0.0, math.nan, math.inf, 1e300, None]
+    e, encoded = one(pa.float64(), values, "category(x)")
+    rows = encoded.rows
+    texts = ["0.5", "0", None, "inf", "1e+300", None]
+    for i, (value, text) in enumerate(zip(values, texts, strict=True)):
+        slot = slot_of_text("category(x)", text, BITS)
+        assert lit(rows, i)[slot] == 1
+        assert e.slot_of("category(x)", value) == slot
 
 
 def test_buckets_and_splines_wake_after_their_warm_up() -> None:

@@ -7,7 +7,21 @@ from hypothesis import strategies as st
 
 from onlogit.errors import ConfigError, SchemaError, StateError
 from onlogit.schema import Schema
-from onlogit.terms import Bucket, Calendar, Log, Poly, Product, Read, Sparse, Spline, Term, parse, text_of, walk
+from onlogit.terms import (
+    Bucket,
+    Calendar,
+    Category,
+    Log,
+    Poly,
+    Product,
+    Read,
+    Sparse,
+    Spline,
+    Term,
+    parse,
+    text_of,
+    walk,
+)
 
 COLUMNS = pa.schema(
     [
@@ -41,6 +55,7 @@ def schema(*features: str, drop: tuple[str, ...] = ("i", "v")) -> Schema:
         ("spline(x*n, 4)", Spline(Product((Read("x"), Read("n"))), 4), "spline(x*n, 4)"),
         ("log(x)*c", Product((Log(Read("x")), Read("c"))), "log(x)*c"),
         ("hour(t)", Calendar("hour", Read("t")), "hour(t)"),
+        ("category( x )*c", Product((Category(Read("x")), Read("c"))), "category(x)*c"),
         ("weekday('my t')", Calendar("weekday", Read("my t")), "weekday('my t')"),
         ("emp.var.rate*'class'", Product((Read("emp.var.rate"), Read("class"))), "emp.var.rate*'class'"),
         ("'x'*\"it's\"", Product((Read("x"), Read("it's"))), 'x*"it\'s"'),
@@ -57,7 +72,7 @@ def test_terms_are_read_and_spelled_in_one_way(text: str, term: Term, normal: st
 names = st.one_of(st.sampled_from(["a", "x1", "class", "a.b", "lead time", "1st", "it's", "ﬁ", "\\d", "é"]), st.text(
     st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=8))  # fmt: skip
 reads = names.map(Read)
-factors = st.one_of(reads, reads.map(Log), st.builds(Bucket, reads, st.integers(2, 256)))
+factors = st.one_of(reads, reads.map(Log), reads.map(Category), st.builds(Bucket, reads, st.integers(2, 256)))
 any_term = st.one_of(
     st.lists(factors, min_size=2, max_size=4).map(lambda f: Product(tuple(f))),
     st.builds(Poly, reads, st.integers(2, 6)),
@@ -91,6 +106,7 @@ def test_what_is_spelled_is_read_back(term: Term) -> None:
         ("bukcet(x, 3)", 0, r"did you mean bucket\(x, k\)\?"),
         ("c*f(a)(b)", 2, "there is no such function"),
         ("2*a", 0, "expected a column here, not a constant"),
+        ("category(a*b)", 9, r"expected a column here: category\(x\)"),
         ("hour(a*b)", 5, r"expected a column here: hour\(t\)"),
         ("sparse(i, log(v))", 10, r"expected a column here: sparse\(indices, values\)"),
         ("a*b[0]", 2, "no part of a term"),
@@ -133,6 +149,7 @@ def test_any_text_is_a_term_or_a_config_error(text: str) -> None:
         ("x*t", 2, r"t is a timestamp; .*: hour\(t\), weekday\(t\), month\(t\)"),
         ("hour(d)", 5, r"d is a date; accepted in hour\(t\) is a timestamp"),
         ("month(c)", 6, "c is a category; accepted in month.* is a timestamp or a date"),
+        ("category(t)", 9, "t is a timestamp; accepted in category.* is a number or a category"),
         ("poly(x*c, 2)", 5, "x[*]c is neither a single number nor a category"),
         ("c*spline(x, 3)", 2, r"spline\(x, 3\) is neither"),
         ("log(x*n)", 4, "often negative"),

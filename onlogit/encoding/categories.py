@@ -10,14 +10,14 @@ from onlogit.encoding import columns as arrow
 from onlogit.encoding.hashes import Seed, seeds
 from onlogit.kernels import derive, gather, hashing
 from onlogit.schema import CALENDAR, Column
-from onlogit.terms import Calendar, Read, Term, text_of
+from onlogit.terms import Calendar, Category, Read, Term, text_of
 
 U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
 I32 = npt.NDArray[np.int32]
 F64 = npt.NDArray[np.float64]
 
-Leaf = Read | Calendar  # a category that is read off one column
+Leaf = Read | Category | Calendar  # a category that is read off one column
 
 MONDAY = 3  # 1970-01-01 was a Thursday
 NO_HASHES = np.zeros(0, np.uint64)
@@ -62,6 +62,8 @@ class Categories:
 
     def _read(self, j: int, array: pa.Array) -> _Seen:
         leaf, column = self.leaves[j], self.columns[j]
+        if column.kind in ("number", "integer", "null"):
+            return _Seen(arrow.codes_as_texts(array), NO_HASHES)
         array = arrow.typed(array, column.kind)
         if pa.types.is_dictionary(array.type):
             codes, texts = arrow.codes(array)
@@ -69,7 +71,7 @@ class Categories:
         if column.kind == "text":
             return _Seen(arrow.texts(array), NO_HASHES)
         places, (validity, shift) = np.zeros(len(array), np.int32), arrow.bits(array)
-        if isinstance(leaf, Read):
+        if not isinstance(leaf, Calendar):
             gather.unpack_bits(*arrow.packed(array), places)
         else:
             ticks, per_day = arrow.ticks(arrow.local(array, column.zone, column.name))
@@ -100,5 +102,7 @@ class Categories:
 
     def hash_of(self, leaf: Term, value: object) -> np.uint64:
         """The hash of one category: a text, or what Arrow writes as that text; None is null."""
-        seed = next(seed for own, seed in zip(self.leaves, self.seeds, strict=True) if own == leaf)
-        return np.uint64(seed.of_texts(arrow.texts(pa.array([value])))[0])
+        j = next(j for j, own in enumerate(self.leaves) if own == leaf)
+        array = pa.array([value])
+        number = self.columns[j].kind in ("number", "integer") and pa.types.is_floating(array.type)
+        return np.uint64(self.seeds[j].of_texts((arrow.codes_as_texts if number else arrow.texts)(array))[0])

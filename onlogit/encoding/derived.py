@@ -27,7 +27,7 @@ from onlogit.encoding.knots import Knots, Warming
 from onlogit.encoding.numbers import Standard
 from onlogit.errors import SchemaError
 from onlogit.kernels import derive, gather, hashing
-from onlogit.terms import Bucket, Calendar, Log, Poly, Product, Read, Spline, Term, text_of, walk
+from onlogit.terms import Bucket, Calendar, Category, Log, Poly, Product, Read, Spline, Term, text_of, walk
 
 U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
@@ -41,7 +41,7 @@ class Operands(NamedTuple):
 
     raw: dict[str, arrow.Numbers]  # number columns as they are
     standard: dict[str, Standard]  # and standardised
-    hashes: dict[Read | Calendar, U64]  # categories
+    hashes: dict[Read | Category | Calendar, U64]  # categories
     weight: F64  # [n] 0 where a row changes nothing
     tags: U8  # the slots' marks
 
@@ -155,7 +155,7 @@ class Derived:
         return np.uint64(joined[0])
 
     def _hash(self, term: Term, value: Any, leaf: Callable[[Term, Any], np.uint64]) -> np.uint64:
-        if isinstance(term, Read | Calendar):
+        if isinstance(term, Read | Category | Calendar):
             return leaf(term, value)
         seed = self.seeds[text_of(term)]
         return seed.null if value is None else np.uint64(seed.table([str(value)])[0])
@@ -254,7 +254,7 @@ class _Batch:
 
     def category(self, term: Term) -> Hashed:
         """A category's hashes."""
-        if isinstance(term, Read | Calendar):
+        if isinstance(term, Read | Category | Calendar):
             return Hashed(self.operands.hashes[term], 0)
         assert isinstance(term, Bucket)
         if term not in self._hashed:

@@ -31,7 +31,7 @@ from onlogit.encoding.rows import Encoded, Rows
 from onlogit.errors import ConfigError, SchemaError, StateError
 from onlogit.kernels import gather, hashing
 from onlogit.schema import Role, Schema
-from onlogit.terms import Calendar, Poly, Product, Read, Sparse, Term, text_of, walk
+from onlogit.terms import Calendar, Category, Poly, Product, Read, Sparse, Term, read_as_they_are, text_of, walk
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -59,7 +59,7 @@ class Encoder:
         self._category_leaves(terms)
         sets: list[Read | Sparse] = [Read(column.name) for column in schema.features if column.role == "set"]
         self._lists = ListColumns(sets + [term for term in terms if isinstance(term, Sparse)])
-        others = tuple(term for term in terms if not isinstance(term, Sparse | Calendar))
+        others = tuple(term for term in terms if not isinstance(term, Sparse | Calendar | Category))
         self._derived = Derived(others, set(self._numbers.names))
         self.dense_names = self._numbers.names[: self._numbers.features] + self._derived.dense_names
         leaves = [name_of(leaf) for leaf in self._categories.leaves[: self._categories.features]]
@@ -70,7 +70,7 @@ class Encoder:
         self._checked: tuple[pa.Schema, bool, dict[str, int]] | None = None  # the last schema that passed; not state
 
     def _number_columns(self, terms: tuple[Term, ...]) -> None:
-        read = {part.column for term in terms for part in walk(term) if isinstance(part, Read)}
+        read = {column for term in terms for column in read_as_they_are(term)}
         features = [column.name for column in self.schema.features if column.role == "number"]
         hidden = [
             column.name
@@ -86,11 +86,11 @@ class Encoder:
     def _category_leaves(self, terms: tuple[Term, ...]) -> None:
         columns = self.schema.by_name
         features: list[Leaf] = [cast(Leaf, leaf) for column in self.schema.features for leaf in column.coordinates]
-        features += [term for term in terms if isinstance(term, Calendar)]
+        features += [term for term in terms if isinstance(term, Calendar | Category)]
         factors: dict[Leaf, None] = {}
         for part in (part for term in terms for part in walk(term) if isinstance(part, Product)):
             for factor in part.factors:
-                if isinstance(factor, Calendar) or (
+                if isinstance(factor, Calendar | Category) or (
                     isinstance(factor, Read) and columns[factor.column].operand == "category"
                 ):
                     factors[factor] = None
