@@ -6,6 +6,9 @@ They are not part of the project. Where they are absent, tests and benchmarks th
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+
 FOLDER = Path(__file__).parents[2] / "shared" / "data"
 ABSENT = "the real streams are not beside this checkout (../shared/data)"
 
@@ -57,3 +60,10 @@ STREAMS = {
         RealStream("flights_3m", "late15", drop=("date", "delay")),
     )
 }
+
+
+def with_departure(bookings: pa.Table) -> pa.Table:
+    """hotel_bookings with the day on which the guest is to leave: by then it is sure whether the booking was cancelled."""
+    nights = pc.add(bookings["stays_in_weekend_nights"], bookings["stays_in_week_nights"])
+    days = pc.multiply(nights, 86_400_000_000).cast(pa.duration("us"))
+    return bookings.append_column("departure", pc.add(bookings["arrival_date"], days))

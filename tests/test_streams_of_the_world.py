@@ -1,8 +1,11 @@
 """Log loss of the default learner on real streams, one pass, nothing tuned: each figure is a limit, not a record."""
 
-import pytest
+from typing import Any
 
-from bench.streams import ABSENT, FOLDER, STREAMS
+import pytest
+from pyarrow import parquet as pq  # type: ignore[import-untyped]
+
+from bench.streams import ABSENT, FOLDER, STREAMS, with_departure
 from onlogit import Config, LabelConfig, OnlineLogit, open_source
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not FOLDER.is_dir(), reason=ABSENT)]
@@ -51,3 +54,35 @@ def test_log_loss_of_flights_learned_when_they_land() -> None:
     quality = learn(model, "flights").quality()
     assert quality.log_loss is not None
     assert quality.log_loss <= 0.474
+
+
+BOOKINGS = {"time": "booking_date", "label_time": "reservation_status_date"}
+
+
+def bookings(**roles: Any) -> tuple[OnlineLogit, bool]:
+    """The bookings learned in one of several orders, and whether it warned. Cancellations are known early, stays late."""
+    stream = STREAMS["hotel_bookings"]
+    drop = {*stream.drop, "departure"} - {roles.get("label_time"), roles.get("due")}
+    model, warned = OnlineLogit(stream.label, drop=sorted(drop), **roles), False
+    for batch in with_departure(pq.read_table(stream.path)).to_batches(max_chunksize=8192):
+        model.step(batch)
+        warned = warned or model.label_delays().uneven
+    model.finish()
+    return model, warned
+
+
+def test_log_loss_of_bookings_learned_when_guests_depart() -> None:
+    model, warned = bookings(**BOOKINGS, due="departure")
+    quality = model.quality()
+    assert quality.log_loss is not None
+    assert quality.log_loss <= 0.54
+    assert (model.counts.learned, model.counts.unresolved) == (119_390, 0)
+    assert not warned
+
+
+def test_bookings_learned_on_arrival_fall_into_the_trap_and_are_told() -> None:
+    model, warned = bookings(**BOOKINGS)
+    quality = model.quality()
+    assert quality.log_loss is not None
+    assert quality.log_loss > 0.75
+    assert warned
