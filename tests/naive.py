@@ -400,6 +400,32 @@ class Stack:
         self.cov = f * (self.cov - r / (1 + r * s2) * np.outer(g, g)) + (1 - f) * self.prior
 
 
+# ---- base_rate
+
+
+class BaseRate:
+    """A Bayesian mixture of the learner (49 of 50 at first) and the running rate, in probabilities."""
+
+    def __init__(self) -> None:
+        self.evidence = -math.log(49)  # log-odds of the running rate
+        self.positives = self.labels = 0.0
+
+    def voices(self, z: float) -> F64:
+        return np.array([1 / (1 + math.exp(-z)), (self.positives + 0.5) / (self.labels + 1)])
+
+    def state(self, z: float) -> float:
+        share = 1 / (1 + math.exp(-np.clip(self.evidence, -700, 700)))
+        p = float(np.array([1 - share, share]) @ self.voices(z))
+        return float(np.clip(math.log(p / (1 - p)), -math.log(1e6 - 1), math.log(1e6 - 1)))
+
+    def learn(self, voices: F64, y: float, h: float) -> None:
+        """A label, given what the voices said when its event was scored."""
+        learner, rate = voices if y > 0.5 else 1 - voices
+        self.evidence += h * math.log(rate / learner)
+        self.positives += h * y
+        self.labels += h
+
+
 # ---- derive
 
 

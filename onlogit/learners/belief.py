@@ -1,11 +1,12 @@
 """The default learner: experts with Gaussian beliefs, weighed by a mixture. Nothing to tune.
 
 Each expert is one half-life and one prior width; half-lives x priors of them (20 by default) see the same rows. They run
-in two groups on two threads, and the mixture follows in a second pass, so results depend neither on the number of threads
-nor on how the stream was cut. Mathematics: kernels/belief.py and kernels/mixture.py.
+in two groups on two threads, and the mixture, the last word and the running rate follow in passes of their own, so results
+depend neither on the number of threads nor on how the stream was cut. Mathematics: kernels/belief.py, mixture.py,
+stacking.py and base_rate.py.
 
 Memory: 4 D² bytes an expert for the dense block, 8 bytes an expert and slot (pages of slots never learned are never
-touched), 8 K bytes a remembered row. Numbers beyond `dense_limit` get a variance each, like slots, in column order.
+touched), 8 K + 12 bytes a remembered row. Numbers beyond `dense_limit` get a variance each, like slots, in column order.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from onlogit.config import BeliefConfig
 from onlogit.encoding import Rows
 from onlogit.errors import StateError
-from onlogit.kernels import belief, mixture, stacking
+from onlogit.kernels import base_rate, belief, mixture, stacking
 from onlogit.learners import merging
 from onlogit.learners.merging import Gaussian, Slots
 from onlogit.learners.protocol import SCORE, Coefficients, Scores, State, Tape, Units
@@ -77,13 +78,14 @@ class BeliefLearner:
         self.hashed = 1 << slot_bits
         experts = [(half_life, *prior) for half_life in config.half_lives for prior in config.priors]
         self.experts = len(experts)
-        self.memo_width = 2 * self.experts + 1
+        self.memo_width = 2 * self.experts + 3
         cuts = np.array_split(np.arange(self.experts), min(GROUPS, self.experts))
         self.groups = [self._fresh(np.array(experts)[cut], int(cut[0])) for cut in cuts]
         rates, voices = len(config.switching), 2 * self.experts
         self.weights = Weights(
             np.array(config.switching), np.full((rates, voices), 1.0 / voices), np.full(rates, 1.0 / rates)
         )
+        self.rate = np.array([0.0, 0.0, base_rate.START, 0.0])  # positives, labels, weight of their share
         self.flight = np.zeros(2)  # mean number of events that wait for their label, and of how many labels
         prior = np.full(self.experts + 2, config.stacking_prior)
         self.stack = Stack(prior, np.eye(1, self.experts + 2, 1)[0], np.diag(prior))
@@ -142,6 +144,7 @@ class BeliefLearner:
         after = tape.row, tape.act, counts, y, memo
         mixture.walk(*after, *self.weights, scores.z_sd)
         stacking.walk(*after, np.log(2.0) / self.config.stacking_half_life, *self.stack, scores.z)
+        base_rate.walk(tape.row, tape.act, weight, y, memo, self.rate, scores.z)
         return scores
 
     def score(self, rows: Rows) -> Scores:
@@ -177,6 +180,7 @@ class BeliefLearner:
             "u": self.weights.u.copy(),
             "omega": self.weights.omega.copy(),
             "flight": self.flight.copy(),
+            "rate": self.rate.copy(),
             "stack_mean": self.stack.mean.copy(),
             "stack_cov": self.stack.cov.copy(),
         }
@@ -195,7 +199,7 @@ class BeliefLearner:
         if len(seen) and not (int(seen.min()) >= 0 and int(seen.max()) < len(self.groups[0].touched)):
             raise StateError("the learner's array 'slots' names slots outside its table")
         self.weights.u[:], self.weights.omega[:] = state["u"], state["omega"]
-        self.flight[:] = state["flight"]
+        self.flight[:], self.rate[:] = state["flight"], state["rate"]
         self.stack.mean[:], self.stack.cov[:] = state["stack_mean"], state["stack_cov"]
         for i, g in enumerate(self.groups):
             g.clock[:], g.mean[:], g.cov[:] = state["clock"], state[f"mean{i}"], state[f"cov{i}"]
@@ -208,6 +212,7 @@ class BeliefLearner:
         share = learned / learned.sum() if learned.sum() > 0 else np.full(len(parts), 1.0 / len(parts))
         clock = [float(state["clock"][0]) for state in (base, *parts)]
         merged = {"clock": base["clock"] + learned.sum(), "flight": self._merge_flight(base, parts, share)}
+        merged["rate"] = self._merge_rate(base["rate"], [part["rate"] for part in parts])
         pooled = [[part[name] for part in parts] for name in ("u", "omega")]
         merged["u"], merged["omega"] = merging.pool_voices(share, *pooled)
         stacks = [Gaussian(part["stack_mean"], part["stack_cov"]) for part in parts]
@@ -243,6 +248,15 @@ class BeliefLearner:
         change = np.diag(np.append(1.0, units.scale[: self.dense]))
         change[0, 1:] = units.shift[: self.dense]
         return change
+
+    @staticmethod
+    def _merge_rate(base: F64, parts: Sequence[F64]) -> F64:
+        """Labels add, and weights multiply."""
+        merged = base + sum((part - base for part in parts), np.zeros(4))
+        merged[2] = base[2]
+        for part in parts:
+            base_rate.reweigh(merged, part[2] / base[2])
+        return merged
 
     @staticmethod
     def _merge_flight(base: State, parts: Sequence[State], share: F64) -> F64:
