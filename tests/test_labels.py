@@ -100,6 +100,33 @@ def test_the_monitor_sees_prediction_order() -> None:
     assert seen == list(range(50))
 
 
+@pytest.mark.parametrize("unresolved", ["drop", "negative"])
+def test_the_monitor_sees_prediction_order_with_due_times_too(unresolved: str) -> None:
+    """Outcomes come in any order before they are due; an event that had none is no example, or a negative."""
+    labels = LabelConfig(horizon="40m", unresolved=unresolved)
+    model = OnlineLogit("y", time="at", key="id", drop=["known_at"], config=Config(labels=labels))
+    rows = TABLE.set_column(TABLE.schema.get_field_index("y"), "y", pa.nulls(300, pa.bool_()))
+    model.begin(rows.schema)
+    seen: list[tuple[int, int]] = []
+    update = model.pipeline.monitor.update
+
+    def note(event, time, z, y, *rest):  # type: ignore[no-untyped-def]
+        seen.extend(zip(event.tolist(), y.tolist(), strict=True))
+        return update(event, time, z, y, *rest)
+
+    model.pipeline.monitor.update = note  # type: ignore[method-assign]
+    random, told = np.random.default_rng(1), set()
+    for first in range(0, 300, 10):
+        model.step(rows.slice(first, 10))
+        soon = [int(i) for i in random.permutation(np.arange(max(first - 10, 0), first + 10))[:7]]
+        model.outcomes(TABLE.select(["id", "y"]).take(pa.array(soon)))
+        told.update(soon)
+    without = -1 if unresolved == "drop" else 0
+    truth = TABLE["y"].to_pylist()
+    assert len(seen) > 200
+    assert seen == [(i, int(truth[i]) if i in told else without) for i in range(len(seen))]
+
+
 # ---- due times
 
 
