@@ -110,11 +110,10 @@ class LabelTimes:
         here = (place < len(clock)) & (all_due != NEVER)
         place = np.maximum(place, all_event - first + 1)
         comes = here & (place < len(clock)) & (place < all_event - first + self.remember + 1)
-        unresolved = comes & (all_y < 0)
-        learned = comes if self.negative else comes & ~unresolved
-        dropped = unresolved & ~learned
-        order = np.lexsort((all_event, all_due, place))  # prediction order among equal dues
-        learned, unresolved = order[learned[order]], order[unresolved[order]]
+        come = np.flatnonzero(comes)
+        come = come[np.lexsort((all_event[come], all_due[come], place[come]))]  # prediction order among equal dues
+        unresolved = come[all_y[come] < 0]
+        learned, dropped = (come, NO_EVENTS) if self.negative else (come[all_y[come] >= 0], unresolved)
         waits = ((due != NEVER) | (self.keyed & counted & (not self.by_due))) & ~comes[len(old_due) :]
         horizon = first + n - self.remember
         expired = np.setdiff1d(memory.expiring(horizon), all_event[comes], assume_unique=True)

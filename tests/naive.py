@@ -418,10 +418,10 @@ class BaseRate:
         p = float(np.array([1 - share, share]) @ self.voices(z))
         return float(np.clip(math.log(p / (1 - p)), -math.log(1e6 - 1), math.log(1e6 - 1)))
 
-    def learn(self, voices: F64, y: float, h: float) -> None:
-        """A label, given what the voices said when its event was scored."""
+    def learn(self, voices: F64, y: float, h: float, counts: float) -> None:
+        """A label of weight h, which is evidence of weight `counts`, given what the voices said of its event."""
         learner, rate = voices if y > 0.5 else 1 - voices
-        self.evidence += h * math.log(rate / learner)
+        self.evidence += counts * math.log(rate / learner)
         self.positives += h * y
         self.labels += h
 

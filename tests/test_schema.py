@@ -218,3 +218,17 @@ def test_scoring_needs_features_only(name: str) -> None:
         schema.check(cut)
     with pytest.raises(SchemaError, match="'country' is missing"):
         schema.check(cut.remove(cut.get_field_index("country")), scoring=True)
+
+
+def test_a_due_time_is_no_feature_and_not_needed_for_scoring_unless_a_term_reads_it() -> None:
+    columns = pa.schema([("x", pa.float64()), ("due", pa.date32()), ("y", pa.bool_())])
+    bare = columns.remove(1).remove(1)
+    plain = Schema.of(columns, label="y", due="due")
+    assert [column.name for column in plain.features] == ["x"]
+    plain.check(bare, scoring=True)
+    with pytest.raises(SchemaError, match="'due', 'y' are missing .* due .date."):
+        plain.check(bare)
+    with pytest.raises(SchemaError, match="'due' is missing"):
+        Schema.of(columns, label="y", due="due", features=["weekday(due)"]).check(bare, scoring=True)
+    with pytest.raises(SchemaError, match="due column 'x' has type double; it has to be a timestamp or a date"):
+        Schema.of(columns, label="y", due="x")

@@ -144,7 +144,7 @@ class BeliefLearner:
         after = tape.row, tape.act, counts, y, memo
         mixture.walk(*after, *self.weights, scores.z_sd)
         stacking.walk(*after, np.log(2.0) / self.config.stacking_half_life, *self.stack, scores.z)
-        base_rate.walk(tape.row, tape.act, weight, y, memo, self.rate, scores.z)
+        base_rate.walk(tape.row, tape.act, weight, counts, y, memo, self.rate, scores.z)
         return scores
 
     def score(self, rows: Rows) -> Scores:
