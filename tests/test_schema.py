@@ -226,7 +226,7 @@ def test_a_due_time_is_no_feature_and_not_needed_for_scoring_unless_a_term_reads
     plain = Schema.of(columns, label="y", due="due")
     assert [column.name for column in plain.features] == ["x"]
     plain.check(bare, scoring=True)
-    with pytest.raises(SchemaError, match="'due', 'y' are missing .* due .date."):
+    with pytest.raises(SchemaError, match=r"'due', 'y' are missing .* due .date."):
         plain.check(bare)
     with pytest.raises(SchemaError, match="'due' is missing"):
         Schema.of(columns, label="y", due="due", features=["weekday(due)"]).check(bare, scoring=True)
