@@ -1,25 +1,32 @@
 """Drives the fold: source -> step -> outputs, with positions and checkpoints.
 
 One loop for a file and for a stream without end. A source is read ahead in a thread of its own, so that one that waits
-holds up neither a signal nor a checkpoint. A checkpoint is made in this order: outputs are made durable, then the
-model's state and the positions of the source and of every output are written in one transaction. A process killed at
-any instant is continued from its last checkpoint: the source is read again from there, outputs are cut back to there,
-and what comes is the same to the byte, because a step is a function of state and batch alone.
+holds up neither a signal nor a checkpoint; and where batches queue up, the next one is encoded in another thread while
+this one is learned: what comes of it is the same as one after the other.
+
+A checkpoint is made in this order: outputs are made durable, then the model's state and the positions of the source and
+of every output are written in one transaction. A process killed at any instant is continued from its last checkpoint: the
+source is read again from there, outputs are cut back to there, and what comes is the same to the byte, because a step is
+a function of state and batch alone.
 """
 
+import os
 import queue
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from onlogit.encoding import Encoded
 from onlogit.errors import DataError, OnlogitError
 from onlogit.model import OnlineLogit
 from onlogit.monitor import Alarm
@@ -51,6 +58,14 @@ class Output:
     sink: Sink
     record: Recorder
     resumable: bool = False
+
+
+class Read(NamedTuple):
+    """A batch from the source, the position after it, and its rows where they are being encoded already."""
+
+    batch: pa.RecordBatch
+    position: Position
+    encoded: Future[Encoded] | None = None
 
 
 class Stop:
@@ -132,6 +147,15 @@ class Ahead:
             raise item
         return item  # type: ignore[no-any-return]
 
+    def has_batch(self) -> bool:
+        """Whether `take` would give a batch at once."""
+        with self._items.mutex:
+            return bool(self._items.queue) and isinstance(self._items.queue[0], tuple)
+
+    def take(self) -> tuple[pa.RecordBatch, Position]:
+        """The batch that `has_batch` saw."""
+        return self._items.get()  # type: ignore[no-any-return]
+
     def close(self) -> bool:
         """Ends the thread; False where it is still asleep in its source, which then must be left alone."""
         self._given_up = True
@@ -161,7 +185,7 @@ class Runner:
         self.news = False  # something happened since the last checkpoint
         self.asleep = False  # the source never came back from its last read
         self.rehearsal = 0.0  # seconds spent on compiling or loading kernels
-        self.began = self.ended = 0.0  # time.perf_counter
+        self.began = self.ended = self._saved = 0.0  # time.perf_counter
 
     @property
     def seconds(self) -> float:
@@ -185,15 +209,11 @@ class Runner:
 
         With `finish` the end of the source is the end of the stream: labels still sealed in records are learned.
         """
-        self.began = self.ended = saved = time.perf_counter()
+        self.began = self.ended = self._saved = time.perf_counter()
         ahead = Ahead(self.source)
         try:
-            while not self.stop() and (item := self._read(ahead)) != ENDED:
-                if not isinstance(item, str):
-                    self._fold(*item, heed)
-                if self.checkpoints and time.perf_counter() - saved >= self.every:
-                    self.checkpoint()
-                    saved = time.perf_counter()
+            with ThreadPoolExecutor(1, thread_name_prefix="onlogit encoding") as encoding:
+                self._loop(ahead, encoding, heed)
         except BrokenOff:
             if finish:
                 self._finish(heed)
@@ -204,6 +224,31 @@ class Runner:
         finally:
             self.ended = time.perf_counter()
             self.asleep = not ahead.close()
+
+    def _loop(self, ahead: Ahead, encoding: ThreadPoolExecutor, heed: Callable[[Step], None]) -> None:
+        """Fold batch after batch. A checkpoint waits until no batch is encoded ahead, when state is whole."""
+        ready: Read | None = None
+        while ready or not self.stop():
+            if ready is None:
+                item = self._read(ahead)
+                if item == ENDED:
+                    return
+                ready = None if isinstance(item, str) else Read(*item)
+            if ready:
+                ready = self._fold(ready, heed, lambda: self._read_on(ahead, encoding))
+            if ready is None and self._due():
+                self.checkpoint()
+                self._saved = time.perf_counter()
+
+    def _due(self) -> bool:
+        return self.checkpoints is not None and time.perf_counter() - self._saved >= self.every
+
+    def _read_on(self, ahead: Ahead, encoding: ThreadPoolExecutor) -> Read | None:
+        """The next batch, where it is there already, while it is being encoded."""
+        if not self.model.pipeline.can_encode_ahead or self.stop() or self._due() or not ahead.has_batch():
+            return None
+        batch, position = ahead.take()
+        return Read(batch, position, encoding.submit(self.model.pipeline.encode, batch))
 
     def _read(self, ahead: Ahead) -> tuple[pa.RecordBatch, Position] | str:
         try:
@@ -216,15 +261,22 @@ class Runner:
             raise
         return ENDED if self.stop() else item
 
-    def _fold(self, batch: pa.RecordBatch, position: Position, heed: Callable[[Step], None]) -> None:
-        if batch.num_rows:
+    def _fold(self, ready: Read, heed: Callable[[Step], None], read_on: Callable[[], Read | None]) -> Read | None:
+        """One step, and what `read_on` gave as soon as this batch was encoded."""
+        following = None
+        if ready.batch.num_rows:
             if not self.rehearsal:
-                self._rehearse(batch)
-            step = self.model.step(batch)
-            self._record(batch, step)
+                self._rehearse(ready.batch)
+            pipeline = self.model.pipeline
+            encoded = ready.encoded.result() if ready.encoded else pipeline.encode(ready.batch)
+            following = read_on()
+            walked = pipeline.walk(encoded)
+            step = walked.step._replace(alarms=walked.step.alarms + pipeline.judge(walked.mature))
+            self._record(ready.batch, step)
             heed(step)
-        self.news = self.news or position != self.positions["source"]
-        self.positions["source"] = position
+        self.news = self.news or ready.position != self.positions["source"]
+        self.positions["source"] = ready.position
+        return following
 
     def _record(self, batch: pa.RecordBatch, step: Step) -> None:
         for output in self.outputs.values():
@@ -281,14 +333,27 @@ class Runner:
 def score_stream(model: OnlineLogit, source: Source, sink: Sink, prefix: str = "") -> int:
     """Write every record of a source with p, z, z_sd behind it; the number of records. Changes nothing in the model.
 
-    Only the model's features are looked at; label, key and columns that the model does not know are passed on.
+    Only the model's features are looked at; label, key and columns that the model does not know are passed on. Batches are
+    scored on all cores and written in their order.
     """
     record = scored(prefix)
     features = {column.name for column in model.schema.features}
-    count = 0
-    while (item := source.read()) is not None:
-        batch = item[0]
-        step = model.score(batch.select([name for name in batch.schema.names if name in features]))
-        sink.write(record(batch, step))
-        count += batch.num_rows
+    cores = os.cpu_count() or 1
+    count, ended = 0, False
+
+    def state(batch: pa.RecordBatch) -> Step:
+        return model.score(batch.select([name for name in batch.schema.names if name in features]))
+
+    with ThreadPoolExecutor(cores, thread_name_prefix="onlogit scoring") as threads:
+        begun: deque[tuple[pa.RecordBatch, Future[Step]]] = deque()
+        while begun or not ended:
+            while not ended and len(begun) < 2 * cores:
+                item = source.read()
+                ended = item is None
+                if item is not None:
+                    begun.append((item[0], threads.submit(state, item[0])))
+            if begun:
+                batch, step = begun.popleft()
+                sink.write(record(batch, step.result()))
+                count += batch.num_rows
     return count

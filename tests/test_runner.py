@@ -216,8 +216,9 @@ def test_a_stream_that_was_told_to_stop_may_end_anywhere() -> None:
     first, second = events(40).to_batches(max_chunksize=20)
     runner = Runner(new_model(), Told(first, second, DataError("half a row")), {}, stop=lambda: bool(asked))
     runner.run(lambda step: asked.append(True))
-    assert runner.model.counts.events == 20
-    assert runner.positions["source"] == {"row": 20}
+    events_folded = runner.model.counts.events
+    assert events_folded in (20, 40)  # the second batch may have been encoded already
+    assert runner.positions["source"] == {"row": events_folded}
 
 
 def test_the_first_signal_asks_and_the_second_ends() -> None:

@@ -1,4 +1,4 @@
-"""The one door to Numba.
+"""The door to Numba: how every kernel is compiled. (The other is lanes.py, which adds vectors to the language.)
 
 Every kernel is compiled with the same options: `nogil`, so that threads can share the work; `error_model="numpy"`, so
 that a division by zero is an inf as in NumPy; fused multiply-add is allowed, and fast-math flags that assume NaN and inf

@@ -10,82 +10,140 @@ many times before it can be corrected, and the best learning rate falls with the
 Ordentlich 2002; Joulani et al. 2013). Nothing changes where labels are fresh. L is a mean over the last 10,000 labels: by
 the count of the moment, labels that come in quiet hours would weigh more, and they are not like the others (on flights at
 real label times the calibration error was .014 so, and is .008).
+
+The voices lie in E lanes of plain and E of moderated ones, K of them in use and the rest without weight.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels.belief import LEARN, SCORE
+from onlogit.kernels.covariance import LANES
 from onlogit.kernels.jit import inline, kernel
-from onlogit.kernels.link import sigmoid
+from onlogit.kernels.lanes import (
+    add,
+    divide,
+    exponential,
+    fma,
+    highest,
+    lanes,
+    larger,
+    load,
+    logarithm,
+    multiply,
+    smaller,
+    splat,
+    square_root,
+    store,
+    subtract,
+    total,
+)  # fmt: skip
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
 
-FLOOR = 1e-5  # no voice says less than this or more than 1 - this
+FLOOR = np.float32(1e-5)  # no voice says less than this or more than 1 - this
 MEMORY = 10_000.0  # labels over which the number of waiting events is averaged
-LEAST = 1e-30  # the least weight: what no more underflows can still return
-PI_8 = math.pi / 8.0
+LEAST = np.float32(1e-30)  # the least weight: what no more underflows can still return
+PI_8 = np.float32(math.pi / 8.0)
+ZERO, ONE = np.float32(0), np.float32(1)
 
 
 @inline
-def _voices(memo: F32, p: F64) -> None:
-    """p[k] = σ(z_k), p[K + k] = σ(z_k / √(1 + π s²_k / 8)), floored; from what was stated when the row was scored."""
-    experts = p.size // 2
-    for k in range(experts):
-        z = float(memo[k])
-        p[k] = min(max(sigmoid(z), FLOOR), 1.0 - FLOOR)
-        p[experts + k] = min(max(sigmoid(z / math.sqrt(1.0 + PI_8 * memo[experts + k])), FLOOR), 1.0 - FLOOR)
+def _say(z: Any, voices: int, at: int, said: F32) -> None:
+    """σ(-z) and σ(z) of some voices, floored."""
+    e = exponential(subtract(splat(ZERO, z), z))
+    p = divide(splat(ONE, z), add(splat(ONE, z), e))
+    low, high = splat(FLOOR, z), splat(ONE - FLOOR, z)
+    store(said, at, smaller(larger(multiply(e, p), low), high))
+    store(said, voices + at, smaller(larger(p, low), high))
 
 
 @inline
-def _pool(u: F64, omega: F64, pooled: F64) -> None:
+def _listen(memo: F32, at: int, experts: int, said: F32) -> None:
+    """What each voice says, from what was stated when the row was scored: memo[at:] has z of each expert, then s²."""
+    like = lanes(ZERO, LANES)
+    for e in range(0, experts, LANES):
+        z, s2 = load(memo, at + e, like), load(memo, at + experts + e, like)
+        _say(z, 2 * experts, e, said)
+        _say(divide(z, square_root(fma(splat(PI_8, z), s2, splat(ONE, z)))), 2 * experts, experts + e, said)
+
+
+@inline
+def _dot(a: F32, first: int, b: F32, second: int, size: int) -> float:
+    """Σ a[first + k] b[second + k] over `size` numbers."""
+    sums = lanes(ZERO, LANES)
+    for k in range(0, size, LANES):
+        sums = fma(load(a, first + k, sums), load(b, second + k, sums), sums)
+    return float(total(sums))
+
+
+@inline
+def _pool(u: F32, omega: F64, pooled: F32) -> None:
     """pooled[k] = Σ_a ω_a u_ak."""
-    for k in range(pooled.size):
-        total = 0.0
+    for k in range(0, pooled.size, LANES):
+        sums = lanes(ZERO, LANES)
         for a in range(omega.size):
-            total += omega[a] * u[a, k]
-        pooled[k] = total
+            sums = fma(splat(np.float32(omega[a]), sums), load(u, a * pooled.size + k, sums), sums)
+        store(pooled, k, sums)
 
 
 @inline
-def _update(y: float, h: float, p: F64, switching: F64, u: F64, omega: F64, likelihood: F64) -> None:
-    """One label of weight h: reweigh the voices in each mixture, and the mixtures."""
-    voices = p.size
-    for k in range(voices):
-        pk = p[k] if y > 0.5 else 1.0 - p[k]
-        likelihood[k] = pk if h == 1.0 else pk**h
-    spread = 0.0
-    for a in range(switching.size):
-        before = 0.0
-        after = 0.0
-        for k in range(voices):
-            before += u[a, k] * (p[k] if y > 0.5 else 1.0 - p[k])
-            u[a, k] *= likelihood[k]
-            after += u[a, k]
-        share = switching[a] if h == 1.0 else 1.0 - (1.0 - switching[a]) ** h
-        keep = (1.0 - share) / after
-        for k in range(voices):
-            u[a, k] = max(u[a, k] * keep + share / voices, LEAST)
-        omega[a] *= before**h
-        spread += omega[a]
-    for a in range(switching.size):
-        omega[a] = max(omega[a] / spread, LEAST)
+def _raise(said: F32, told: int, h: float, out: int, size: int) -> None:
+    """said[out:] = (said[told:] / their largest)^h: a common factor cancels, and the largest must not underflow."""
+    most = lanes(ZERO, LANES)
+    for k in range(0, size, LANES):
+        most = larger(most, load(said, told + k, most))
+    top, power = splat(np.float32(math.log(highest(most))), most), splat(np.float32(h), most)
+    for k in range(0, size, LANES):
+        store(said, out + k, exponential(multiply(power, subtract(logarithm(load(said, told + k, top)), top))))
 
 
 @inline
-def _spread(memo: F32, pooled: F64, z: float) -> float:
+def _reweigh(said: F32, told: int, h: float, kept: F64, uniform: F32, u: F32, omega: F64, before: F64) -> None:
+    """One label of weight h to which the voices gave said[told:]: reweigh them in each mixture, and the mixtures."""
+    one, least, voices, raised = lanes(ONE, LANES), lanes(LEAST, LANES), uniform.size, told
+    if h != 1.0:
+        raised = 2 * voices
+        _raise(said, told, h, raised, voices)
+    for a in range(omega.size):
+        before[a] = _dot(u, a * voices, said, told, voices)
+        after = before[a] if h == 1.0 else _dot(u, a * voices, said, raised, voices)
+        keep, share = splat(np.float32(kept[a] / after), one), splat(np.float32(1.0 - kept[a]), one)
+        for k in range(0, voices, LANES):
+            weight = multiply(load(u, a * voices + k, one), multiply(load(said, raised + k, one), keep))
+            equal = load(uniform, k, one)
+            store(u, a * voices + k, larger(fma(share, equal, weight), smaller(equal, least)))
+    _reweigh_mixtures(h, before, omega)
+
+
+@inline
+def _reweigh_mixtures(h: float, before: F64, omega: F64) -> None:
+    """ω <- ω p(y)^h, normalised."""
+    most, together = 0.0, 0.0
+    for a in range(omega.size):
+        most = max(most, before[a])
+    for a in range(omega.size):
+        omega[a] *= before[a] if h == 1.0 else (before[a] / most) ** h
+        together += omega[a]
+    for a in range(omega.size):
+        omega[a] = max(omega[a] / together, float(LEAST))
+
+
+@inline
+def _spread(memo: F32, at: int, pooled: F32, z: float) -> float:
     """The sd of z under the mixture: within each expert, and between them."""
-    experts = pooled.size // 2
-    variance = 0.0
-    for k in range(experts):
-        gap = float(memo[k]) - z
-        variance += (pooled[k] + pooled[experts + k]) * (float(memo[experts + k]) + gap * gap)
-    return math.sqrt(variance)
+    experts, sums = pooled.size // 2, lanes(ZERO, LANES)
+    for e in range(0, experts, LANES):
+        gap = subtract(load(memo, at + e, sums), splat(np.float32(z), sums))
+        share = add(load(pooled, e, sums), load(pooled, experts + e, sums))
+        sums = fma(share, fma(gap, gap, load(memo, at + experts + e, sums)), sums)
+    return math.sqrt(float(total(sums)))
 
 
 @kernel
@@ -111,29 +169,30 @@ def walk(
     act: U8,  # [ops] SCORE, LEARN or BOTH
     counts: F64,  # [ops] what a label counts, as `temper` says
     y: F64,  # [n]
-    memo: F32,  # [n, 2K + 1] z of each expert, then s² of each, as stated; last the mixture's z, written here
+    memo: F32,  # [n, > 2E] z of each expert, then s² of each, as stated; then the mixture's z, written here
     switching: F64,  # [A] the α of each mixture
-    u: F64,  # [A, 2K] weight of each voice in each mixture; changed
+    uniform: F32,  # [2E] 1/M for each voice in use, else 0
+    u: F32,  # [A, 2E] weight of each voice in each mixture; changed
     omega: F64,  # [A] weight of each mixture; changed
     sd_out: F64,  # [n] sd of z; written where a row is scored
 ) -> None:
     """Walk the tape in order: state the mixture's z where a row is scored, reweigh where it is learned."""
-    voices = u.shape[1]
-    p = np.zeros(voices)
-    likelihood = np.zeros(voices)
-    pooled = np.zeros(voices)
-    _pool(u, omega, pooled)
+    voices, stated, weights = uniform.size, memo.reshape(-1), u.reshape(-1)
+    pooled, said = np.zeros(voices, np.float32), np.zeros(3 * voices, np.float32)  # said: of no, of yes, raised
+    before, kept, kept_for = np.zeros(omega.size), np.ones(omega.size), 0.0  # kept: (1 - α)^h, and of what h
+    _pool(weights, omega, pooled)
     for t in range(row.size):
         i = row[t]
-        _voices(memo[i], p)
+        at = i * memo.shape[1]
+        _listen(stated, at, voices // 2, said)
         if act[t] & SCORE:
-            yes = 0.0
-            no = 0.0
-            for k in range(voices):
-                yes += pooled[k] * p[k]
-                no += pooled[k] * (1.0 - p[k])
-            memo[i, voices] = math.log(yes / no)
-            sd_out[i] = _spread(memo[i], pooled, float(memo[i, voices]))
+            z = math.log(_dot(pooled, 0, said, voices, voices) / _dot(pooled, 0, said, 0, voices))
+            stated[at + voices] = z
+            sd_out[i] = _spread(stated, at, pooled, z)
         if act[t] & LEARN and counts[t] > 0.0:
-            _update(y[i], counts[t], p, switching, u, omega, likelihood)
-            _pool(u, omega, pooled)
+            if counts[t] != kept_for:
+                kept_for = counts[t]
+                for a in range(omega.size):
+                    kept[a] = (1.0 - switching[a]) ** kept_for
+            _reweigh(said, voices if y[i] > 0.5 else 0, kept_for, kept, uniform, weights, omega, before)
+            _pool(weights, omega, pooled)

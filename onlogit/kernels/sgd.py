@@ -28,7 +28,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels.belief import LEARN, SCORE, implicit_step
+from onlogit.kernels.belief import LEARN, SCORE
+from onlogit.kernels.implicit import implicit_step
 from onlogit.kernels.jit import inline, kernel, reduction
 
 F32 = npt.NDArray[np.float32]

@@ -1,12 +1,11 @@
 """State the last word: a logistic regression on what the mixture and its experts say.
 
 A mixture lies between its experts; a combination of their log-odds may lie beyond them, and can mend a level or a slope
-that all of them share (stacking, Wolpert 1992; online in the log-odds, Mattern 2012). Inputs of a row: 1, the mixture's
-z, and by how much each expert's z_k differs from it, held within ±2. The weights have a Gaussian belief that starts at
-"what the mixture says", with a small variance, and forgets toward it (the same filter as kernels/belief.py).
+that all of them share (stacking, Wolpert 1992; online in the log-odds, Mattern 2012). Inputs of a row: by how much each
+expert's z_k differs from the mixture's z, held within ±2; then 1; then z. The weights have a Gaussian belief that starts
+at "what the mixture says", with a small variance, and forgets toward it: one more belief as in kernels/covariance.py.
 
-Labels count as they do in the mixture. Measured against the mixture alone: README. About (K + 2)² x 4
-flops an event; nothing is allocated per row.
+Labels count as they do in the mixture. Measured against the mixture alone: README.
 """
 
 import math
@@ -14,60 +13,32 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels.belief import LEARN, SCORE, implicit_step
-from onlogit.kernels.jit import inline, kernel, reduction
-from onlogit.kernels.link import exponential, sigmoid
+from onlogit.kernels import covariance
+from onlogit.kernels.belief import LEARN, SCORE
+from onlogit.kernels.covariance import LANES
+from onlogit.kernels.jit import inline, kernel
+from onlogit.kernels.lanes import lanes, larger, load, place, smaller, splat, store, subtract
+from onlogit.kernels.link import exponential
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
 
-REACH = 2.0  # how far an expert may differ from the mixture, in logits
+REACH = np.float32(2.0)  # how far an expert may differ from the mixture, in logits
 UTMOST = math.log((1 - 1e-6) / 1e-6)  # no p beyond 1e-6 of 0 or 1 is stated
+ZERO, ONE = np.float32(0), np.float32(1)
 
 
 @inline
-def _inputs(memo: F32, experts: int, x: F64) -> None:
-    z = float(memo[2 * experts])
-    x[0] = 1.0
-    x[1] = z
-    for k in range(experts):
-        x[2 + k] = min(max(float(memo[k]) - z, -REACH), REACH)
-
-
-@reduction
-def _dot(a: F64, b: F64) -> float:
-    total = 0.0
-    for j in range(a.size):
-        total += a[j] * b[j]
-    return total
-
-
-@inline
-def _learn(x: F64, y: float, h: float, rate: float, prior: F64, mean: F64, cov: F64, g: F64) -> None:
-    """One implicit Kalman step of weight h, then forgetting: S <- f S + (1 - f) S0."""
-    for b in range(x.size):
-        g[b] = cov[0, b]  # x[0] = 1
-    for a in range(1, x.size):
-        xa = x[a]
-        for b in range(x.size):  # S is symmetric, so its rows add up to S x: no sum across a vector
-            g[b] += xa * cov[a, b]
-    s2 = max(_dot(g, x), 0.0)
-    z = _dot(mean, x)
-    delta = implicit_step(z, s2, y, h)
-    q = sigmoid(z + s2 * delta)
-    r = h * q * (1.0 - q)
-    kept = exponential(-h * rate)
-    root = math.sqrt(kept * r / (1.0 + r * s2))
-    for a in range(x.size):
-        mean[a] += delta * g[a]
-        g[a] *= root
-    for a in range(x.size):
-        ga = g[a]
-        for b in range(x.size):
-            cov[a, b] = kept * cov[a, b] - ga * g[b]
-        cov[a, a] += (1.0 - kept) * prior[a]
+def _inputs(memo: F32, at: int, experts: int, x: F32) -> None:
+    """x = [z_k - z within ±REACH for each expert, 1, z, padding] of the row whose memo begins `at`."""
+    z = memo[at + 2 * experts]
+    nothing = lanes(ZERO, LANES)
+    for e in range(0, experts, LANES):
+        gap = subtract(load(memo, at + e, nothing), splat(z, nothing))
+        store(x, e, smaller(larger(gap, splat(-REACH, gap)), splat(REACH, gap)))
+    store(x, experts, place(place(nothing, 0, ONE), 1, z))
 
 
 @kernel
@@ -76,21 +47,41 @@ def walk(
     act: U8,  # [ops] SCORE, LEARN or BOTH
     counts: F64,  # [ops] what a label counts, as `mixture.temper` says
     y: F64,  # [n]
-    memo: F32,  # [n, 2K + 1] z of each expert, s² of each, z of the mixture, as stated
+    memo: F32,  # [n, > 2E] z of each expert, s² of each, z of the mixture, as stated
     rate: float,  # ln 2 / half-life
-    prior: F64,  # [K + 2] variances
-    mean: F64,  # [K + 2] changed
-    cov: F64,  # [K + 2, K + 2] changed
+    prior: F32,  # [D] variances, 0 for what is not in use; D = E + LANES
+    mean: F32,  # [D] changed
+    cov: F32,  # [D, D] changed
     z_out: F64,  # [n] log-odds; written where a row is scored
 ) -> None:
     """Walk the tape in order: state z where a row is scored, learn where its label comes."""
-    experts = mean.size - 2
-    x = np.zeros(mean.size)
-    g = np.zeros(mean.size)
+    experts, stated, s = mean.size - LANES, memo.reshape(-1), cov.reshape(-1)
+    x, g, held = np.zeros(mean.size, np.float32), np.zeros(mean.size, np.float32), np.zeros(mean.size, np.float32)
+    z, s2, kept = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32), np.ones(LANES, np.float32)
+    delta, shrink, root = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)
+    nothing = lanes(ZERO, LANES)
+    fill, kept_for = ZERO, 0.0  # 1 - f, and of what weight
+    waits = False  # whether the last label is still held back from the covariance
     for t in range(row.size):
         i = row[t]
-        _inputs(memo[i], experts, x)
+        _inputs(stated, i * memo.shape[1], experts, x)
         if act[t] & SCORE:
-            z_out[i] = min(max(_dot(mean, x), -UTMOST), UTMOST)
-        if act[t] & LEARN and counts[t] > 0.0:
-            _learn(x, y[i], counts[t], rate, prior, mean, cov, g)
+            z_out[i] = min(max(float(covariance.score(mean, 0, g, x)[0]), -UTMOST), UTMOST)
+        if (act[t] & LEARN) == 0 or counts[t] <= 0.0:
+            continue
+        h = counts[t]
+        if waits:
+            covariance.update(s, 0, held, kept[0], fill, prior, x, g)
+        else:
+            covariance.product(s, 0, x, g)
+        ze, se = covariance.score(mean, 0, g, x)
+        store(z, 0, splat(ze, nothing))
+        store(s2, 0, splat(se, nothing))
+        if h != kept_for:
+            store(kept, 0, splat(np.float32(exponential(-h * rate)), nothing))
+            fill, kept_for = np.float32(-math.expm1(-h * rate)), h
+        covariance.steps(z, s2, y[i], h, kept, 0, delta, shrink, root)
+        covariance.learn(mean, 0, x.size, g, held, delta[0], root[0])
+        waits = True
+    if waits:
+        covariance.update(s, 0, held, kept[0], fill, prior, x, g)

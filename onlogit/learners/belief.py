@@ -1,17 +1,14 @@
 """The default learner: experts with Gaussian beliefs, weighed by a mixture. Nothing to tune.
 
-Each expert is one half-life and one prior width; half-lives x priors of them (20 by default) see the same rows. They run
-in two groups on two threads, and the mixture, the last word and the running rate follow in passes of their own, so results
-depend neither on the number of threads nor on how the stream was cut. Mathematics: kernels/belief.py, mixture.py,
-stacking.py and base_rate.py.
+Each expert is one half-life and one prior width; half-lives x priors of them (8 by default) see the same rows. The mixture,
+the last word and the running rate follow in passes of their own. Mathematics: kernels/belief.py, mixture.py, stacking.py
+and base_rate.py.
 
-Memory: 4 D² bytes an expert for the dense block, 8 bytes an expert and slot (pages of slots never learned are never
-touched), 8 K + 12 bytes a remembered row. Numbers beyond `dense_limit` get a variance each, like slots, in column order.
+Memory: 4 D² bytes an expert for the dense block, 8 + 8 E bytes a slot of E experts (pages of slots never learned are never
+touched), 8 E + 12 bytes a remembered row. Numbers beyond `dense_limit` get a variance each, like slots, in column order.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +18,7 @@ from onlogit.config import BeliefConfig
 from onlogit.encoding import Rows
 from onlogit.errors import StateError
 from onlogit.kernels import base_rate, belief, mixture, stacking
+from onlogit.kernels.covariance import LANES
 from onlogit.learners import merging
 from onlogit.learners.merging import Gaussian, Slots
 from onlogit.learners.protocol import SCORE, Coefficients, Scores, State, Tape, Units
@@ -28,44 +26,40 @@ from onlogit.learners.protocol import SCORE, Coefficients, Scores, State, Tape, 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
-GROUPS = 2  # fixed: results must not depend on the number of cores
-ALONE = 64  # operations below which a second thread costs more than it saves
-LANES = 8  # the dense block is padded to a multiple of this, one vector of float32
 
+class Experts(NamedTuple):
+    """All that the K experts know. D coordinates (bias first), E lanes for K experts, H slots; the rest is padding."""
 
-class Group(NamedTuple):
-    """Some experts and all that they know. E experts, D coordinates (bias first), H slots."""
-
-    first: int  # number of the first expert among all K
-    rate: F64  # [E] ln 2 / half-life
-    bias_prior: F64  # [E] variance
-    dense_prior: F64  # [E] variance
+    rate: F32  # [E] ln 2 / half-life
+    slot_prior: F32  # [E] variance
+    dense_prior: F32  # [K, D] variance
     clock: F64  # [1] 1 + weight learned so far
-    mean: F32  # [E, D] log-odds per standard deviation
-    cov: F32  # [E, D, D]
+    mean: F32  # [K, D] log-odds per standard deviation
+    cov: F32  # [K, D, D]
     table: F32  # [H, 2, E] mean and variance of each slot
     touched: F64  # [H] clock when a slot was last learned, 0 for never
 
 
 class Weights(NamedTuple):
-    """The mixture's state over M = 2 K voices and A switching rates."""
+    """The mixture's state over A switching rates and 2 E voices, of which 2 K are in use."""
 
     switching: F64  # [A]
-    u: F64  # [A, M] weight of each voice
+    uniform: F32  # [2 E] equal weights
+    u: F32  # [A, 2 E] weight of each voice
     omega: F64  # [A] weight of each mixture
 
 
 class Stack(NamedTuple):
-    """The belief of the last word about its K + 2 weights: bias, the mixture's z, each expert's difference from it."""
+    """The belief of the last word about its weights: each expert's difference from the mixture, in E places, then the
+    bias and the mixture's z; D = E + 8."""
 
-    prior: F64  # [K + 2] variance
-    mean: F64  # [K + 2]
-    cov: F64  # [K + 2, K + 2]
+    prior: F32  # [D] variance
+    mean: F32  # [D]
+    cov: F32  # [D, D]
 
 
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(GROUPS - 1, thread_name_prefix="onlogit-belief")
+def _padded(size: int) -> int:
+    return -(-size // LANES) * LANES
 
 
 class BeliefLearner:
@@ -78,31 +72,34 @@ class BeliefLearner:
         self.hashed = 1 << slot_bits
         experts = [(half_life, *prior) for half_life in config.half_lives for prior in config.priors]
         self.experts = len(experts)
-        self.memo_width = 2 * self.experts + 3
-        cuts = np.array_split(np.arange(self.experts), min(GROUPS, self.experts))
-        self.groups = [self._fresh(np.array(experts)[cut], int(cut[0])) for cut in cuts]
-        rates, voices = len(config.switching), 2 * self.experts
+        self.lanes = _padded(self.experts)
+        self.memo_width = 2 * self.lanes + 3
+        self.known = self._fresh(np.array(experts))
+        rates, voices = len(config.switching), np.tile(np.arange(self.lanes) < self.experts, 2)
+        uniform = (voices / voices.sum()).astype(np.float32)
         self.weights = Weights(
-            np.array(config.switching), np.full((rates, voices), 1.0 / voices), np.full(rates, 1.0 / rates)
+            np.array(config.switching), uniform, np.tile(uniform, (rates, 1)), np.full(rates, 1.0 / rates)
         )
         self.rate = np.array([0.0, 0.0, base_rate.START, 0.0])  # positives, labels, weight of their share
         self.flight = np.zeros(2)  # mean number of events that wait for their label, and of how many labels
-        prior = np.full(self.experts + 2, config.stacking_prior)
-        self.stack = Stack(prior, np.eye(1, self.experts + 2, 1)[0], np.diag(prior))
+        self.stacked = np.append(np.arange(self.experts), [self.lanes, self.lanes + 1])  # places in use
+        prior, mean = np.zeros((2, _padded(self.lanes + 2)), np.float32)
+        prior[self.stacked], mean[self.lanes + 1] = config.stacking_prior, 1.0
+        self.stack = Stack(prior, mean, np.diag(prior))
 
-    def _fresh(self, experts: F64, first: int) -> Group:
-        """Experts [E, 3] (half-life, variance of weights, variance of the bias) that have seen nothing."""
-        half_life, bias_prior = experts[:, 0].copy(), experts[:, 2].copy()
-        dense_prior = experts[:, 1].astype(np.float32).astype(np.float64)  # the table of slots holds it exactly
-        width = -(-(1 + self.dense) // LANES) * LANES
-        cov = np.zeros((len(experts), width, width), np.float32)
-        cov[:, 0, 0] = bias_prior
-        for a in range(1, 1 + self.dense):
-            cov[:, a, a] = dense_prior
+    def _fresh(self, experts: F64) -> Experts:
+        """Experts [K, 3] (half-life, variance of weights, variance of the bias) that have seen nothing."""
+        count, width = len(experts), _padded(1 + self.dense)
+        rate, slot_prior = np.zeros((2, self.lanes), np.float32)
+        rate[:count], slot_prior[:count] = np.log(2.0) / experts[:, 0], experts[:, 1]
+        dense_prior = np.zeros((count, width), np.float32)
+        dense_prior[:, 0], dense_prior[:, 1 : 1 + self.dense] = experts[:, 2], experts[:, 1:2]
+        cov = np.zeros((count, width, width), np.float32)
+        cov[:, np.arange(width), np.arange(width)] = dense_prior
         slots = self.hashed + self.numbers - self.dense
-        return Group(
-            first, np.log(2.0) / half_life, bias_prior, dense_prior, np.ones(1), np.zeros(cov.shape[:2], np.float32),
-            cov, np.zeros((slots, 2, len(experts)), np.float32), np.zeros(slots),
+        return Experts(
+            rate, slot_prior, dense_prior, np.ones(1), np.zeros((count, width), np.float32), cov,
+            np.zeros((slots, 2, self.lanes), np.float32), np.zeros(slots),
         )  # fmt: skip
 
     def _narrow(self, rows: Rows) -> Rows:
@@ -122,22 +119,7 @@ class BeliefLearner:
 
     def learn(self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32) -> Scores:
         """Walk the tape; see `Learner.learn`."""
-        rows = self._narrow(rows)
-
-        def walk(g: Group) -> None:
-            belief.walk(
-                tape.row, tape.act, *rows, y, weight, g.rate, g.bias_prior, g.dense_prior, g.dense_prior,
-                g.clock, g.mean, g.cov, g.table, g.touched, g.first, self.experts, memo,
-            )  # fmt: skip
-
-        if len(tape.row) < ALONE:
-            for group in self.groups:
-                walk(group)
-        else:
-            others = [_threads().submit(walk, group) for group in self.groups[1:]]
-            walk(self.groups[0])
-            for other in others:
-                other.result()
+        belief.walk(tape.row, tape.act, *self._narrow(rows), y, weight, *self.known, memo)
         scores = Scores(np.full(len(y), np.nan), np.full(len(y), np.nan))
         counts = np.zeros(len(tape.row))
         mixture.temper(tape.row, tape.act, tape.waiting, weight, self.flight, counts)
@@ -155,13 +137,14 @@ class BeliefLearner:
     def coefficients(self) -> Coefficients:
         """Mean and sd of each weight under the mixture, slots as when they were last learned."""
         pooled = self.weights.omega @ self.weights.u
-        share = (pooled[: self.experts] + pooled[self.experts :])[:, None]
-        mean = np.concatenate([g.mean for g in self.groups]).astype(np.float64)
-        variance = np.concatenate([np.diagonal(g.cov, axis1=1, axis2=2) for g in self.groups]).astype(np.float64)
+        share = (pooled[: self.experts] + pooled[self.lanes : self.lanes + self.experts])[:, None]
+        known = self.known
+        mean = known.mean.astype(np.float64)
+        variance = np.diagonal(known.cov, axis1=1, axis2=2).astype(np.float64)
         centre, sd = _moments(share, mean, variance)
-        seen = np.flatnonzero(self.groups[0].touched)
-        tables = np.concatenate([g.table[seen] for g in self.groups], axis=2).astype(np.float64)
-        slot_centre, slot_sd = _moments(share, tables[:, 0].T, tables[:, 1].T)
+        seen = np.flatnonzero(known.touched)
+        table = known.table[seen, :, : self.experts].astype(np.float64)
+        slot_centre, slot_sd = _moments(share, table[:, 0].T, table[:, 1].T)
         hashed = seen < self.hashed
         dense = np.zeros(self.numbers)
         dense_sd = np.full(self.numbers, np.nan)
@@ -172,11 +155,15 @@ class BeliefLearner:
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Only slots that were learned are listed."""
-        seen = np.flatnonzero(self.groups[0].touched)
-        arrays: dict[str, npt.NDArray[np.generic]] = {
-            "clock": self.groups[0].clock.copy(),
+        known = self.known
+        seen = np.flatnonzero(known.touched)
+        return {
+            "clock": known.clock.copy(),
+            "mean": known.mean.copy(),
+            "cov": known.cov.copy(),
             "slots": seen,
-            "touched": self.groups[0].touched[seen],
+            "touched": known.touched[seen],
+            "table": known.table[seen],
             "u": self.weights.u.copy(),
             "omega": self.weights.omega.copy(),
             "flight": self.flight.copy(),
@@ -184,27 +171,25 @@ class BeliefLearner:
             "stack_mean": self.stack.mean.copy(),
             "stack_cov": self.stack.cov.copy(),
         }
-        for i, g in enumerate(self.groups):
-            arrays |= {f"mean{i}": g.mean.copy(), f"cov{i}": g.cov.copy(), f"table{i}": g.table[seen]}
-        return arrays
 
     def restore(self, state: dict[str, npt.NDArray[np.generic]]) -> None:
         """Become the learner whose `state` this is; a StateError where an array is missing or of another shape."""
         seen = state.get("slots", np.zeros(0, np.int64))
         expected = {name: array for name, array in self.state().items() if name not in ("slots", "touched")}
         for name, array in expected.items():
-            shape = (len(seen), *array.shape[1:]) if name.startswith("table") else array.shape
+            shape = (len(seen), *array.shape[1:]) if name == "table" else array.shape
             if name not in state or state[name].shape != shape or state[name].dtype != array.dtype:
                 raise StateError(f"the learner's array {name!r} is missing, or not {array.dtype} of shape {shape}")
-        if len(seen) and not (int(seen.min()) >= 0 and int(seen.max()) < len(self.groups[0].touched)):
+        if len(seen) and not (int(seen.min()) >= 0 and int(seen.max()) < len(self.known.touched)):
             raise StateError("the learner's array 'slots' names slots outside its table")
         self.weights.u[:], self.weights.omega[:] = state["u"], state["omega"]
         self.flight[:], self.rate[:] = state["flight"], state["rate"]
         self.stack.mean[:], self.stack.cov[:] = state["stack_mean"], state["stack_cov"]
-        for i, g in enumerate(self.groups):
-            g.clock[:], g.mean[:], g.cov[:] = state["clock"], state[f"mean{i}"], state[f"cov{i}"]
-            g.touched[:] = 0.0
-            g.table[seen], g.touched[seen] = state[f"table{i}"], state["touched"]
+        known = self.known
+        known.clock[:], known.mean[:], known.cov[:] = state["clock"], state["mean"], state["cov"]
+        known.table[np.flatnonzero(known.touched)] = 0.0
+        known.touched[:] = 0.0
+        known.table[seen], known.touched[seen] = state["table"], state["touched"]
 
     def merge(self, base: State, parts: Sequence[State], units: Sequence[Units]) -> State:
         """What the parts learned since the base, as one belief; see learners/merging.py."""
@@ -213,32 +198,47 @@ class BeliefLearner:
         clock = [float(state["clock"][0]) for state in (base, *parts)]
         merged = {"clock": base["clock"] + learned.sum(), "flight": self._merge_flight(base, parts, share)}
         merged["rate"] = self._merge_rate(base["rate"], [part["rate"] for part in parts])
-        pooled = [[part[name] for part in parts] for name in ("u", "omega")]
-        merged["u"], merged["omega"] = merging.pool_voices(share, *pooled)
-        stacks = [Gaussian(part["stack_mean"], part["stack_cov"]) for part in parts]
-        merged["stack_mean"], merged["stack_cov"] = merging.average_gaussians(share, stacks)
-        changes = [self._change(each) for each in units]
-        for i, g in enumerate(self.groups):
-            merged[f"mean{i}"], merged[f"cov{i}"] = self._merge_dense(i, base, parts, learned, changes)
-            tables = [Slots(s["slots"], s["touched"], s[f"table{i}"]) for s in (base, *parts)]
-            slots = merging.add_slots(tables[0], tables[1:], clock, g.rate, g.dense_prior)
-            merged["slots"], merged["touched"], merged[f"table{i}"] = slots
+        voices = [[part[name].astype(np.float64) for part in parts] for name in ("u", "omega")]
+        u, merged["omega"] = merging.pool_voices(share, *voices)
+        merged["u"] = u.astype(np.float32)
+        merged["stack_mean"], merged["stack_cov"] = self._merge_stack(parts, share)
+        merged["mean"], merged["cov"] = self._merge_dense(base, parts, learned, [self._change(each) for each in units])
+        merged["slots"], merged["touched"], merged["table"] = self._merge_slots(base, parts, clock)
         return merged
 
+    def _merge_stack(self, parts: Sequence[State], share: F64) -> tuple[F32, F32]:
+        """Mean and covariance of the last word, padding included."""
+        used = np.ix_(self.stacked, self.stacked)
+        beliefs = [
+            Gaussian(part["stack_mean"][self.stacked].astype(np.float64), part["stack_cov"][used].astype(np.float64))
+            for part in parts
+        ]
+        mean, cov = np.zeros_like(self.stack.mean), np.zeros_like(self.stack.cov)
+        mean[self.stacked], cov[used] = merging.average_gaussians(share, beliefs)
+        return mean, cov
+
+    def _merge_slots(self, base: State, parts: Sequence[State], clock: Sequence[float]) -> Slots:
+        """Numbers, clocks and table of the slots, padding included."""
+        k = self.experts
+        tables = [Slots(s["slots"], s["touched"], s["table"][:, :, :k]) for s in (base, *parts)]
+        rate, prior = (setting[:k].astype(np.float64) for setting in (self.known.rate, self.known.slot_prior))
+        number, touched, table = merging.add_slots(tables[0], tables[1:], clock, rate, prior)
+        return Slots(number, touched, np.pad(table, ((0, 0), (0, 0), (0, self.lanes - k))))
+
     def _merge_dense(
-        self, i: int, base: State, parts: Sequence[State], learned: F64, changes: Sequence[F64]
+        self, base: State, parts: Sequence[State], learned: F64, changes: Sequence[F64]
     ) -> tuple[F32, F32]:
-        """Mean and covariance of the experts of group i."""
-        g, c = self.groups[i], 1 + self.dense
-        mean, cov = np.zeros_like(g.mean), np.zeros_like(g.cov)
+        """Mean and covariance of the experts."""
+        known, c = self.known, 1 + self.dense
+        mean, cov = np.zeros_like(known.mean), np.zeros_like(known.cov)
 
         def belief_of(state: State, e: int) -> Gaussian:
-            return Gaussian(state[f"mean{i}"][e, :c].astype(np.float64), state[f"cov{i}"][e, :c, :c].astype(np.float64))
+            return Gaussian(state["mean"][e, :c].astype(np.float64), state["cov"][e, :c, :c].astype(np.float64))
 
-        for e, rate in enumerate(g.rate):
-            prior = np.diag(np.append(g.bias_prior[e], np.full(self.dense, g.dense_prior[e])))
+        for e in range(self.experts):
             beliefs = [belief_of(part, e) for part in parts]
-            kept = np.exp(-rate * learned).tolist()
+            kept = np.exp(-float(known.rate[e]) * learned).tolist()
+            prior = np.diag(known.dense_prior[e, :c].astype(np.float64))
             mean[e, :c], cov[e, :c, :c] = merging.add_gaussians(belief_of(base, e), beliefs, prior, kept, changes)
         return mean, cov
 

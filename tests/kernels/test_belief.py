@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from onlogit.config import BeliefConfig
 from onlogit.encoding import Rows
-from onlogit.kernels import belief
+from onlogit.kernels import implicit
 from onlogit.kernels.jit import kernel
 from onlogit.learners.belief import BeliefLearner
 from onlogit.learners.protocol import BOTH, LEARN, SCORE, Tape
@@ -56,7 +56,9 @@ def memo_for(learner: BeliefLearner, n: int) -> npt.NDArray[np.float32]:
     return np.zeros((n, learner.memo_width), np.float32)
 
 
-@pytest.mark.parametrize(("d", "weights"), [(0, False), (1, True), (5, True), (16, False)])
+@pytest.mark.parametrize(
+    ("d", "weights"), [(0, False), (1, True), (5, True), (16, False), (25, True), (40, False), (64, False)]
+)
 def test_walk_equals_its_twin(d: int, weights: bool) -> None:
     n = 400
     s = stream(n, d, slots=20, seed=d, weights=weights)
@@ -64,7 +66,7 @@ def test_walk_equals_its_twin(d: int, weights: bool) -> None:
     memo = memo_for(learner, n)
     learner.learn(s.rows, Tape.of(n, BOTH), s.y, s.weight, memo)
     experts = [naive.Expert(h, p, b, d) for h in CONFIG.half_lives for p, b in CONFIG.priors]
-    z, s2 = memo[:, : len(experts)], memo[:, len(experts) : 2 * len(experts)]
+    z, s2 = memo[:, : len(experts)], memo[:, learner.lanes : learner.lanes + len(experts)]
     for i in range(n):
         x, slots = s.rows.dense[i].astype(np.float64), slots_of(s.rows, i)
         twin = np.array([e.score(x, slots) for e in experts])
@@ -98,10 +100,10 @@ def test_covariance_stays_symmetric_and_positive_over_a_long_collinear_stream() 
     scores = learner.learn(rows, Tape.of(n, BOTH), y, np.ones(n), memo_for(learner, n))
     assert np.isfinite(scores.z).all()
     assert np.isfinite(scores.z_sd).all()
-    for group in learner.groups:
-        np.testing.assert_array_equal(group.cov, group.cov.transpose(0, 2, 1))
-        for cov in group.cov[:, : 1 + d, : 1 + d].astype(np.float64):
-            assert np.linalg.eigvalsh(cov).min() > -1e-5
+    all_cov = learner.known.cov
+    np.testing.assert_array_equal(all_cov, all_cov.transpose(0, 2, 1))
+    for cov in all_cov[:, : 1 + d, : 1 + d].astype(np.float64):
+        assert np.linalg.eigvalsh(cov).min() > -1e-5
     mean = learner.coefficients().dense
     assert mean[0] + mean[1] == pytest.approx(2.0, abs=0.1)
     assert mean[3:] == pytest.approx(np.zeros(3), abs=0.1)
@@ -112,7 +114,7 @@ def steps(
     z: npt.NDArray[np.float64], s2: npt.NDArray[np.float64], y: float, h: float, out: npt.NDArray[np.float64]
 ) -> None:
     for i in range(z.size):
-        out[i] = belief.implicit_step(z[i], s2[i], y, h)
+        out[i] = implicit.implicit_step(z[i], s2[i], y, h)
 
 
 @given(

