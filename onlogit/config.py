@@ -161,6 +161,7 @@ def read(path: str) -> tuple[dict[str, Any], Config]:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: no TOML: {error}") from error
+    found.pop("decisions", None)  # costs.py reads that
     roles = {name: _role(name, value, path) for name, value in found.items() if name in ROLES}
     known = [*ROLES, *(f.name for f in dataclasses.fields(Config))]
     for name in found:

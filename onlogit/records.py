@@ -8,11 +8,14 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
+from onlogit.decisions import Decider, Decisions
+from onlogit.encoding.event_columns import read_time
 from onlogit.errors import ConfigError
 from onlogit.monitor import Alarm
 from onlogit.pipeline import Step
 
 STATED = ("p", "z", "z_sd")
+DECIDED = {"action": pa.string(), "expected_cost": pa.float64()}
 STATED_SCHEMA = pa.schema([("event", pa.int64()), *((name, pa.float64()) for name in STATED), ("label", pa.bool_())])
 """What `Step.to_arrow` gives."""
 
@@ -37,25 +40,42 @@ class Recorder(Protocol):
     def __call__(self, batch: pa.RecordBatch, step: Step) -> pa.RecordBatch | None: ...
 
 
-def scored_schema(schema: pa.Schema, prefix: str = "") -> pa.Schema:
-    """The input's columns, then p, z, z_sd. ConfigError where the input has one of these names already."""
-    for name in STATED:
+def scored_schema(schema: pa.Schema, prefix: str = "", decided: bool = False) -> pa.Schema:
+    """The input's columns, then p, z, z_sd, and where it is decided what is done, action and expected_cost.
+
+    ConfigError where the input has one of these names already.
+    """
+    own = dict.fromkeys(STATED, pa.float64()) | (DECIDED if decided else {})
+    for name in own:
         if prefix + name in schema.names:
             raise ConfigError(
                 f"the input has a column {prefix + name!r} already, which is what the output would call its own: "
                 f"choose other names with --prefix, as in --prefix {prefix}onlogit_"
             )
-    return pa.schema([*schema, *((prefix + name, pa.float64()) for name in STATED)])
+    return pa.schema([*schema, *((prefix + name, kind) for name, kind in own.items())])
 
 
-def scored(prefix: str = "") -> Recorder:
-    """Records a batch as it came, with what was stated of it; an sd that the learner has none of is null."""
+def scored(prefix: str = "", decider: Decider | None = None, time: str | None = None) -> Recorder:
+    """Records a batch as it came, with what was stated of it and what is done about it; what there is none of is null.
+
+    A decider that needs times reads the column `time`. It is to be given every batch of its stream, once and in order.
+    """
 
     def record(batch: pa.RecordBatch, step: Step) -> pa.RecordBatch:
         columns = [*batch.columns, floats(step.p), floats(step.z), floats(step.z_sd)]
-        return pa.RecordBatch.from_arrays(columns, schema=scored_schema(batch.schema, prefix))
+        if decider is not None:
+            when = read_time(batch.column(time), time, 0) if decider.needs_time and time is not None else None
+            columns += decided(decider.decide(step.z, step.z_sd, when))
+        return pa.RecordBatch.from_arrays(columns, schema=scored_schema(batch.schema, prefix, decider is not None))
 
     return record
+
+
+def decided(decisions: Decisions) -> list[pa.Array]:
+    """The columns of `DECIDED`."""
+    codes = pa.Array.from_buffers(pa.int8(), len(decisions.action), [None, pa.py_buffer(decisions.action)])
+    actions = pa.DictionaryArray.from_arrays(codes, pa.array(decisions.names)).dictionary_decode()
+    return [actions, floats(decisions.expected_cost)]
 
 
 def stated(batch: pa.RecordBatch, step: Step) -> pa.RecordBatch:

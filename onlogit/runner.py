@@ -26,19 +26,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from onlogit.decisions import Decider
 from onlogit.encoding import Encoded
 from onlogit.errors import DataError, OnlogitError
 from onlogit.model import OnlineLogit
 from onlogit.monitor import Alarm
 from onlogit.pipeline import Pipeline, Step
-from onlogit.records import Recorder, scored
+from onlogit.records import Recorder
 from onlogit.storage import Checkpoints
+from onlogit.storage.arrays import Array
 from onlogit.streams import Position, Sink, Source
 
 AHEAD = 2  # batches read before they are asked for
 REHEARSED = 32  # records that the throw-away model is shown
 PULSE = 0.1  # seconds after which a waiting loop looks at its flags
 ENDED, WAITING = "ended", "waiting"
+DECIDER = "decider."
 
 
 def nothing(alarms: list[Alarm]) -> Step:
@@ -53,11 +56,15 @@ class BrokenOff(DataError):
 
 @dataclass
 class Output:
-    """A sink and what goes there. Only a resumable one is cut back after a crash; a pipe is told some records again."""
+    """A sink and what goes there. Only a resumable one is cut back after a crash; a pipe is told some records again.
+
+    The state of a decider is part of every checkpoint, as `DECIDER` and its own names.
+    """
 
     sink: Sink
     record: Recorder
     resumable: bool = False
+    decider: Decider | None = None
 
 
 class Read(NamedTuple):
@@ -197,10 +204,13 @@ class Runner:
         """The same, so far."""
         return time.perf_counter() - self.began - self.rehearsal
 
-    def resume(self, positions: Mapping[str, Position]) -> None:
+    def resume(self, positions: Mapping[str, Position], arrays: Mapping[str, Array]) -> None:
         """Continue where a checkpoint was made; outputs are cut back to there. The source has been sought already."""
+        decided = {name.removeprefix(DECIDER): a for name, a in arrays.items() if name.startswith(DECIDER)}
         self.positions["source"] = positions["source"]
         for name, output in self.outputs.items():
+            if output.decider:
+                output.decider.restore(decided)
             if output.resumable:
                 output.sink.seek(positions.get(name, {}))
 
@@ -303,10 +313,13 @@ class Runner:
         """Make outputs durable, then state and positions, in one transaction. Nothing where there is no news."""
         if self.checkpoints is None or not self.news:
             return
+        state = self.model.state()
         for name, output in self.outputs.items():
             if output.resumable:
                 self.positions[name] = output.sink.commit()
-        self.checkpoints.save(self.model.header(), self.model.state(), self.positions)
+            if output.decider:
+                state |= {DECIDER + key: array for key, array in output.decider.state().items()}
+        self.checkpoints.save(self.model.header(), state, self.positions)
         self.news = False
 
     def close(self) -> None:
@@ -330,13 +343,12 @@ class Runner:
             self.source.close()
 
 
-def score_stream(model: OnlineLogit, source: Source, sink: Sink, prefix: str = "") -> int:
-    """Write every record of a source with p, z, z_sd behind it; the number of records. Changes nothing in the model.
+def score_stream(model: OnlineLogit, source: Source, sink: Sink, record: Recorder) -> int:
+    """Write what `record` makes of every record of a source; the number of records. Changes nothing in the model.
 
     Only the model's features are looked at; label, key and columns that the model does not know are passed on. Batches are
     scored on all cores and written in their order.
     """
-    record = scored(prefix)
     features = {column.name for column in model.schema.features}
     cores = os.cpu_count() or 1
     count, ended = 0, False

@@ -462,3 +462,34 @@ def scaled_lists(lists: list[list[float]], weight: list[float]) -> list[list[flo
         fine = [max(-1e100, min(1e100, v)) if math.isfinite(v) else 0.0 for v in values]
         out.append([max(-6.0, min(6.0, v / rms)) if rms > 0 else 0.0 for v in fine])
     return out
+
+
+# ---- capacity
+
+
+def mixed(x: int) -> int:
+    """splitmix64's finaliser, in Python's integers."""
+    bits = (1 << 64) - 1
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & bits
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & bits
+    return x ^ (x >> 31)
+
+
+def within_capacity(
+    z: list[float], clock: list[int], wanted: list[bool], budget: int, length: int, half_life: float
+) -> list[bool]:
+    """Each event ranked anew among all before it, from sums over all of them."""
+    taken: list[bool] = []
+    places = [min(max(int((16 - min(max(value, -17.0), 17.0)) * 128), 0), 4095) for value in z]
+    latest = np.maximum.accumulate(np.array(clock, np.int64))
+    for i in range(len(z)):
+        weight = [2.0 ** ((j - i) / half_life) for j in range(i + 1)]
+        above = math.fsum(w for j, w in enumerate(weight) if places[j] < places[i])
+        ties = math.fsum(w for j, w in enumerate(weight) if places[j] == places[i])
+        rank = (above + (mixed(i) >> 11) / 2.0**53 * ties) / math.fsum(weight)
+        gaps = math.fsum(w * int(latest[j] - latest[j - 1]) for j, w in enumerate(weight) if j)
+        left = (int(latest[i]) // length + 1) * length - int(latest[i]) - 1
+        to_come = 1.0 + (left * math.fsum(weight[1:]) / gaps if gaps else left)
+        used = sum(t for j, t in enumerate(taken) if latest[j] // length == latest[i] // length)
+        taken.append(bool(wanted[i] and rank * to_come < budget - used))
+    return taken

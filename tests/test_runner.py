@@ -133,7 +133,7 @@ def test_a_failed_output_leaves_the_checkpoint_before_it(tmp_path: Path) -> None
         runner = Runner(model, source, outputs, checkpoints=checkpoints, every=0.0)
         if last:
             source.seek(last.positions["source"])
-            runner.resume(last.positions)
+            runner.resume(last.positions, last.arrays)
         return runner
 
     with pytest.raises(OutputError):

@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from onlogit.config import SGD_RATES, Config, LabelConfig, MonitorConfig, SgdConfig, read
+from onlogit.costs import DecisionConfig, read_decisions
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -120,6 +121,23 @@ setting_options = together(
     setting("--warm-up", MonitorConfig.warm_up, "Labels learned before evidence is gathered.", type=int, metavar="N"),
 )
 
+decision_options = together(
+    click.option("--cost-fp", type=float, metavar="COST", help="What it costs to act where the outcome is 0."),
+    click.option("--cost-fn", type=float, metavar="COST", help="What it costs not to act where the outcome is 1."),
+    click.option(
+        "--cost", multiple=True, metavar="ACTION=C0,C1",
+        help="An action, and what it costs where the outcome is 0, and 1. Several times.",
+    ),
+    click.option("--tier", multiple=True, metavar="ACTION=P", help="An action from this probability on. Several times."),
+    click.option("--review", type=float, metavar="WIDTH", help="So near a threshold, in p, the action is review."),
+    click.option("--capacity", metavar="K/WINDOW", help="The K highest of a window alone: 100/10000 events, 100/1h."),
+    click.option("--abstain", type=float, metavar="SD", help="Where z_sd is above this, the action is abstain."),
+    click.option(
+        "--decisions", metavar="FILE", type=click.Path(exists=True, dir_okay=False),
+        help="TOML with a table [decisions] that says the same.",
+    ),
+)  # fmt: skip
+
 prefix_option = click.option(
     "--prefix", default="", metavar="TEXT", help="Put before the names of the columns p, z and z_sd."
 )
@@ -151,6 +169,33 @@ def config_of(told: dict[str, Any]) -> Config:
         monitor=MonitorConfig(**{name: told[name] for name in MONITOR}),
         labels=LabelConfig(told["label_delay"], told["remember"], told["horizon"], told["unresolved"]),
     )
+
+
+def decisions_of(told: dict[str, Any]) -> DecisionConfig | None:
+    """What is done at a probability; None where nothing is said of it. A flag wins over the file."""
+    asked: dict[str, Any] = {}
+    for name in ("cost_fp", "cost_fn", "review", "capacity", "abstain"):
+        if told[name] is not None:
+            asked[name] = told[name]
+    costs = {name: [_float(c, "--cost") for c in rest.split(",")] for name, rest in _pairs(told["cost"], "--cost")}
+    tiers = {name: _float(rest, "--tier") for name, rest in _pairs(told["tier"], "--tier")}
+    asked |= {name: table for name, table in (("costs", costs), ("tiers", tiers)) if table}
+    kept = read_decisions(told["decisions"]) if told["decisions"] else {}
+    return DecisionConfig.of({**kept, **asked}) if kept or asked else None
+
+
+def _pairs(texts: Iterable[str], option: str) -> list[tuple[str, str]]:
+    found = [(name.strip(), rest) for name, sign, rest in (text.partition("=") for text in texts) if sign]
+    if len(found) < len(tuple(texts)) or len(dict(found)) < len(found):
+        raise click.UsageError(f"{option} takes ACTION=VALUE, each action once")
+    return found
+
+
+def _float(text: str, option: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise click.UsageError(f"{option}: {text!r} is no number") from error
 
 
 def given(options: Iterable[str]) -> list[str]:

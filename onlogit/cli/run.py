@@ -16,6 +16,7 @@ from onlogit.cli import options
 @click.option("--out", metavar="FILE", default="-", show_default=True, help="Where scored records go.")
 @click.option("--out-format", type=click.Choice(options.FORMATS), help="Format of --out; otherwise told by its name.")
 @options.prefix_option
+@options.decision_options
 @click.option("--alarms", metavar="FILE", help="Where alarms go, as NDJSON; otherwise to stderr.")
 @click.option("--state", metavar="FOLDER", help="Keep checkpoints there, and go on from the last one.")
 @click.option(

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from onlogit.cli.deciding import decider_of, time_of
 from onlogit.cli.files import is_pipe, load_model, save_model
-from onlogit.cli.options import EVENT, SETTINGS, config_of, events_of, flag, given
+from onlogit.cli.options import EVENT, SETTINGS, config_of, decisions_of, events_of, flag, given
 from onlogit.cli.printing import DelayWarning, alarm_json, figures_of, say, summary, to_json
 from onlogit.cli.startup import since_start
 from onlogit.config import to_mapping
@@ -42,6 +43,7 @@ class Running:
         if self.state and is_pipe(where):
             raise ConfigError(f"{where} cannot be read again after a crash: --state needs a file or a folder")
         self.config = config_of(told)
+        self.decisions = decisions_of(told)
 
     def run(self) -> None:
         with self.stop.listening(), ExitStack() as opened:
@@ -84,7 +86,7 @@ class Running:
         try:
             self._open_outputs(runner, source)
             if last:
-                runner.resume(last.positions)
+                runner.resume(last.positions, last.arrays)
         except BaseException:
             runner.abort()
             raise
@@ -93,8 +95,11 @@ class Running:
     def _open_outputs(self, runner: Runner, source: Source) -> None:
         out, alarms, prefix = self.told["out"], self.told["alarms"], self.told["prefix"]
         resumable = self.lasting and not is_pipe(out)
-        sink = open_sink(out, scored_schema(source.schema, prefix), format=self.told["out_format"], resume=resumable)
-        runner.outputs["out"] = Output(sink, scored(prefix), resumable)
+        decider = decider_of(self.decisions, runner.model)
+        schema = scored_schema(source.schema, prefix, decider is not None)
+        sink = open_sink(out, schema, format=self.told["out_format"], resume=resumable)
+        record = scored(prefix, decider, time_of(runner.model))
+        runner.outputs["out"] = Output(sink, record, resumable, decider)
         if alarms:
             resumable = self.lasting and not is_pipe(alarms)
             sink = open_sink(alarms, ALARMS, format="ndjson", resume=resumable)

@@ -1,5 +1,7 @@
 """`onlogit score`: the records of a stream, each with p, z and z_sd behind it."""
 
+from typing import Any
+
 import click
 
 from onlogit.cli import options
@@ -13,29 +15,34 @@ from onlogit.cli import options
 )
 @click.option("--out-format", type=click.Choice(options.FORMATS), help="Format of the output; stdout gets ndjson.")
 @options.prefix_option
+@options.decision_options
 @options.json_option
 def score(
     model: str, source: str, format: str | None, batch_rows: int, out: str, out_format: str | None, prefix: str,
-    as_json: bool,
+    as_json: bool, **told: Any,
 ) -> None:  # fmt: skip
     """State probabilities for the records of SOURCE with the model file MODEL, which stays as it is.
 
     The output has the input's columns, then p, z (log-odds) and z_sd (their standard deviation under the belief). Only
-    the model's features have to be there: label, key and other columns are passed on. One of MODEL and SOURCE may be -.
+    the model's features have to be there: label, key and other columns are passed on. With costs, tiers or a capacity also
+    action and expected_cost. One of MODEL and SOURCE may be -.
     """
+    from onlogit.cli.deciding import decider_of, time_of
     from onlogit.cli.files import load_model
     from onlogit.cli.printing import say, to_json
-    from onlogit.records import scored_schema
+    from onlogit.records import scored, scored_schema
     from onlogit.runner import score_stream
     from onlogit.streams import open_sink, open_source
 
     if model == source == "-":
         raise click.UsageError("MODEL and SOURCE cannot both be stdin")
+    decisions = options.decisions_of(told)
     kept = load_model(model)
+    decider = decider_of(decisions, kept)
     records = open_source(source, format=format, batch_rows=batch_rows)
-    sink = open_sink(out, scored_schema(records.schema, prefix), format=out_format)
+    sink = open_sink(out, scored_schema(records.schema, prefix, decider is not None), format=out_format)
     try:
-        count = score_stream(kept, records, sink, prefix)
+        count = score_stream(kept, records, sink, scored(prefix, decider, time_of(kept)))
         sink.close()
     except BaseException:
         sink.abort()
