@@ -493,3 +493,21 @@ def within_capacity(
         used = sum(t for j, t in enumerate(taken) if latest[j] // length == latest[i] // length)
         taken.append(bool(wanted[i] and rank * to_come < budget - used))
     return taken
+
+
+# ---- grid
+
+
+def at_threshold(p: F64, y: F64, weight: F64, t: float, cost_fp: float, cost_fn: float) -> dict[str, float]:
+    """What acting on p > t does, counted event by event."""
+    acted, n = p > t, weight.sum()
+    tp, fp = (weight * acted * y).sum(), (weight * acted * (1 - y)).sum()
+    missed = (weight * ~acted * y).sum()
+    return {
+        "volume": (tp + fp) / n,
+        "precision": tp / (tp + fp) if tp + fp else math.nan,
+        "recall": tp / (tp + missed) if tp + missed else math.nan,
+        "expected_cost": (weight * np.where(acted, (1 - p) * cost_fp, p * cost_fn)).sum() / n,
+        "realised_cost": (fp * cost_fp + missed * cost_fn) / n,
+        "net_benefit": (tp - fp * t / (1 - t)) / n,
+    }

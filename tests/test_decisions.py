@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from naive import within_capacity
 
-from onlogit.costs import DecisionConfig, read_capacity, read_decisions, two_actions
+from onlogit.costs import DecisionConfig, read_decisions, two_actions
 from onlogit.decisions import Decider, reason, rule_of, steps_of
 from onlogit.errors import ConfigError, DataError, StateError
 
@@ -139,7 +139,7 @@ def test_bad_numbers_are_refused() -> None:
     with pytest.raises(DataError, match="z of row 1 is NaN"):
         Decider(FRAUD).decide(np.array([0.0, np.nan]), np.zeros(2))
     with pytest.raises(DataError, match="needs the time"):
-        Decider(DecisionConfig(**read_capacity("3/1h"))).decide(np.zeros(1), np.zeros(1))
+        Decider(DecisionConfig(capacity=3, seconds=3600)).decide(np.zeros(1), np.zeros(1))
     with pytest.raises(ConfigError, match=r"p = 1.5: a probability"):
         reason(FRAUD, 1.5)
 
@@ -157,8 +157,8 @@ def test_capacity_is_that_of_its_twin(rows: list[tuple[float, bool]], budget: in
     z, wanted = [row[0] for row in rows], np.array([row[1] for row in rows], np.bool_)
     draw = np.random.default_rng(seed)
     time = draw.integers(0, 400_000, len(rows)).cumsum() - draw.integers(0, 2) * 300_000
-    config = DecisionConfig(tiers=(("act", 0.5),), capacity=budget, **({"seconds": 1} if timed else {"window": 7}))
-    kept = np.zeros(len(rows), np.bool_)
+    window, seconds = (0, 1) if timed else (7, 0)
+    config = DecisionConfig(tiers=(("act", 0.5),), capacity=budget, window=window, seconds=seconds)
     decider = Decider(config)
     kept = decider._within_capacity(np.array(z, float), time, wanted)
     clock = time.tolist() if timed else list(range(len(rows)))
@@ -170,7 +170,8 @@ def test_capacity_is_that_of_its_twin(rows: list[tuple[float, bool]], budget: in
 def test_any_cut_gives_the_same_actions_and_state(cuts: list[int], timed: bool) -> None:
     draw = np.random.default_rng(4)
     z, time = draw.normal(size=400), draw.integers(0, 90_000, 400).cumsum()
-    config = DecisionConfig(costs=two_actions(2, 1), capacity=6, **({"seconds": 2} if timed else {"window": 50}))
+    window, seconds = (0, 2) if timed else (50, 0)
+    config = DecisionConfig(costs=two_actions(2, 1), capacity=6, window=window, seconds=seconds)
     whole = Decider(config)
     expected = whole.decide(z, np.zeros(400), time)
     found, decider = [], Decider(config)

@@ -26,6 +26,7 @@ COMMANDS = {  # where each is, and what `onlogit --help` says of it
     "merge": ("onlogit.cli.merge:merge", "Add up what several workers learned from parts of one stream."),
     "run": ("onlogit.cli.run:run", "Score and learn without end, with checkpoints and alarms."),
     "decide": ("onlogit.cli.decide:decide", "What to do at a probability, by what mistakes cost."),
+    "thresholds": ("onlogit.cli.thresholds:thresholds", "What every threshold would have cost, from p and outcomes."),
     "demo": ("onlogit.cli.demo:demo", "See on real flights how an alarm comes about."),
 }
 

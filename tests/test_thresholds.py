@@ -1,0 +1,128 @@
+"""Costs at thresholds against counting event by event, against scikit-learn's average precision, and against theory."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa  # type: ignore[import-untyped]
+import pytest
+from naive import at_threshold
+from pyarrow import parquet as pq
+
+from onlogit import thresholds
+from onlogit.errors import ConfigError
+from onlogit.kernels import grid as bins
+
+F64 = npt.NDArray[np.float64]
+
+
+def gridded(p: F64, y: npt.NDArray[np.int8], weight: F64 | None = None) -> F64:
+    grid = bins.new_grid()
+    assert bins.add_pairs(grid, p, y, np.ones(len(p)) if weight is None else weight) == -1
+    return grid
+
+
+def sample(n: int, seed: int, centre: float = -1.0) -> tuple[F64, npt.NDArray[np.int8]]:
+    draw = np.random.default_rng(seed)
+    p = 1 / (1 + np.exp(-draw.normal(centre, 1.5, n)))
+    return p, (draw.random(n) < p).astype(np.int8)
+
+
+def test_every_threshold_is_as_counted() -> None:
+    p, y = sample(3000, 1)
+    weight = np.random.default_rng(2).integers(0, 4, 3000).astype(float)
+    p[:4], y[4] = [0.0, 1.0, 0.0, 1.0], -1
+    grid = gridded(p, y, weight)
+    keep = y >= 0
+    found = thresholds.curves(grid, 50.0, 10.0)
+    for j in range(0, bins.BINS, 97):
+        t = float(found.threshold[j]) if j else -1.0
+        counted = at_threshold(p[keep], y[keep].astype(float), weight[keep], t, 50.0, 10.0)
+        for name, value in counted.items():
+            if not (name == "net_benefit" and j == 0):
+                assert getattr(found, name)[j] == pytest.approx(value, abs=1e-9, nan_ok=True), (name, j)
+
+
+def test_the_worked_threshold_and_its_close_calls() -> None:
+    p, y = np.array([0.30, 0.82, 0.845, 0.9, 0.99]), np.array([0, 1, 0, 1, 1], np.int8)
+    choice = thresholds.choose(gridded(p, y), 50.0, 10.0)
+    assert choice.threshold == pytest.approx(0.8333, abs=5e-5)
+    assert choice.near == pytest.approx(0.4)
+    assert choice.warning == "rests on 3 positives only"
+    assert choice.effective_positives == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(("centre", "cost_fp", "cost_fn"), [(-1.0, 1.0, 3.0), (-4.0, 1.0, 20.0), (0.5, 5.0, 1.0)])
+def test_the_interval_of_the_cheapest_threshold_holds_the_true_one(
+    centre: float, cost_fp: float, cost_fn: float
+) -> None:
+    true, held = cost_fp / (cost_fp + cost_fn), 0
+    for seed in range(100):
+        choice = thresholds.choose(gridded(*sample(5000, seed, centre)), cost_fp, cost_fn)
+        held += choice.low <= true <= choice.high
+        assert choice.low <= choice.cheapest <= choice.high
+    assert held >= 95
+
+
+def test_average_precision_is_that_of_every_threshold() -> None:
+    p, y = sample(4000, 5)
+    order = np.argsort(-p)
+    hits = np.cumsum(y[order])
+    expected = float((y[order] * hits / np.arange(1, 4001)).sum() / hits[-1])
+    assert thresholds.average_precision(gridded(p, y)) == pytest.approx(expected, abs=2e-3)
+    assert thresholds.average_precision(gridded(p, np.zeros(4000, np.int8))) is None
+
+
+def test_weights_stand_for_records_that_were_left_out() -> None:
+    p, y = sample(200_000, 7, -3.0)
+    draw = np.random.default_rng(8).random(len(p))
+    kept = (y == 1) | (draw < 0.1)
+    whole = thresholds.choose(gridded(p, y), 1.0, 5.0)
+    part = thresholds.choose(gridded(p[kept], y[kept], np.where(y == 1, 1.0, 10.0)[kept]), 1.0, 5.0)
+    assert part.cost == pytest.approx(whole.cost, rel=0.03)
+    assert part.effective_positives == whole.effective_positives
+    top = thresholds.top_calibration(gridded(p, y))
+    assert [row["highest"] for row in top] == [0.001, 0.01, 0.1]
+    assert top[2]["observed"] == pytest.approx(top[2]["stated"], abs=0.01)
+
+
+def test_a_cost_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match="cost_fn = -2"):
+        thresholds.curves(bins.new_grid(), 1.0, -2.0)
+
+
+def call(folder: Path, *args: object) -> "subprocess.CompletedProcess[str]":
+    words = [sys.executable, "-m", "onlogit", "thresholds", *map(str, args)]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+COSTS = ("--cost-fp", 50, "--cost-fn", 10)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    p, y = sample(20_000, 9)
+    late = pa.array(np.where(y == 1, "yes", "no"))
+    table = pa.table({"p": pa.array(p, mask=np.arange(20_000) == 7), "late": late, "w": np.full(20_000, 2.0)})
+    pq.write_table(table, tmp_path / "in.parquet")
+    told = call(tmp_path, "in.parquet", "--prob", "p", "--label", "late", "--positive", "yes", *COSTS)
+    assert told.returncode == 0, told.stderr
+    assert "threshold by costs  0.8333" in told.stdout
+    assert "19,999" in told.stdout
+    told = call(tmp_path, "in.parquet", "--prob", "p", "--label", "late", "--positive", "yes", "--weight", "w", *COSTS,
+                "--json")  # fmt: skip
+    answer = json.loads(told.stdout)
+    assert answer["events"] == 2 * 19_999
+    assert answer["low"] <= answer["cheapest"] <= answer["high"]
+    assert min(row["realised_cost"] for row in answer["thresholds"]) == pytest.approx(answer["cheapest_cost"])
+    for args, code, message in (
+        (("--prob", "q", "--label", "late", *COSTS), 3, "there is no column 'q'"),
+        (("--prob", "late", "--label", "p", *COSTS), 3, "a probability is a number"),
+        (("--prob", "p", "--label", "late", *COSTS), 3, "say which value counts as 1"),
+        (("--prob", "w", "--label", "late", "--positive", "yes", *COSTS), 3, "row 0 (counting from 0): 2 is no prob"),
+        (("--prob", "p", "--label", "late", "--positive", "yes", "--cost-fp", -1, "--cost-fn", 1), 2, "cost_fp = -1"),
+    ):
+        told = call(tmp_path, "in.parquet", *args)
+        assert (told.returncode, message in told.stderr) == (code, True), told.stderr
