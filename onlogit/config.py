@@ -132,6 +132,7 @@ class Config:
 
     learner: str = "belief"
     slot_bits: int = 18  # 2**slot_bits slots for hashed categories
+    names: int = 4096  # so many slots keep the name of the category that first lit them, for explanations
     belief: BeliefConfig = field(default_factory=BeliefConfig)
     sgd: SgdConfig = field(default_factory=SgdConfig)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
@@ -142,6 +143,7 @@ class Config:
             self.learner in ("belief", *SGD_RATES), "learner", self.learner, '"belief", "sgd", "adagrad" or "ftrl"'
         )
         _require(1 <= self.slot_bits <= 26, "slot_bits", self.slot_bits, "1 to 26")
+        _require(0 <= self.names <= 1 << 24, "names", self.names, "0 to 16,777,216")
 
 
 ROLES = ("label", "positive", "weight", "key", "time", "label_time", "due", "drop", "features")

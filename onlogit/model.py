@@ -299,7 +299,7 @@ def _added(
         "counts": base["delays.counts"] + sum(state["delays.counts"] - base["delays.counts"] for state in states)
     }
     encoder = {name: own(state, "encoder.") for name, state in parts.items()}
-    merged["encoder"] = encoders.merge(own(base, "encoder."), encoder)
+    merged["encoder"] = encoders.merge(own(base, "encoder."), encoder, fresh.config.names)
     units = _units(fresh.encoder, merged["encoder"], list(encoder.values()))
     learners = [own(state, "learner.") for state in states]
     merged["learner"] = fresh.learner.merge(own(base, "learner."), learners, units)

@@ -101,7 +101,7 @@ class Pipeline:
 
     def __init__(self, schema: Schema, config: Config) -> None:
         self.schema, self.config = schema, config
-        self.encoder = Encoder(schema, config.slot_bits)
+        self.encoder = Encoder(schema, config.slot_bits, config.names)
         self.numbers = len(self.encoder.dense_names)
         self.learner = create(config, self.numbers)
         self.monitor = CalibrationMonitor(config.monitor.patience, config.monitor.tolerance)

@@ -511,3 +511,18 @@ def at_threshold(p: F64, y: F64, weight: F64, t: float, cost_fp: float, cost_fn:
         "realised_cost": (fp * cost_fp + missed * cost_fn) / n,
         "net_benefit": (tp - fp * t / (1 - t)) / n,
     }
+
+
+# ---- naming
+
+
+def unnamed_rows(rows: list[list[int]], weight: list[float], index: list[int]) -> list[int]:
+    """The rows of weight > 0 with a slot that has no name."""
+    return [i for i, slots in enumerate(rows) if weight[i] > 0 and any(index[slot] == 0 for slot in slots)]
+
+
+def named_counts(rows: list[list[int]], weight: list[float], index: list[int], names: int) -> list[int]:
+    """How many rows of weight > 0 have each named slot."""
+    return [
+        sum(w > 0 and index.index(k + 1) in slots for slots, w in zip(rows, weight, strict=True)) for k in range(names)
+    ]

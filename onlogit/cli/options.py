@@ -22,7 +22,7 @@ LEARNERS = ("belief", *SGD_RATES)
 EVENT = ("label", "positive", "weight", "key", "time", "label_time", "due", "drop", "features")
 SGD = ("rate", "schedule", "l1", "l2", "batch", "averaged")
 MONITOR = ("patience", "tolerance", "warm_up")
-SETTINGS = ("learner", "slot_bits", "label_delay", "remember", "horizon", "unresolved", *MONITOR, *SGD)
+SETTINGS = ("learner", "slot_bits", "names", "label_delay", "remember", "horizon", "unresolved", *MONITOR, *SGD)
 
 
 def _fill(context: click.Context, parameter: click.Parameter, path: str | None) -> Config | None:
@@ -33,7 +33,7 @@ def _fill(context: click.Context, parameter: click.Parameter, path: str | None) 
     if isinstance(roles.get("positive"), bool):
         roles["positive"] = str(roles["positive"]).lower()
     labels = {("label_delay" if name == "delay" else name): value for name, value in vars(config.labels).items()}
-    rate = {"learner": config.learner, "slot_bits": config.slot_bits}
+    rate = {"learner": config.learner, "slot_bits": config.slot_bits, "names": config.names}
     context.default_map = roles | rate | labels | vars(config.monitor) | vars(config.sgd)
     return config
 
@@ -106,6 +106,7 @@ setting_options = together(
     ),
     setting("--learner", Config.learner, "What learns.", type=click.Choice(LEARNERS)),
     setting("--slot-bits", Config.slot_bits, "Categories share 2^N slots.", type=int, metavar="N"),
+    setting("--names", Config.names, "Categories whose names are kept, for explanations.", type=int, metavar="N"),
     setting(
         "--rate", SgdConfig.rate, "sgd, adagrad, ftrl: step per unit of gradient; 0: the learner's own.", type=float
     ),
@@ -165,6 +166,7 @@ def config_of(told: dict[str, Any]) -> Config:
         told["config"] or Config(),
         learner=told["learner"],
         slot_bits=told["slot_bits"],
+        names=told["names"],
         sgd=SgdConfig(**{name: told[name] for name in SGD}),
         monitor=MonitorConfig(**{name: told[name] for name in MONITOR}),
         labels=LabelConfig(told["label_delay"], told["remember"], told["horizon"], told["unresolved"]),

@@ -26,12 +26,13 @@ from onlogit.encoding.derived import NO_PARTS, Derived, Operands, Parts
 from onlogit.encoding.event_columns import read_key, read_time, read_weight
 from onlogit.encoding.label_values import LabelValues
 from onlogit.encoding.lists import ListColumns, Lists
+from onlogit.encoding.naming import Name, Namer, Names
 from onlogit.encoding.numbers import Lit, NumberColumns
 from onlogit.encoding.rows import Encoded, Rows
 from onlogit.errors import ConfigError, SchemaError, StateError
 from onlogit.kernels import gather, hashing
 from onlogit.schema import Role, Schema
-from onlogit.terms import Calendar, Category, Poly, Product, Read, Sparse, Term, read_as_they_are, text_of, walk
+from onlogit.terms import Bucket, Calendar, Category, Poly, Product, Read, Sparse, Term, read_as_they_are, text_of, walk
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -46,10 +47,11 @@ class Encoder:
     """Turns record batches of one schema into rows, and keeps the moments that this takes.
 
     slot_bits: 1..30; categories share 2**slot_bits slots. `dense_names` and `slot_names` name the coordinates: numbers
-    by their column, categories by their column or `hour(column)`, `weekday(column)`, derived ones by their term.
+    by their column, categories by their column or `hour(column)`, `weekday(column)`, derived ones by their term. names:
+    how many slots keep the name of what first lit them.
     """
 
-    def __init__(self, schema: Schema, slot_bits: int = 18) -> None:
+    def __init__(self, schema: Schema, slot_bits: int = 18, names: int = 0) -> None:
         if not 1 <= slot_bits <= 30:
             raise ConfigError(f"slot_bits is {slot_bits}; it has to be 1 to 30")
         self.schema = schema
@@ -65,6 +67,8 @@ class Encoder:
         leaves = [name_of(leaf) for leaf in self._categories.leaves[: self._categories.features]]
         self.slot_names = leaves + self._lists.names + self._derived.slot_names
         self._tags = np.zeros(1 << slot_bits, np.uint8)
+        self._namer = Namer(1 << slot_bits, self._numbers, self._categories, self._lists, self._derived)
+        self.names = Names(names, 1 << slot_bits, [*self.dense_names, *self.slot_names])
         label = schema.with_role("label")
         self._labels = LabelValues(label.name if label else "", schema.positive)
         self._checked: tuple[pa.Schema, bool, dict[str, int]] | None = None  # the last schema that passed; not state
@@ -131,9 +135,11 @@ class Encoder:
             operands = Operands(raw, standard, hashes, weight, self._tags)
             parts = self._derived.evaluate(operands, dense, self._numbers.features)
         placed = self._lists.place(lists, weight, self._tags)
+        rows = _assemble(dense, always, lit, parts, placed)
         if update:
             self._labels.negative = negative
-        return encoded._replace(rows=_assemble(dense, always, lit, parts, placed))
+            self.names.learn(rows, weight, found, self._namer)
+        return encoded._replace(rows=rows)
 
     def encode_outcomes(self, batch: pa.RecordBatch) -> tuple[U64, npt.NDArray[np.int8]]:
         """Keys, u64[n], and labels, i8[n], of outcomes that came later: the key and the label column of the schema.
@@ -228,6 +234,34 @@ class Encoder:
             return self._numbers.null[self._numbers.names.index(name)]
         raise SchemaError(f"{name!r} has no categories; those that have: {', '.join(self.slot_names) or 'none'}")
 
+    def names_of(self, batch: pa.RecordBatch) -> list[dict[int, list[Name]]]:
+        """For each row of a batch, what may light each slot; of the slots that it does light, all there is to say."""
+        found = {name: batch.column(at) for name, at in self._match(batch.schema, scoring=True).items()}
+        rows: list[dict[int, list[Name]]] = [{} for _ in range(batch.num_rows)]
+        for name, row, slots, values in self._namer.of_rows(found, np.arange(batch.num_rows)):
+            for i, slot, value in zip(row.tolist(), slots.tolist(), values, strict=True):
+                rows[i].setdefault(slot, []).append(Name(name, value))
+        return rows
+
+    @property
+    def exclusive(self) -> list[str]:
+        """The coordinates of which every event has one slot with the value 1: categories, buckets, and their products."""
+        terms = {text_of(term): term for term in self._derived.terms}
+        found = [name_of(leaf) for leaf in self._categories.leaves[: self._categories.features]]
+        for name, term in terms.items():
+            whole = isinstance(term, Product) and self._derived.numeric(term) is None
+            if isinstance(term, Bucket) or whole:
+                found.append(name)
+        return found
+
+    def shared(self, slot: int) -> bool:
+        """Whether more than one (column, value) was seen in a slot; exact but for 1 in 127."""
+        return bool(self._tags[slot] == hashing.SHARED)
+
+    def seen(self, slot: int) -> bool:
+        """Whether any (column, value) was seen in a slot."""
+        return bool(self._tags[slot] != hashing.EMPTY)
+
     def knots(self) -> dict[str, F64]:
         """Of each bucket and spline whose warm-up is over, by its term: edges, or knots, in the number's own units."""
         found = {text_of(term): self._derived.knots.of(term) for term in self._derived.knots.row}
@@ -254,13 +288,14 @@ class Encoder:
         negative = self._labels.negative
         arrays = {name: array.copy() for name, array in self._arrays().items()}
         text = b"" if negative is None else b"=" + negative.encode()
-        return {**arrays, "negative": np.frombuffer(text, np.uint8).copy()}
+        return {**arrays, "negative": np.frombuffer(text, np.uint8).copy(), **self.names.state()}
 
     def restore(self, state: dict[str, np.ndarray[Any, Any]]) -> None:
         """Take over what `state` gave; StateError, and nothing changed, where it does not fit this schema."""
         own = self._arrays()
-        if set(state) != {*own, "negative"}:
-            raise StateError(f"encoder: expected the arrays {', '.join([*own, 'negative'])}; found {', '.join(state)}")
+        expected = [*own, "negative", *self.names.state()]
+        if set(state) != set(expected):
+            raise StateError(f"encoder: expected the arrays {', '.join(expected)}; found {', '.join(state)}")
         for name, array in own.items():
             if state[name].shape != array.shape or state[name].dtype != array.dtype:
                 raise StateError(
@@ -278,6 +313,7 @@ class Encoder:
             raise StateError("encoder: the negative label is not text") from error
         if negative.dtype != np.uint8 or (text and text[0] != "="):
             raise StateError("encoder: the negative label is not text")
+        self.names.restore(state)
         for name, array in own.items():
             array[...] = state[name]
         self._labels.negative = text[1:] if text else None

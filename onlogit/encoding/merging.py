@@ -24,10 +24,12 @@ MOMENTS = ("moments", "list_moments", "term_moments")
 COUNTS = ("odd", "nulls", "list_odd", "term_odd", "outside")
 KNOTS = ("held", "warmed", "knots")
 TAGS, NEGATIVE = "tags", "negative"
+NAMES = ("name_slots", "name_counts", "name_coordinates", "name_sizes", "name_values", "nameless")
 
 
-def merge(base: State, parts: Mapping[str, State]) -> State:
-    """The state of an encoder that saw what all parts saw since the base. `parts` by the names that errors use.
+def merge(base: State, parts: Mapping[str, State], names: int = 0) -> State:
+    """The state of an encoder that saw what all parts saw since the base. `parts` by the names that errors use; at most
+    `names` names of slots are kept.
 
     DataError where two parts settled on different negative labels, ConfigError where they set knots of their own.
     """
@@ -45,9 +47,34 @@ def merge(base: State, parts: Mapping[str, State]) -> State:
             merged[name] = _combined_tags(own)
         elif name == NEGATIVE:
             merged[name] = _agreed_label(parts)
+        elif name in NAMES:
+            continue
         else:
             raise NotImplementedError(f"encoder: no rule to merge {name!r}")
-    return merged
+    return merged | _joined_names(base, states, names)
+
+
+def _joined_names(base: State, parts: list[State], most: int) -> State:
+    """The names of all parts, those of the most events where there are too many; counts add."""
+    found: dict[int, tuple[int, int, bytes]] = {}
+    counts: dict[int, int] = {}
+    for sign, state in [(1 - len(parts), base), *((1, part) for part in parts)]:
+        ends = np.cumsum(np.maximum(state["name_sizes"], 0)).tolist()
+        data, sizes = state["name_values"].tobytes(), state["name_sizes"].tolist()
+        for j, slot in enumerate(state["name_slots"].tolist()):
+            text = data[ends[j] - max(sizes[j], 0) : ends[j]]
+            name = (int(state["name_coordinates"][j]), sizes[j], text)
+            found[slot] = min(found.get(slot, name), name)  # whatever the order of the parts
+            counts[slot] = counts.get(slot, 0) + sign * int(state["name_counts"][j])
+    kept = sorted(found, key=lambda slot: (-counts[slot], slot))[:most]
+    return {
+        "name_slots": np.array(kept, np.int64),
+        "name_counts": np.array([counts[slot] for slot in kept], np.int64),
+        "name_coordinates": np.array([found[slot][0] for slot in kept], np.int64),
+        "name_sizes": np.array([found[slot][1] for slot in kept], np.int64),
+        "name_values": np.frombuffer(b"".join(found[slot][2] for slot in kept), np.uint8).copy(),
+        "nameless": np.setdiff1d(np.concatenate([state["nameless"] for state in parts]), kept).astype(np.int64),
+    }
 
 
 def _combined_tags(tags: list[U8]) -> U8:

@@ -9,7 +9,7 @@ touched), 8 E + 12 bytes a remembered row. Numbers beyond `dense_limit` get a va
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,20 @@ from onlogit.encoding import Rows
 from onlogit.errors import StateError
 from onlogit.kernels import base_rate, belief, mixture, stacking
 from onlogit.kernels.covariance import LANES
-from onlogit.learners import merging
+from onlogit.learners import merging, pushes
 from onlogit.learners.merging import Gaussian, Slots
-from onlogit.learners.protocol import SCORE, Coefficients, Scores, State, Tape, Units
+from onlogit.learners.protocol import (
+    NO_CENTRE,
+    SCORE,
+    Centre,
+    Coefficients,
+    Pushes,
+    Scores,
+    State,
+    Tape,
+    Units,
+    group_means,
+)
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -134,24 +145,70 @@ class BeliefLearner:
         n = len(rows.dense)
         return self.learn(rows, Tape.of(n, SCORE), np.zeros(n), np.ones(n), np.empty((n, self.memo_width), np.float32))
 
-    def coefficients(self) -> Coefficients:
+    def coefficients(self, centre: Centre = NO_CENTRE) -> Coefficients:
         """Mean and sd of each weight under the mixture, slots as when they were last learned."""
-        pooled = self.weights.omega @ self.weights.u
-        share = (pooled[: self.experts] + pooled[self.lanes : self.lanes + self.experts])[:, None]
-        known = self.known
+        known, share = self.known, self._share()[:, None]
         mean = known.mean.astype(np.float64)
         variance = np.diagonal(known.cov, axis1=1, axis2=2).astype(np.float64)
-        centre, sd = _moments(share, mean, variance)
         seen = np.flatnonzero(known.touched)
         table = known.table[seen, :, : self.experts].astype(np.float64)
-        slot_centre, slot_sd = _moments(share, table[:, 0].T, table[:, 1].T)
+        slot_mean, level = table[:, 0].T.copy(), group_means(centre, self._slot_means(centre.slots))
+        at = np.searchsorted(seen, centre.slots)
+        learned = np.flatnonzero(np.append(seen, -1)[at] == centre.slots)
+        slot_mean[:, at[learned]] -= level[:, centre.group[learned]]
+        mean[:, 0] += level.sum(axis=1)
+        middle, sd = _moments(share, mean, variance)
+        slot_middle, slot_sd = _moments(share, slot_mean, table[:, 1].T)
         hashed = seen < self.hashed
         dense = np.zeros(self.numbers)
         dense_sd = np.full(self.numbers, np.nan)
-        dense[: self.dense], dense_sd[: self.dense] = centre[1 : 1 + self.dense], sd[1 : 1 + self.dense]
+        dense[: self.dense], dense_sd[: self.dense] = middle[1 : 1 + self.dense], sd[1 : 1 + self.dense]
         beyond = seen[~hashed] - self.hashed + self.dense
-        dense[beyond], dense_sd[beyond] = slot_centre[~hashed], slot_sd[~hashed]
-        return Coefficients(float(centre[0]), dense, dense_sd, seen[hashed], slot_centre[hashed], slot_sd[hashed])
+        dense[beyond], dense_sd[beyond] = slot_middle[~hashed], slot_sd[~hashed]
+        return Coefficients(float(middle[0]), dense, dense_sd, seen[hashed], slot_middle[hashed], slot_sd[hashed])
+
+    def _voices(self) -> F64:
+        """What each expert's plain voice, then each moderated one weighs: [2 K]."""
+        pooled = (self.weights.omega @ self.weights.u).astype(np.float64)
+        return np.concatenate([pooled[: self.experts], pooled[self.lanes : self.lanes + self.experts]])
+
+    def _share(self) -> F64:
+        """What each expert weighs in the mixture: [K]."""
+        voices = self._voices()
+        return voices[: self.experts] + voices[self.experts :]
+
+    def _slot_means(self, slots: npt.NDArray[np.integer[Any]]) -> F64:
+        """Weights of every expert in these slots: [K, s]."""
+        return self.known.table[slots, 0, : self.experts].T.astype(np.float64)
+
+    def pushes(self, row: Rows, centre: Centre, group: npt.NDArray[np.int64]) -> Pushes:
+        """What each term of the first row adds to its log-odds; see learners/pushes.py."""
+        wide, hashed, n = self._narrow(row), int(row.starts[1]), len(row.dense)
+        memo = np.empty((n, self.memo_width), np.float32)
+        z = float(self.learn(row, Tape.of(n, SCORE), np.zeros(n), np.ones(n), memo).z[0])
+        x, slots, values = wide.dense[0], wide.slots[: wide.starts[1]], wide.values[: wide.starts[1]]
+        mean, table = self.known.mean.astype(np.float64), self._slot_means(slots) * values
+        level = group_means(centre, self._slot_means(centre.slots))
+        own = np.flatnonzero(group >= 0)
+        table[:, own] -= level[:, group[own]]
+        terms = np.concatenate([mean[:, 1 : 1 + self.dense] * x, table[:, hashed:], table[:, :hashed]], axis=1)
+        bias, variance = mean[:, 0] + level[:, group[own]].sum(axis=1), memo[0, self.lanes : self.lanes + self.experts]
+        word = self.stack.mean[np.roll(self.stacked, 2)].astype(np.float64)  # bias and slope first
+        ones, labels, w, far = self.rate.tolist()
+        rate = (0.0 if far > 0 else w if far == 0 else base_rate.HIGH), (ones + 0.5) / (labels + 1.0)
+        said = pushes.Said(bias, terms, variance.astype(np.float64))
+        return pushes.split(said, pushes.Voices(self._voices(), word, rate), self.numbers, z)
+
+    def last_word(self) -> tuple[float, float]:
+        """Intercept and slope of the last word on the mixture's log-odds."""
+        return float(self.stack.mean[self.lanes]), float(self.stack.mean[self.lanes + 1])
+
+    def correlations(self) -> npt.NDArray[np.float64]:
+        """Of the weights in the dense block, within the experts as the mixture weighs them."""
+        cov = self.known.cov[:, 1 : 1 + self.dense, 1 : 1 + self.dense].astype(np.float64)
+        mixed = np.tensordot(self._share(), cov, 1)
+        sd = np.sqrt(np.maximum(np.diagonal(mixed), 1e-300))
+        return np.asarray(mixed / np.outer(sd, sd))
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Only slots that were learned are listed."""

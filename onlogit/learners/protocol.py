@@ -49,6 +49,34 @@ class Coefficients(NamedTuple):
     slot_sd: npt.NDArray[np.float64]  # [s]
 
 
+class Pushes(NamedTuple):
+    """Where the log-odds of one row come from: z = baseline + Σ dense + Σ slots + rest."""
+
+    baseline: float  # what is stated where every number is at its mean and each centred category adds its mean
+    dense: npt.NDArray[np.float64]  # [d] of each number
+    slots: npt.NDArray[np.float64]  # [s] of each slot of the row, in its order
+    rest: float  # rounding, and what is held at the ends: see learners/pushes.py
+    z: float  # as it is stated
+
+
+class Centre(NamedTuple):
+    """Groups of slots of which every event has one, so that only their differences mean something."""
+
+    slots: npt.NDArray[np.int64]  # [c] no slot twice
+    group: npt.NDArray[np.int64]  # [c] from 0
+    share: npt.NDArray[np.float64]  # [c] of events that have the slot; at most 1 in a group
+
+
+NO_CENTRE = Centre(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+
+
+def group_means(centre: Centre, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Σ share x weight in each group: [.., g] for weights [.., c]."""
+    groups = int(centre.group.max(initial=-1)) + 1
+    belongs = (centre.group[:, None] == np.arange(groups)).astype(np.float64)
+    return np.asarray((weights * centre.share) @ belongs)
+
+
 class Units(NamedTuple):
     """A worker's standardised numbers seen from the merged ones: x_k = (x - shift) / scale, where scale is not 0."""
 
@@ -80,7 +108,21 @@ class Learner(Protocol):
         """
         ...
 
-    def coefficients(self) -> Coefficients: ...
+    def coefficients(self, centre: Centre = NO_CENTRE) -> Coefficients:
+        """All weights; those of a centred group less their mean, which the bias takes up."""
+        ...
+
+    def pushes(self, row: Rows, centre: Centre, group: npt.NDArray[np.int64]) -> Pushes:
+        """What each term of the first row adds to its log-odds; `group` [s]: that of each of its slots, or -1."""
+        ...
+
+    def last_word(self) -> tuple[float, float] | None:
+        """What is added to, and multiplied with, the log-odds that `coefficients` amount to; None for nothing."""
+        ...
+
+    def correlations(self) -> npt.NDArray[np.float64]:
+        """Posterior correlations of the weights of the first numbers, float64[c, c]; c is 0 where there is no such thing."""
+        ...
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """All that the learner knows, as plain arrays in a canonical form: equal beliefs give equal bytes."""

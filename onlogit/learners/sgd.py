@@ -8,6 +8,7 @@ ftrl; Agarwal et al. 2014). That is no sum of what was learned, as a belief's me
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,18 @@ from onlogit.config import SGD_RATES, SgdConfig
 from onlogit.encoding import Rows
 from onlogit.errors import ConfigError, StateError
 from onlogit.kernels import sgd
-from onlogit.learners.protocol import SCORE, Coefficients, Scores, State, Tape, Units
+from onlogit.learners.protocol import (
+    NO_CENTRE,
+    SCORE,
+    Centre,
+    Coefficients,
+    Pushes,
+    Scores,
+    State,
+    Tape,
+    Units,
+    group_means,
+)
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -59,19 +71,39 @@ class SgdLearner:
         n = len(rows.dense)
         return self.learn(rows, Tape.of(n, SCORE), np.zeros(n), np.ones(n), np.empty((n, 0), np.float32))
 
-    def coefficients(self) -> Coefficients:
-        """The weights that scores are made of; a slot whose weight is exactly 0 is not listed."""
+    def coefficients(self, centre: Centre = NO_CENTRE) -> Coefficients:
+        """The weights that scores are made of; a slot whose weight is exactly 0 is not listed, unless it is centred."""
         w = self.weights
-        bias, dense = float(w.bias[0, 0]), w.dense[0, : self.numbers].astype(np.float64)
-        seen = np.flatnonzero(w.table[0])
-        slots = w.table[0, seen].astype(np.float64)
-        if self._settings.rule == sgd.AVERAGED and w.clock[sgd.LEARNED] > 0:
-            t = w.clock[sgd.LEARNED]
-            bias -= float(w.bias[1, 0] / t)
-            dense -= w.dense[1, : self.numbers] / t
-            slots -= w.table[1, seen] / t
+        dense = self._stated(w.dense[:, : self.numbers])
+        seen = np.union1d(np.flatnonzero(w.table[0]), centre.slots)
+        slots, level = self._stated(w.table[:, seen]), group_means(centre, self._stated(w.table[:, centre.slots]))
+        slots[np.searchsorted(seen, centre.slots)] -= level[centre.group]
         none = np.full(len(dense), np.nan), np.full(len(seen), np.nan)
+        bias = float(self._stated(w.bias)[0] + level.sum())
         return Coefficients(bias, dense, none[0], seen, slots, none[1])
+
+    def _stated(self, cells: npt.NDArray[np.floating[Any]]) -> F64:
+        """The weights of these cells [planes, n] that scores are made of: [n]."""
+        weights = cells[0].astype(np.float64)
+        t = self.weights.clock[sgd.LEARNED]
+        return np.asarray(weights - cells[1] / t) if self._settings.rule == sgd.AVERAGED and t > 0 else weights
+
+    def pushes(self, row: Rows, centre: Centre, group: npt.NDArray[np.int64]) -> Pushes:
+        """What each term of the first row adds to its log-odds: weight x value."""
+        w, own = self.weights, slice(0, row.starts[1])
+        level = np.append(group_means(centre, self._stated(w.table[:, centre.slots])), 0.0)[group]
+        bias = float(self._stated(w.bias)[0] + level.sum())
+        dense = self._stated(w.dense[:, : self.numbers]) * row.dense[0]
+        slots = self._stated(w.table[:, row.slots[own]]) * row.values[own] - level
+        z = float(self.score(row).z[0])
+        return Pushes(bias, dense, slots, z - bias - float(dense.sum()) - float(slots.sum()), z)
+
+    def last_word(self) -> None:
+        """There is none."""
+
+    def correlations(self) -> F64:
+        """None: there is no posterior."""
+        return np.zeros((0, 0))
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Only slots that have learned something, or hold a gradient, are listed."""

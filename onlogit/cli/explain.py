@@ -1,0 +1,44 @@
+"""`onlogit explain`: one event's log-odds taken apart, or what a model believes."""
+
+import click
+
+from onlogit.cli import options
+
+
+@click.command()
+@click.argument("model")
+@click.argument("source", required=False)
+@click.option("--row", metavar="JSON", help="The record to explain, as a JSON object.")
+@click.option("--event", type=click.IntRange(0), metavar="N", help="Explain record N of SOURCE, counted from 0.")
+@click.option("--format", type=click.Choice(options.FORMATS), help="Format of SOURCE; otherwise told by its content.")
+@click.option("--top", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Lines to print.")
+@options.json_option
+def explain(
+    model: str, source: str | None, row: str | None, event: int | None, format: str | None, top: int, as_json: bool
+) -> None:
+    """Say why the model file MODEL, as it is now, states what it states of a record; without one, what it believes.
+
+    A push is what a term adds to the log-odds, and the factor on the odds; from the baseline, pushes add up to what is
+    stated. They say what the model does with a record, not what causes the outcome.
+    """
+    if (source is None) != (event is None) or (row is not None and source is not None):
+        raise click.UsageError("give --row JSON, or SOURCE with --event N, or neither for the model itself")
+    import sys
+
+    from onlogit.cli.files import load_model
+    from onlogit.cli.printing import say
+    from onlogit.cli.rows import row_of_json, row_of_source
+    from onlogit.explain import explain_event, explain_model
+    from onlogit.report.reasons import event_text, model_text
+    from onlogit.report.text import glyphs_for
+    from onlogit.report.values import to_line
+
+    kept = load_model(model)
+    if row is None and source is None:
+        believed = explain_model(kept)
+        say(to_line(believed.to_json()) if as_json else "\n".join(model_text(believed, top)))
+        return
+    record = row_of_json(row, kept) if row is not None else row_of_source(source or "-", event or 0, format, kept)
+    story = explain_event(kept, record)
+    glyphs = glyphs_for(sys.stdout.encoding)
+    say(to_line(story.to_json()) if as_json else "\n".join(event_text(story, glyphs, top)))

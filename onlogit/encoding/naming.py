@@ -1,0 +1,257 @@
+"""Slots named back to (coordinate, value): of the rows at hand, and of those seen so far in a bounded registry.
+
+A slot is named by what first lit it, in the order of the stream, until the registry is full; `Encoder.shares` tells
+where other values fall into the same slot. Each name counts its events of weight > 0. State: some 20 bytes a name, and 4
+bytes a slot of memory beside it. Cost: 2 ns a slot, and some 20 µs for each row that brings a new name.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+from onlogit.encoding import columns as arrow
+from onlogit.encoding.categories import Categories, Leaf, name_of
+from onlogit.encoding.derived import Derived
+from onlogit.encoding.lists import ListColumns
+from onlogit.encoding.numbers import NumberColumns
+from onlogit.encoding.rows import Rows
+from onlogit.errors import StateError
+from onlogit.kernels import hashing, naming
+from onlogit.terms import Bucket, Calendar, Log, Product, Read, Sparse, Spline, Term, text_of
+
+U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
+F64 = npt.NDArray[np.float64]
+
+LONGEST = 200  # characters of a value that are kept
+CHUNK = 256  # rows named together
+State = dict[str, np.ndarray[Any, Any]]
+Hashed = tuple[U64, list[str | None]]  # of each row: a hash, and the value that it stands for
+
+
+class Name(NamedTuple):
+    """What lights a slot: a coordinate of the encoder, and its value as text; None is null."""
+
+    coordinate: str
+    value: str | None
+
+    def text(self) -> str:
+        return f"{self.coordinate} = {'(missing)' if self.value is None else self.value}"
+
+
+class Candidates(NamedTuple):
+    """What one coordinate may light in some rows; a row may come several times, and what is not lit is no harm."""
+
+    coordinate: str
+    row: I64  # [m] position among the rows asked for
+    slots: I64  # [m]
+    values: Sequence[str | None]  # [m]
+
+
+class Namer:
+    """Says which names the slots of rows have. Reads the parts of one encoder and changes nothing."""
+
+    def __init__(
+        self, slots: int, numbers: NumberColumns, categories: Categories, lists: ListColumns, derived: Derived
+    ) -> None:
+        self._mask = np.uint64(slots - 1)
+        self._numbers, self._categories, self._lists, self._derived = numbers, categories, lists, derived
+
+    def of_rows(self, found: dict[str, pa.Array], rows: I64) -> list[Candidates]:
+        """All that may be lit in these rows of a batch, by coordinate."""
+        few = {name: array.take(pa.array(rows)) for name, array in found.items()}
+        leaves = {leaf: self._leaf(leaf, few) for leaf in self._categories.leaves}
+        every, told = np.arange(len(rows)), []
+        for leaf in self._categories.leaves[: self._categories.features]:
+            told.append((name_of(leaf), every, *leaves[leaf]))
+        for name, null in zip(self._numbers.names, self._numbers.null, strict=False):
+            told.append((name, every, np.full(len(rows), null), [None] * len(rows)))
+        for term in self._lists.lists:
+            told.append(self._entries(term, few))
+        for derived in self._derived.terms:
+            told += [(text_of(derived), every, *pair) for pair in self._term(derived, few, leaves)]
+        return [Candidates(name, row, (h & self._mask).astype(np.int64), values) for name, row, h, values in told]
+
+    def _leaf(self, leaf: Leaf, few: dict[str, pa.Array]) -> Hashed:
+        column = leaf.column if isinstance(leaf, Read) else leaf.of.column
+        at = self._categories.leaves.index(leaf)
+        described = self._categories.columns[at]
+        array = arrow.plain(arrow.typed(few[column], described.kind), column)
+        if isinstance(leaf, Calendar):
+            part = {"hour": pc.hour, "weekday": pc.day_of_week, "month": pc.month}[leaf.part]
+            array = part(arrow.local(array, described.zone, column))
+        array = array.cast(pa.string())
+        return self._categories.seeds[at].of_texts(arrow.texts(array)), array.to_pylist()
+
+    def _entries(self, term: Read | Sparse, few: dict[str, pa.Array]) -> tuple[str, I64, U64, list[str | None]]:
+        read = term if isinstance(term, Read) else term.indices
+        name = term.column if isinstance(term, Read) else text_of(term)
+        lists = [[None] if entries is None else entries for entries in few[read.column].to_pylist()]
+        values = [value for entries in lists for value in entries]
+        hashes = np.array([self._lists.hash_of(name, value) for value in values], np.uint64)
+        row = np.repeat(np.arange(len(lists)), [len(entries) for entries in lists])
+        return name, row, hashes, [None if value is None else str(value) for value in values]
+
+    def _term(self, term: Term, few: dict[str, pa.Array], leaves: dict[Leaf, Hashed]) -> list[Hashed]:
+        """The hashes and values of each part of a term; none where it has no slots, or its values no plain name."""
+        derived, n = self._derived, len(next(iter(few.values())))
+        if isinstance(term, Log):
+            return [(np.full(n, derived.seeds[text_of(term)].null), [None] * n)]
+        if isinstance(term, Bucket):
+            codes = self._codes(term, few)
+            return [] if codes is None else [self._table(term, codes)]
+        if isinstance(term, Spline):
+            codes = self._codes(term, few)
+            left = None if codes is None else np.where(codes < 0, -1, np.maximum(codes - 1, 0))
+            return (
+                [] if left is None else [self._table(term, left), self._table(term, np.where(left < 0, -1, left + 1))]
+            )
+        factors = derived.categories(term) if isinstance(term, Product) else ()
+        parts: list[Hashed] = []
+        for factor in factors:
+            if isinstance(factor, Read | Calendar):
+                parts.append(leaves[factor])
+                continue
+            assert isinstance(factor, Bucket)
+            if (codes := self._codes(factor, few)) is None:
+                return []
+            parts.append(self._table(factor, codes))
+        if not parts:
+            return []
+        joined = np.full(n, derived.seeds[text_of(term)].seed)
+        for hashes, _ in parts:
+            hashing.join(hashes, joined)
+        rows = zip(*(values for _, values in parts), strict=True)
+        return [(joined, ["*".join("(missing)" if v is None else v for v in row) for row in rows])]
+
+    def _table(self, term: Bucket | Spline, codes: I64) -> Hashed:
+        table = self._derived.tables[term]
+        last = len(table) - 1
+        inside = np.where((codes >= 0) & (codes < last), codes, last)
+        return table[inside], [None if code == last else str(code) for code in inside.tolist()]
+
+    def _codes(self, term: Bucket | Spline, few: dict[str, pa.Array]) -> I64 | None:
+        """How many edges or knots lie below the number, -1 where it is missing; None before they are set."""
+        knots, x = self._derived.knots.of(term), self._number(term.of, few)
+        return None if knots is None or x is None else np.where(np.isnan(x), -1, np.searchsorted(knots, x))
+
+    def _number(self, term: Term, few: dict[str, pa.Array]) -> F64 | None:
+        """A column, or its logarithm, as it is, NaN where missing; None for numbers that have no plain value."""
+        if isinstance(term, Log):
+            inner = self._number(term.of, few)
+            return None if inner is None else np.log(np.where(inner > 0, inner, np.nan))
+        if not isinstance(term, Read):
+            return None
+        values = arrow.numbers(few[term.column]).values.astype(np.float64)
+        return np.where(arrow.nulls(few[term.column]) | ~np.isfinite(values), np.nan, values)
+
+
+class Names:
+    """The registry: at most `most` names of a table of slots. State as `state` gives it."""
+
+    def __init__(self, most: int, slots: int, coordinates: list[str]) -> None:
+        self.most = most
+        self._coordinates = coordinates
+        self._index = np.zeros(slots if most else 0, np.int32)
+        self.names: list[Name] = []
+        self.slots: list[int] = []
+        self.counts = np.zeros(most, np.int64)
+
+    def learn(self, rows: Rows, weight: F64, found: dict[str, pa.Array], namer: Namer) -> None:
+        """Name what is new in a batch, in order, then count all that is named."""
+        if not self.most:
+            return
+        if len(self.names) < self.most:
+            fresh = np.zeros(weight.size, np.int64)
+            fresh = fresh[: naming.find_unnamed(rows.starts, rows.slots, weight, self._index, fresh)]
+            for first in range(0, len(fresh), CHUNK):  # few rows usually; many at the start, which fill the registry
+                few = fresh[first : first + CHUNK]
+                if len(self.names) < self.most:
+                    self._name(rows, few, namer.of_rows(found, few))
+        naming.count_named(rows.starts, rows.slots, weight, self._index, self.counts)
+
+    def _name(self, rows: Rows, fresh: I64, told: list[Candidates]) -> None:
+        """Name the slots of these rows in their order, those of a row in the order of coordinates."""
+        found: list[tuple[int, int, int]] = []
+        for c, candidates in enumerate(told):
+            new = np.flatnonzero(self._index[candidates.slots] == naming.UNNAMED)
+            found += zip(candidates.row[new].tolist(), [c] * len(new), new.tolist(), strict=True)
+        by_row = {row: list(own) for row, own in groupby(sorted(found), key=lambda each: each[0])}
+        for row, i in enumerate(fresh.tolist()):
+            lit = rows.slots[rows.starts[i] : rows.starts[i + 1]].tolist()
+            for _, c, at in by_row.get(row, []):
+                if (slot := int(told[c].slots[at])) in lit:
+                    self._add(slot, Name(told[c].coordinate, told[c].values[at]))
+            for slot in lit:
+                self._add(slot, None)
+
+    def _add(self, slot: int, name: Name | None) -> None:
+        if self._index[slot] != naming.UNNAMED or len(self.names) == self.most:
+            return
+        if name is None:
+            self._index[slot] = naming.NAMELESS
+            return
+        self.slots.append(slot)
+        self.names.append(name._replace(value=None if name.value is None else name.value[:LONGEST]))
+        self._index[slot] = len(self.names)
+
+    def of(self, slot: int) -> Name | None:
+        """The name of a slot; None where it has none."""
+        at = int(self._index[slot]) if self.most else 0
+        return self.names[at - 1] if at > 0 else None
+
+    def count(self, slot: int) -> int | None:
+        """How many events had the slot since it was named; None where it has no name."""
+        at = int(self._index[slot]) if self.most else 0
+        return int(self.counts[at - 1]) if at > 0 else None
+
+    def state(self) -> State:
+        """Plain arrays: slots and counts, coordinates by number, values as UTF-8 one after the other, -1 for null."""
+        values = [b"" if name.value is None else name.value.encode("utf-8", "surrogatepass") for name in self.names]
+        sizes = [-1 if n.value is None else len(v) for n, v in zip(self.names, values, strict=True)]
+        return {
+            "name_slots": np.array(self.slots, np.int64),
+            "name_counts": self.counts[: len(self.names)].copy(),
+            "name_coordinates": np.array([self._coordinates.index(n.coordinate) for n in self.names], np.int64),
+            "name_sizes": np.array(sizes, np.int64),
+            "name_values": np.frombuffer(b"".join(values), np.uint8).copy(),
+            "nameless": np.flatnonzero(self._index == naming.NAMELESS),
+        }
+
+    def restore(self, state: State) -> None:
+        """Take over what `state` gave; a StateError, and nothing changed, where it cannot have been."""
+        wanted = self.state()
+        for name, like in wanted.items():
+            if name not in state or state[name].dtype != like.dtype or state[name].ndim != 1:
+                raise StateError(f"encoder: {name} is missing, or not {like.dtype} in one dimension")
+        slots, counts, coordinates, sizes = (
+            state[f"name_{what}"] for what in ("slots", "counts", "coordinates", "sizes")
+        )
+        m, ends = len(slots), np.cumsum(np.maximum(sizes, 0))
+        places = np.concatenate([slots, state["nameless"]])
+        fits = [
+            m <= self.most,
+            len(counts) == len(coordinates) == len(sizes) == m,
+            (counts >= 0).all() and ((coordinates >= 0) & (coordinates < len(self._coordinates))).all(),
+            (sizes >= -1).all() and int(ends[-1] if m else 0) == len(state["name_values"]),
+            ((places >= 0) & (places < len(self._index))).all() and len(np.unique(places)) == len(places),
+        ]
+        if not all(fits):
+            raise StateError("encoder: the registry of names contradicts itself")
+        data = state["name_values"].tobytes()
+        texts = [
+            None if size < 0 else data[end - size : end].decode("utf-8", "replace")
+            for size, end in zip(sizes.tolist(), ends.tolist(), strict=True)
+        ]
+        self.names = [Name(self._coordinates[c], t) for c, t in zip(coordinates.tolist(), texts, strict=True)]
+        self.slots = slots.tolist()
+        self.counts[:] = 0
+        self.counts[:m] = counts
+        self._index[:] = 0
+        self._index[slots] = np.arange(1, m + 1)
+        self._index[state["nameless"]] = naming.NAMELESS

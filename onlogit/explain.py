@@ -1,0 +1,295 @@
+"""Why the model states what it states of an event, and what it believes, with the caveats said aloud.
+
+An event: the push of each term, from the baseline to the log-odds, as learners/pushes.py defines it. The model: weights
+per standard deviation and in the column's own units, with intervals, ranked by how much a term typically moves the
+log-odds; never by raw coefficients, whose size is a matter of units. Of a column of categories every event has one, so only
+their differences mean anything: each is counted from the column's mean over events, which goes to the baseline.
+
+Intervals are the belief's, 95 %: mean ± 1.96 sd over the experts as the mixture weighs them, before the last word. Coverage
+on stationary data: docs/decisions.md.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from onlogit.encoding import Encoder, Rows
+from onlogit.encoding.naming import Name
+from onlogit.errors import DataError
+from onlogit.learners.protocol import Centre
+from onlogit.model import OnlineLogit
+from onlogit.pipeline import Pipeline
+
+F64 = npt.NDArray[np.float64]
+
+Z95 = 1.959963984540054
+RARE = 30  # events below which a category is called rare
+FAR = 4.0  # standard deviations beyond which a number is called far out
+CLOSE = 0.7  # posterior correlation from which two weights are named together
+FEWEST = 20.0  # positives below which no claim is made without a warning
+REST = "rounding"
+
+
+class Push(NamedTuple):
+    """What one term adds to the log-odds of an event."""
+
+    term: str
+    value: str
+    push: float  # log-odds
+    note: str  # "" where there is nothing to say
+
+    @property
+    def odds(self) -> float:
+        """The factor on the odds."""
+        return math.exp(self.push)
+
+
+class EventStory(NamedTuple):
+    """One event, explained. baseline + Σ push = z."""
+
+    z: float
+    z_sd: float | None
+    p: float
+    p_low: float | None  # 95 % by z_sd
+    p_high: float | None
+    baseline: float
+    pushes: list[Push]  # largest first, whatever their sign; the last is REST
+    notes: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON-able dict."""
+        return self._asdict() | {"pushes": [push._asdict() | {"odds": push.odds} for push in self.pushes]}
+
+
+def explain_event(model: OnlineLogit, row: pa.RecordBatch) -> EventStory:
+    """Why the model, as it is now, states what it states of the one record in `row`; columns as for scoring.
+
+    SchemaError or DataError where the record does not fit the schema.
+    """
+    if row.num_rows != 1:
+        raise DataError(f"found {row.num_rows} records; accepted is one")
+    fold = model.pipeline
+    encoded = fold.encoder.encode(row, update=False)
+    names = fold.encoder.names_of(row)[0]
+    lit = [names.get(slot, []) for slot in encoded.rows.slots[: encoded.rows.starts[1]].tolist()]
+    groups = {name: g for g, name in enumerate(fold.encoder.exclusive)}
+    group = np.array([groups.get(own[0].coordinate, -1) if own else -1 for own in lit], np.int64)
+    told = fold.learner.pushes(encoded.rows, centre_of(fold), group)
+    pushes = _number_pushes(fold, row, encoded.rows, told.dense) + _slot_pushes(fold, lit, encoded.rows, told.slots)
+    pushes.sort(key=lambda push: -abs(push.push))
+    rest = told.z - told.baseline - math.fsum(push.push for push in pushes)
+    pushes.append(Push(REST, "", rest, ""))
+    sd = float(fold.learner.score(encoded.rows).z_sd[0])
+    known = not math.isnan(sd)
+    low, high = (_sigmoid(told.z + side * Z95 * sd) for side in (-1, 1))
+    return EventStory(
+        told.z, sd if known else None, _sigmoid(told.z), low if known else None, high if known else None,
+        told.baseline, pushes, _event_notes(fold, pushes),
+    )  # fmt: skip
+
+
+def _number_pushes(fold: Pipeline, row: pa.RecordBatch, rows: Rows, dense: F64) -> list[Push]:
+    mean, sd = fold.encoder.moments()
+    found = []
+    for j, name in enumerate(fold.encoder.dense_names):
+        x, note, shown = float(rows.dense[0, j]), "", ""
+        if name in row.schema.names:
+            raw = row.column(name)[0].as_py()
+            value = math.nan if raw is None else float(raw)
+            if not math.isfinite(value):
+                continue  # it adds nothing; that it is missing is a category
+            shown = f"{value:.6g}"
+            if sd[j] > 0 and abs(value - mean[j]) > FAR * sd[j]:
+                note = f"{abs(value - mean[j]) / sd[j]:.1f} sd from its mean of {mean[j]:.4g}"
+                note += ", read as 6" if abs(value - mean[j]) > 6 * sd[j] else ""
+        else:
+            shown = f"{mean[j] + x * sd[j]:.6g}"
+        found.append(Push(name, shown, float(dense[j]), note))
+    return found
+
+
+def centre_of(fold: Pipeline) -> Centre:
+    """The categories to be counted from their column's mean: those with a name, by how many events had them."""
+    encoder = fold.encoder
+    groups = {name: g for g, name in enumerate(encoder.exclusive)}
+    total = max(fold.counts.events - fold.counts.no_weight, 1)
+    chosen = [j for j, name in enumerate(encoder.names.names) if name.coordinate in groups]
+    group = np.array([groups[encoder.names.names[j].coordinate] for j in chosen], np.int64)
+    share = encoder.names.counts[chosen] / total if chosen else np.zeros(0)
+    return Centre(np.array([encoder.names.slots[j] for j in chosen], np.int64), group, np.minimum(share, 1.0))
+
+
+def _slot_pushes(fold: Pipeline, lit: list[list[Name]], rows: Rows, pushes: F64) -> list[Push]:
+    encoder, found = fold.encoder, []
+    cells = zip(rows.slots[: rows.starts[1]], rows.values[: rows.starts[1]], pushes, lit, strict=True)
+    for slot, value, push, own in cells:
+        coordinates = " + ".join(name.coordinate for name in own) or f"slot {slot}"
+        shown = " + ".join("missing" if name.value is None else name.value for name in own)
+        if value != 1.0:
+            shown += f" x {value:.3g}"
+        found.append(Push(coordinates, shown, float(push), _slot_note(encoder, int(slot), own)))
+    return found
+
+
+def _slot_note(encoder: Encoder, slot: int, own: list[Name]) -> str:
+    known, count = encoder.names.of(slot), encoder.names.count(slot)
+    if not encoder.seen(slot):
+        return "new: never seen before"
+    if known is not None and own and known not in own:
+        return f"shares its slot with {known.text()}"
+    if count is not None and count < RARE:
+        return f"rare: {count} events"
+    return "shares its slot with another value" if encoder.shared(slot) else ""
+
+
+def _event_notes(fold: Pipeline, pushes: list[Push]) -> list[str]:
+    notes = []
+    new = [push.term for push in pushes if push.note.startswith("new")]
+    if new:
+        notes.append(f"new categories, of which nothing was learned: {', '.join(new)}")
+    far = [push.term for push in pushes if "sd from its mean" in push.note]
+    if far:
+        notes.append(f"numbers far outside of what is usual: {', '.join(far)}")
+    return notes + evidence_notes(fold)
+
+
+def evidence_notes(fold: Pipeline) -> list[str]:
+    """What there is to say about how much a claim of this model rests on."""
+    quality = fold.monitor.summary()
+    positives = (quality.rate or 0.0) * quality.examples
+    return [f"all of this rests on {positives:.0f} positives only"] if positives < FEWEST else []
+
+
+# ---- the model
+
+
+class Weight(NamedTuple):
+    """What the model believes about one term."""
+
+    term: str
+    value: str | None  # of a category
+    weight: float  # log-odds per standard deviation of a number, per event of a category
+    sd: float | None  # under the belief
+    odds_ratio: float
+    odds_low: float | None  # 95 %
+    odds_high: float | None
+    raw: float | None  # log-odds per unit of the column; None for a category
+    typical: float  # how far it typically moves the log-odds: |weight| x sd of its value
+    events: int | None  # that had the category, since it was named
+    note: str
+
+
+class Pair(NamedTuple):
+    """Two weights that the data cannot tell apart, and what of them it can tell."""
+
+    first: str
+    second: str
+    correlation: float
+    together: str  # "sum" or "difference": the stable one
+    push: float
+    push_sd: float
+
+
+class ModelStory(NamedTuple):
+    """What a model believes."""
+
+    learner: str
+    events: int
+    positives: float
+    baseline: float
+    weights: list[Weight]  # by typical push
+    pairs: list[Pair]  # by correlation
+    last_word: tuple[float, float] | None  # added to, and multiplied with, what the mixture says
+    unnamed: int  # learned slots without a name
+    shared: int  # slots with more than one value
+    notes: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON-able dict."""
+        return self._asdict() | {
+            "weights": [each._asdict() for each in self.weights],
+            "pairs": [each._asdict() for each in self.pairs],
+        }
+
+
+def explain_model(model: OnlineLogit) -> ModelStory:
+    """Weights with intervals, ranked by typical push; and what must not be read into them."""
+    fold = model.pipeline
+    found, encoder = fold.learner.coefficients(centre_of(fold)), fold.encoder
+    sd = encoder.moments()[1]
+    weights = [
+        _weight(name, None, float(found.dense[j]), float(found.dense_sd[j]), 1.0, None, "", float(sd[j]))
+        for j, name in enumerate(encoder.dense_names)
+    ]
+    total, unnamed = max(fold.counts.events - fold.counts.no_weight, 1), 0
+    for slot, weight, slot_sd in zip(found.slots.tolist(), found.slot_weights, found.slot_sd, strict=True):
+        name, events = encoder.names.of(slot), encoder.names.count(slot)
+        if name is None or events is None:
+            unnamed += 1
+            continue
+        share = min(events / total, 1.0)
+        value = "missing" if name.value is None else name.value
+        note = "shares its slot with another value" if encoder.shared(slot) else ""
+        note = note or (f"rare: {events} events" if events < RARE else "")
+        spread = math.sqrt(share * (1.0 - share))
+        weights.append(_weight(name.coordinate, value, float(weight), float(slot_sd), spread, events, note, None))
+    weights.sort(key=lambda each: -each.typical)
+    quality = fold.monitor.summary()
+    word = fold.learner.last_word()
+    return ModelStory(
+        model.config.learner, fold.counts.events, (quality.rate or 0.0) * quality.examples, found.bias, weights,
+        _pairs(fold, found.dense, found.dense_sd), word, unnamed, encoder.collisions()[1],
+        _model_notes(model, unnamed, word),
+    )  # fmt: skip
+
+
+def _weight(
+    term: str, value: str | None, weight: float, sd: float, spread: float, events: int | None, note: str,
+    unit: float | None,
+) -> Weight:  # fmt: skip
+    known = not math.isnan(sd)
+    ratio, low, high = (math.exp(min(weight + side * Z95 * (sd if known else 0.0), 700.0)) for side in (0, -1, 1))
+    raw = None if unit is None else weight / unit if unit > 0 else 0.0
+    return Weight(
+        term, value, weight, sd if known else None, ratio, low if known else None, high if known else None, raw,
+        abs(weight) * spread, events, note,
+    )  # fmt: skip
+
+
+def _pairs(fold: Pipeline, weights: F64, sds: F64, most: int = 20) -> list[Pair]:
+    rho, names = fold.learner.correlations(), fold.encoder.dense_names
+    upper = np.argwhere(np.triu(np.abs(rho) >= CLOSE, 1))
+    found = []
+    for a, b in upper.tolist():
+        sign = -1.0 if rho[a, b] > 0 else 1.0  # what is known well is the direction in which the errors cancel
+        variance = sds[a] ** 2 + sds[b] ** 2 - 2.0 * abs(rho[a, b]) * sds[a] * sds[b]
+        found.append(
+            Pair(names[a], names[b], float(rho[a, b]), "sum" if sign > 0 else "difference",
+                 float(weights[a] + sign * weights[b]), math.sqrt(max(float(variance), 0.0)))
+        )  # fmt: skip
+    return sorted(found, key=lambda pair: -abs(pair.correlation))[:most]
+
+
+def _model_notes(model: OnlineLogit, unnamed: int, word: tuple[float, float] | None) -> list[str]:
+    encoder, notes = model.pipeline.encoder, evidence_notes(model.pipeline)
+    if not encoder.names.most:
+        notes.append("this model keeps no names: its categories cannot be told by name (learn it with --names 4096)")
+    elif unnamed:
+        notes.append(
+            f"{unnamed} learned slots have no name: the registry holds the first {encoder.names.most} (--names)"
+        )
+    if word is not None:
+        notes.append(
+            f"weights are those of the mixture; the last word then states {word[0]:+.3f} {word[1]:+.3f} x its log-odds, "
+            "and up to a bounded share of how each expert differs"
+        )
+    if encoder.slot_names:
+        notes.append("intervals of categories leave out how they correlate with each other: do not add them up")
+    return [*notes, "a weight says what goes together in these data, with the other terms held; not what causes what"]
+
+
+def _sigmoid(z: float) -> float:
+    return 1.0 / (1.0 + math.exp(-z)) if z >= 0 else math.exp(z) / (1.0 + math.exp(z))

