@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from onlogit.costs import two_actions
 from onlogit.kernels import grid as bins
+from onlogit.kernels.tally import RANKS, WEIGHT_UNIT, Tally
 
 F64 = npt.NDArray[np.float64]
 
@@ -150,3 +151,14 @@ def thinned(found: Curves, always: tuple[float, ...] = ()) -> list[dict[str, flo
         {name: None if not np.isfinite(x := float(array[j])) else x for name, array in found._asdict().items()}
         for j in rows
     ]
+
+
+def grid_of(tally: Tally) -> F64:
+    """The grid that a tally's ranking bins amount to: 1/128 in z wide, weights taken as repeats."""
+    grid, width = bins.new_grid(), bins.BINS // RANKS
+    middle = np.arange(RANKS) * width + width // 2
+    grid[bins.NEGATIVE, middle], grid[bins.POSITIVE, middle] = (tally.ranks / WEIGHT_UNIT).T
+    z = middle / bins.STEPS - bins.REACH
+    grid[bins.EXPECTED, middle] = grid[:2, middle].sum(axis=0) / (1.0 + np.exp(-z))
+    grid[bins.NEGATIVE_SQUARES :] = grid[: bins.POSITIVE + 1]
+    return grid

@@ -28,6 +28,7 @@ COMMANDS = {  # where each is, and what `onlogit --help` says of it
     "decide": ("onlogit.cli.decide:decide", "What to do at a probability, by what mistakes cost."),
     "thresholds": ("onlogit.cli.thresholds:thresholds", "What every threshold would have cost, from p and outcomes."),
     "explain": ("onlogit.cli.explain:explain", "Why a model states what it states of an event, and what it believes."),
+    "report": ("onlogit.cli.report:report", "Reliability, evidence, costs and beliefs, as text or one HTML page."),
     "demo": ("onlogit.cli.demo:demo", "See on real flights how an alarm comes about."),
 }
 

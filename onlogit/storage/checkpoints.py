@@ -45,14 +45,21 @@ class Checkpoint(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints in `folder`, which is made if need be, and held by this process until `close`.
+    """The checkpoints in `folder`, which is made if need be, and held by this process until `close`; without `hold` only
+    read, while another process may be writing them.
 
     Errors: ConfigError if another process holds it, OutputError if it cannot be written, StateError if its file is
     damaged, foreign, or from a newer format.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, hold: bool = True) -> None:
         self.path = Path(folder) / "state.sqlite"
+        self._lock: sqlite3.Connection | None = None
+        if not hold:
+            with self._speaking():
+                self._connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", timeout=10, uri=True)
+                self._check_version()
+            return
         with writing(str(folder)):
             self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = lock(self.path.parent)
@@ -153,7 +160,8 @@ class Checkpoints:
         """Lets go of the folder. Harmless twice."""
         if hasattr(self, "_connection"):
             self._connection.close()
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -1,0 +1,74 @@
+"""What `onlogit report` does once its command line is parsed: tell models, runs and predictions apart, and read them."""
+
+import json
+import os
+from typing import Any
+
+from onlogit.cli.files import is_pipe, load_model
+from onlogit.cli.pairs import Pairs, each_pair
+from onlogit.errors import DataError, StateError
+from onlogit.model import of_state
+from onlogit.report.gathering import Report, Watcher, of_model
+from onlogit.report.page import page
+from onlogit.storage import Checkpoints
+from onlogit.storage.arrays import MAGIC
+from onlogit.storage.atomic import AtomicFile
+from onlogit.streams.channels import Pipe
+
+MOST_ALARMS = 1000
+
+
+def gathered(
+    subject: str, pairs: Pairs, costs: tuple[float, float] | None, alarms: str | None, format: str | None
+) -> Report:
+    """The report on a model file, the folder of a run, or predictions."""
+    listed = read_alarms(alarms) if alarms else []
+    name = os.path.basename(os.path.normpath(subject))
+    if os.path.exists(os.path.join(subject, "state.sqlite")):
+        checkpoints = Checkpoints(subject, hold=False)
+        try:
+            last = checkpoints.latest()
+        finally:
+            checkpoints.close()
+        if last is None:
+            raise StateError(f"{subject} holds no checkpoint yet")
+        return of_model(of_state(last.header, last.arrays, subject), name, "state", costs, listed)
+    if is_model(subject):
+        return of_model(load_model(subject), name, "model", costs, listed)
+    watcher = Watcher()
+    for row, p, y, weight in each_pair(subject, pairs, format):
+        bad = watcher.add(p, y, weight)
+        if bad >= 0:
+            raise DataError(f"column {pairs.prob!r}, row {row + bad} (counting from 0): {p[bad]:g} is no probability")
+    if not watcher.grid[:2].any():
+        raise DataError(f"no record of {subject} has a probability, an outcome and a weight above 0")
+    found = watcher.report(name, costs)
+    found.alarms = listed
+    return found
+
+
+def is_model(where: str) -> bool:
+    """Whether a file begins as model files do."""
+    if where == "-" or not os.path.isfile(where):
+        return False
+    with open(where, "rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def read_alarms(where: str) -> list[dict[str, Any]]:
+    """The last 1,000 alarms of an NDJSON file."""
+    try:
+        with open(where, encoding="utf-8") as file:
+            told = [json.loads(line) for line in file if line.strip()]
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read alarms from {where}: {error}") from error
+    if not all(isinstance(alarm, dict) for alarm in told):
+        raise DataError(f"{where} has a line that is no alarm; accepted is what `run --alarms` writes")
+    return told[-MOST_ALARMS:]
+
+
+def write_page(found: Report, where: str) -> None:
+    """Write the page, whole or not at all; `-` is stdout."""
+    channel = Pipe(where) if is_pipe(where) else AtomicFile(where)
+    channel.write(page(found).encode())
+    channel.finish()

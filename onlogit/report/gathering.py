@@ -1,0 +1,153 @@
+"""What a report tells, gathered from a model, from a checkpoint of a run, or from stated probabilities with outcomes."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from onlogit import thresholds
+from onlogit.explain import FEWEST, ModelStory, explain_model
+from onlogit.kernels import grid as bins
+from onlogit.kernels.tally import Quality, Reliability, Tally, new_tally, quality, reliability, tally_rows
+from onlogit.model import OnlineLogit
+from onlogit.thresholds import Choice, Curves
+
+F64 = npt.NDArray[np.float64]
+I8 = npt.NDArray[np.int8]
+
+STRETCHES = 64
+FIRST_STRETCH = 256  # records
+Z95 = 1.959963984540054
+
+
+class Watch(NamedTuple):
+    """What the calibration monitor holds."""
+
+    evidence: float
+    peak: float
+    patience: float
+    open: bool
+
+
+class Stretch(NamedTuple):
+    """A stretch of the stream: log loss, and observed against stated rate with the 95 % range that chance allows."""
+
+    first: int  # records before it
+    records: float
+    log_loss: float
+    observed: float
+    stated: float
+    range: float
+
+
+class Costs(NamedTuple):
+    """The cost curve at the user's costs."""
+
+    cost_fp: float
+    cost_fn: float
+    curves: Curves
+    choice: Choice
+
+
+@dataclass
+class Report:
+    """Everything there is at hand; None and empty where there is nothing."""
+
+    title: str
+    kind: str  # "model", "state" or "predictions"
+    quality: Quality
+    reliability: Reliability
+    top: list[dict[str, Any]]
+    average_precision: float | None
+    effective_positives: float
+    stretches: list[Stretch] = field(default_factory=list)
+    costs: Costs | None = None
+    watch: Watch | None = None
+    alarms: list[dict[str, Any]] = field(default_factory=list)
+    story: ModelStory | None = None
+    counters: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON-able dict; the cost curve thinned."""
+        plain = dict(self.__dict__)
+        plain["quality"] = self.quality._asdict()
+        plain["reliability"] = {name: array.tolist() for name, array in self.reliability._asdict().items()}
+        plain["stretches"] = [stretch._asdict() for stretch in self.stretches]
+        plain["watch"] = self.watch._asdict() if self.watch else None
+        plain["story"] = self.story.to_json() if self.story else None
+        if self.costs:
+            kept = thresholds.thinned(self.costs.curves, (self.costs.choice.threshold, self.costs.choice.cheapest))
+            plain["costs"] = self.costs.choice._asdict() | {
+                "cost_fp": self.costs.cost_fp, "cost_fn": self.costs.cost_fn, "thresholds": kept,
+            }  # fmt: skip
+        return plain
+
+
+def of_model(
+    model: OnlineLogit, title: str, kind: str, costs: tuple[float, float] | None, alarms: list[dict[str, Any]]
+) -> Report:
+    """A report on all that a model has settled; its quality is progressive."""
+    fold = model.pipeline
+    monitor = fold.monitor
+    report = _of_tally(monitor.tally, thresholds.grid_of(monitor.tally), title, kind, costs)
+    report.watch = Watch(monitor.evidence, monitor.peak_evidence, monitor.patience, monitor.alarm_open)
+    report.alarms, report.story = alarms, explain_model(model)
+    seen, shared = fold.encoder.collisions()
+    report.counters = dict(fold.counts.__dict__) | {f"{name}_values": n for name, n in fold.encoder.counts.items()}
+    report.counters |= {"slots_seen": seen, "slots_shared": shared, "waiting": fold.memory.waiting}
+    report.notes += [note for note in report.story.notes if note not in report.notes]
+    return report
+
+
+def _of_tally(tally: Tally, grid: F64, title: str, kind: str, costs: tuple[float, float] | None) -> Report:
+    found = quality(tally)
+    positives, squares = float(grid[bins.POSITIVE].sum()), float(grid[bins.POSITIVE_SQUARES].sum())
+    effective = positives**2 / squares if squares > 0 else 0.0
+    report = Report(
+        title, kind, found, reliability(tally), thresholds.top_calibration(grid), thresholds.average_precision(grid),
+        effective,
+    )  # fmt: skip
+    if costs is not None:
+        report.costs = Costs(*costs, thresholds.curves(grid, *costs), thresholds.choose(grid, *costs))
+    if effective < FEWEST:
+        report.notes.append(f"all of this rests on {effective:.0f} positives only")
+    return report
+
+
+class Watcher:
+    """Takes stated probabilities and outcomes in, in order. Memory is bounded: stretches double where they grow many."""
+
+    def __init__(self) -> None:
+        self.tally, self.grid = new_tally(), bins.new_grid()
+        self._size, self._records = FIRST_STRETCH, 0
+        self._sums = np.zeros((5, STRETCHES))  # Σ weight, loss, y, p, p(1-p), by stretch
+
+    def add(self, p: F64, y: I8, weight: F64) -> int:
+        """The first row whose p is no probability, else -1. Rows without a label are passed over."""
+        bad = bins.add_pairs(self.grid, p, y, weight)
+        if bad >= 0:
+            return bad
+        kept = (y >= 0) & (weight > 0)
+        p, y, weight = p[kept], y[kept], weight[kept]
+        with np.errstate(divide="ignore"):
+            z = np.clip(np.log(p) - np.log1p(-p), -64.0, 64.0)
+        tally_rows(self.tally, z, y, weight)
+        at = self._records + np.arange(len(p))
+        while len(at) and at[-1] >= self._size * STRETCHES:
+            self._sums = np.concatenate([self._sums[:, 0::2] + self._sums[:, 1::2], np.zeros((5, STRETCHES // 2))], 1)
+            self._size *= 2
+        loss = np.logaddexp(0.0, z) - y * z
+        for row, values in enumerate((np.ones(len(p)), loss, y, p, p * (1 - p))):
+            self._sums[row] += np.bincount(at // self._size, weight * values, STRETCHES)
+        self._records += len(p)
+        return -1
+
+    def report(self, title: str, costs: tuple[float, float] | None) -> Report:
+        """What was seen."""
+        report = _of_tally(self.tally, self.grid, title, "predictions", costs)
+        for j, (n, loss, y, p, v) in enumerate(self._sums.T.tolist()):
+            if n > 0:
+                report.stretches.append(Stretch(j * self._size, n, loss / n, y / n, p / n, Z95 * v**0.5 / n))
+        return report

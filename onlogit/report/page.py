@@ -1,0 +1,255 @@
+"""A report as one HTML page: no script, no network, readable on a phone, on paper, in light and in dark."""
+
+import math
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from onlogit.report.gathering import Report
+from onlogit.report.svg import Chart, compact, labelled, nice_ticks
+
+MOST = 20  # terms and pairs shown
+STYLE = """
+:root{color-scheme:light dark;--ink:#1b2330;--soft:#5b6575;--ground:#fff;--card:#f6f8fa;--line:#dde3ea;--main:#1f6feb;
+--band:#1f6feb26;--second:#b35900;--bad:#c62828;--good:#1a7f37}
+@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9aa5b1;--ground:#0d1117;--card:#161b22;--line:#30363d;
+--main:#58a6ff;--band:#58a6ff33;--second:#e3a04a;--bad:#ff7b72;--good:#56d364}}
+*{box-sizing:border-box}body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
+main{max-width:1320px;margin:0 auto;padding:20px 16px 48px}h1{font-size:1.5rem;margin:.2em 0;overflow-wrap:anywhere}
+h2{font-size:1.05rem;margin:0 0 .3em}p{margin:.3em 0}.soft,figcaption{color:var(--soft);font-size:.875rem}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(132px,1fr));gap:10px;margin:18px 0}
+.tile{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 12px}
+.tile b{display:block;font-size:1.25rem;font-variant-numeric:tabular-nums}.tile span{color:var(--soft);font-size:.8rem}
+.tile .bad{color:var(--bad)}.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,380px),1fr));gap:16px}
+.card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:14px;min-width:0}.wide{grid-column:1/-1}
+@media(min-width:860px){.span{grid-column:span 2}}
+figure{margin:0}svg{display:block;width:100%;height:auto;max-width:560px;margin:0 auto}.scroll{overflow-x:auto}
+text{font:11px system-ui,sans-serif;fill:var(--soft)}.term{fill:var(--ink)}.grid{stroke:var(--line);stroke-width:1}
+.even{stroke:var(--soft);stroke-width:1;stroke-dasharray:4 4}.main{fill:none;stroke:var(--main);stroke-width:2}
+.second{fill:none;stroke:var(--second);stroke-width:2}.band{fill:var(--band)}.dot{fill:var(--main)}.bar{fill:var(--main);
+opacity:.75}.less{fill:var(--second);opacity:.85}.range{stroke:var(--main);stroke-width:1.5}.mark{stroke:var(--second);
+stroke-width:2;stroke-dasharray:6 3}.patience{stroke:var(--bad);stroke-width:2}table{border-collapse:collapse;width:100%;
+font-size:.875rem;font-variant-numeric:tabular-nums}th,td{padding:3px 8px 3px 0;text-align:right;border-bottom:1px solid
+var(--line);white-space:nowrap}th:first-child,td:first-child{text-align:left;white-space:normal;overflow-wrap:anywhere;
+min-width:6em}th{color:var(--soft);font-weight:600}.note{border-left:3px solid var(--second);padding:2px 10px;margin:6px 0}
+@media print{:root{--ink:#000;--soft:#444;--ground:#fff;--card:#fff;--line:#bbb;--main:#0b4fb3;--band:#0b4fb322;--second:#8a4500;
+--bad:#a00}main{max-width:none;padding:0}.card,.tile{break-inside:avoid}.cards{grid-template-columns:1fr 1fr}body{font-size:12px}}
+"""
+
+
+def page(report: Report) -> str:
+    """The whole page."""
+    cards = [
+        _reliability(report), *_over_time(report), *_costs(report), *_evidence(report), *_weights(report),
+        *_alarms(report), _top(report), *_counters(report),
+    ]  # fmt: skip
+    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in report.notes)
+    title = f"onlogit: {report.title}"
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,'
+        f'initial-scale=1"><link rel="icon" href="data:,"><title>{escape(title)}</title><style>{STYLE}</style></head>'
+        f'<body><main><p class="soft">onlogit report, {report.kind}</p><h1>{escape(report.title)}</h1>{_tiles(report)}'
+        f'<div class="cards">{"".join(cards)}</div>{notes}</main></body></html>\n'
+    )
+
+
+def _tiles(report: Report) -> str:
+    q = report.quality
+
+    def number(value: float | None, form: str) -> str:
+        return "–" if value is None else format(value, form)
+
+    told = [
+        ("labelled events", f"{q.examples:,.0f}", ""),
+        (
+            "positives, effective",
+            f"{report.effective_positives:,.0f}",
+            "bad" if report.effective_positives < 20 else "",
+        ),
+        ("observed rate", number(q.rate, ".3%"), ""),
+        ("observed / expected", number(q.observed_over_expected, ".3f"), ""),
+        ("log loss", number(q.log_loss, ".4f"), ""),
+        ("of the base rate", number(q.base_log_loss, ".4f"), ""),
+        ("AUC", number(q.auc, ".4f"), ""),
+        ("average precision", number(report.average_precision, ".4f"), ""),
+        ("calibration error", number(q.calibration_error, ".2%"), ""),
+    ]
+    tiles = (f'<div class="tile"><span>{name}</span><b class="{kind}">{value}</b></div>' for name, value, kind in told)
+    return f'<div class="tiles">{"".join(tiles)}</div>'
+
+
+def _card(title: str, body: str, caption: str = "", kind: str = "") -> str:
+    under = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return f'<section class="card {kind}"><h2>{escape(title)}</h2><figure>{body}{under}</figure></section>'
+
+
+def _reliability(report: Report) -> str:
+    r = report.reliability
+    ticks = [(k / 4, f"{25 * k} %") for k in range(5)]
+    chart = Chart("Reliability diagram", (0.0, 1.0), (0.0, 1.0), 330.0)
+    chart.axes(ticks, ticks, "stated", "came true").segment(0, 0, 1, 1, "even")
+    kept = np.flatnonzero(r.examples > 0)
+    for j in kept.tolist():
+        told = f"stated {r.stated[j]:.1%}, came {r.observed[j]:.1%} ({r.low[j]:.1%} to {r.high[j]:.1%}), "
+        chart.segment(r.stated[j], r.low[j], r.stated[j], r.high[j], "range")
+        chart.dot(r.stated[j], r.observed[j], "dot", told + f"{r.examples[j]:,.0f} events")
+    most = float(r.examples.max(initial=1.0)) or 1.0
+    counts = Chart("Events by stated probability", (0.0, 1.0), (0.0, math.log10(most + 1.0)), 110.0)
+    powers = [10**k for k in range(int(math.log10(most + 1.0)) + 1)]
+    every = max(1, math.ceil(len(powers) / 4))
+    shown = powers[::every]
+    counts.axes([], [(math.log10(n + 1.0), compact(n)) for n in shown], "", "events")
+    for j in kept.tolist():
+        counts.box(r.edges[j] + 0.004, 0.0, r.edges[j + 1] - 0.004, math.log10(r.examples[j] + 1.0), "bar",
+                   f"{r.examples[j]:,.0f} events from {r.edges[j]:.0%} to {r.edges[j + 1]:.0%}")  # fmt: skip
+    return _card("Do stated probabilities come true?", chart.svg() + counts.svg(),
+                 "Of events given each probability, the share that came true, with 95 % intervals; below, how many.")  # fmt: skip
+
+
+def _over_time(report: Report) -> list[str]:
+    told = report.stretches
+    if len(told) < 2:
+        return []
+    end = told[-1].first + told[-1].records
+    middle = [s.first + s.records / 2 for s in told]
+    x = labelled(nice_ticks(0.0, end, 4))
+    top = max(s.log_loss for s in told)
+    loss = Chart("Log loss over time", (0.0, end), (0.0, top * 1.08 or 1.0), 210.0)
+    loss.axes(x, labelled(nice_ticks(0.0, top * 1.08 or 1.0, 4)), "records", "log loss")
+    loss.line(zip(middle, [s.log_loss for s in told], strict=True), "main")
+    gaps = [s.observed - s.stated for s in told]
+    reach = max(*(abs(g) for g in gaps), *(s.range for s in told)) * 1.1 or 0.01
+    gap = Chart("Observed less stated over time", (0.0, end), (-reach, reach), 210.0)
+    gap.axes(x, [(v, f"{v:+.3g}") for v in nice_ticks(-reach, reach, 4)], "records", "observed less stated")
+    gap.band([(m, -s.range, s.range) for m, s in zip(middle, told, strict=True)], "band").segment(0, 0, end, 0, "even")
+    gap.line(zip(middle, gaps, strict=True), "main")
+    return [
+        _card("Log loss over time", loss.svg(), "By stretches of the stream."),
+        _card("Calibration over time", gap.svg(), "The band holds what chance alone does to 95 % of stretches."),
+    ]
+
+
+def _costs(report: Report) -> list[str]:
+    if report.costs is None:
+        return []
+    curves, choice = report.costs.curves, report.costs.choice
+    kept = np.unique(np.linspace(0, len(curves.threshold) - 1, 800).astype(int))
+    kept = kept[(curves.threshold[kept] > 0.0005) | (kept == 0)]
+    t, real = curves.threshold[kept], curves.realised_cost[kept]
+    top = float(min(real.max(), max(real[0], real[-1], 1e-12) * 1.05))
+    chart = Chart("Cost at each threshold", (0.0, 1.0), (0.0, top * 1.05), 260.0)
+    ticks = [(k / 4, f"{k / 4:g}") for k in range(5)]
+    chart.axes(ticks, labelled(nice_ticks(0.0, top * 1.05, 4)), "threshold", "cost an event")
+    chart.box(
+        choice.low, 0.0, choice.high, top * 1.05, "band", f"not told apart: {choice.low:.3f} to {choice.high:.3f}"
+    )
+    chart.line(zip(t.tolist(), curves.expected_cost[kept].tolist(), strict=True), "second")
+    chart.line(zip(t.tolist(), real.tolist(), strict=True), "main")
+    chart.segment(choice.threshold, 0.0, choice.threshold, top * 1.05, "mark")
+    caption = (
+        f"Blue: realised; orange: expected by p; dashed: the threshold of costs {report.costs.cost_fp:g} and "
+        f"{report.costs.cost_fn:g}, {choice.threshold:.4f}, realised {choice.cost:.4g} an event. Cheapest in hindsight: "
+        f"{choice.cheapest:.4f} at {choice.cheapest_cost:.4g}; shaded, what is not told apart from it. "
+        f"{choice.near:.1%} of events lie within .02 of the threshold."
+    )
+    return [_card("What thresholds cost", chart.svg(), caption)]
+
+
+def _evidence(report: Report) -> list[str]:
+    watch = report.watch
+    if watch is None:
+        return []
+    top = max(math.log10(max(watch.patience, watch.peak, 10.0)) * 1.05, 1.0)
+    chart = Chart("Evidence against calibration", (0.0, top), (0.0, 2.0), 120.0, left=70.0)
+    powers = range(0, int(top) + 1, max(1, int(top) // 5))
+    chart.axes([(float(k), compact(10.0**k)) for k in powers], [(1.5, "now"), (0.5, "highest")])
+    for y, value in ((1.5, watch.evidence), (0.5, watch.peak)):
+        chart.box(0.0, y - 0.3, math.log10(max(value, 1.0)), y + 0.3, "bar", f"{value:,.3g}")
+    chart.segment(math.log10(watch.patience), 0.0, math.log10(watch.patience), 2.0, "patience")
+    state = "An alarm is open." if watch.open else "No alarm is open."
+    caption = (
+        f"{state} Evidence that stated probabilities do not hold: now {watch.evidence:,.3g}, highest {watch.peak:,.3g}; an "
+        f"alarm at {watch.patience:,.0f} (red)."
+    )
+    return [_card("Evidence and alarms", chart.svg(), caption)]
+
+
+def _alarms(report: Report) -> list[str]:
+    if not report.alarms:
+        return []
+    rows = [
+        [str(a.get("time") or a.get("event")), str(a.get("what")), str(a.get("direction")), _figure(a.get("evidence"))]
+        for a in report.alarms[-MOST:]
+    ]
+    return [_card("Alarms", _table(["when", "what", "what happens", "evidence"], rows), "", "wide")]
+
+
+def _figure(value: Any) -> str:
+    return f"{value:,.4g}" if isinstance(value, int | float) else "–"
+
+
+def _weights(report: Report) -> list[str]:
+    story = report.story
+    if story is None or not story.weights:
+        return []
+    shown = story.weights[:MOST]
+    reach = max(max(abs(w.weight), *(abs(math.log(b)) for b in (w.odds_low, w.odds_high) if b)) for w in shown)
+    reach = min(reach, 3.0 * max(abs(w.weight) for w in shown)) * 1.05 or 1.0
+    chart = Chart("Weights", (-reach, reach), (0.0, float(len(shown))), 22.0 * len(shown) + TOP_AND_BOTTOM, left=150.0)
+    chart.axes([(v, f"x {math.exp(v):.3g}") for v in nice_ticks(-reach, reach, 4)], [], "factor on the odds")
+    chart.segment(0.0, 0.0, 0.0, float(len(shown)), "even")
+    for row, each in enumerate(shown):
+        y = len(shown) - row - 0.5
+        name = each.term if each.value is None else f"{each.term} = {each.value}"
+        chart.text(144.0, chart.y(y) + 4, name if len(name) < 24 else name[:22] + "…", "end", "term")
+        if each.odds_low and each.odds_high:
+            chart.segment(math.log(each.odds_low), y, math.log(each.odds_high), y, "range")
+        chart.dot(each.weight, y, "dot", f"{name}: x {each.odds_ratio:.3g}", 3.5)
+    rows = [
+        [w.term if w.value is None else f"{w.term} = {w.value}", f"{w.typical:.3f}", f"{w.odds_ratio:.3g}",
+         "–" if w.odds_low is None else f"{w.odds_low:.3g} to {w.odds_high:.3g}",
+         "–" if w.raw is None else f"{w.raw:.3g}", "–" if w.events is None else f"{w.events:,}"]
+        for w in shown
+    ]  # fmt: skip
+    heads = ["term", "typical push", "odds", "95 %", "per unit", "events"]
+    caption = "By how far a term typically moves the log-odds. Numbers per standard deviation; categories against the "
+    cards = [_card("What the model believes", chart.svg(), caption + "mean of their column. Bars: 95 % of the belief.")]
+    cards.append(_card("The same in figures", _table(heads, rows), kind="span"))
+    if story.pairs:
+        told = [
+            [f"{p.first} {'+' if p.together == 'sum' else '−'} {p.second}", f"{p.push:+.3f}", f"{p.push_sd:.3f}",
+             f"{p.correlation:+.2f}"]
+            for p in story.pairs[:MOST]
+        ]  # fmt: skip
+        cards.append(
+            _card("Weights that go together", _table(["stable", "push", "sd", "correlation"], told),
+                  "The data do not tell the two apart; of the sum or difference they are sure.")
+        )  # fmt: skip
+    return cards
+
+
+TOP_AND_BOTTOM = 48.0
+
+
+def _top(report: Report) -> str:
+    rows = [
+        [f"{row['highest']:.1%}", f"{row['events']:,.0f}",
+         *("–" if row[k] is None else f"{row[k]:.3%}" for k in ("stated", "observed")),
+         f"{row['effective_positives']:,.0f}" + (" !" if row["warning"] else "")]
+        for row in report.top
+    ]  # fmt: skip
+    heads = ["highest", "events", "stated", "observed", "positives"]
+    caution = " ! rests on fewer than 20." if any(row["warning"] for row in report.top) else ""
+    return _card("At the top", _table(heads, rows), "Positives: effective number, by weights." + caution)
+
+
+def _counters(report: Report) -> list[str]:
+    rows = [[name.replace("_", " "), f"{count:,}"] for name, count in report.counters.items() if count]
+    return [_card("Counters", _table(["what", "events"], rows))] if rows else []
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
