@@ -160,7 +160,11 @@ def evidence_notes(fold: Pipeline) -> list[str]:
     """What there is to say about how much a claim of this model rests on."""
     quality = fold.monitor.summary()
     positives = (quality.rate or 0.0) * quality.examples
-    return [f"all of this rests on {positives:.0f} positives only"] if positives < FEWEST else []
+    notes = [f"all of this rests on {positives:.0f} positives only"] if positives < FEWEST else []
+    share = fold.config.labels.keep_negatives
+    if share < 1.0:
+        notes.append(f"{share:g} of the negatives were learned, each with the weight {1 / share:g}; all were judged")
+    return notes
 
 
 # ---- the model

@@ -22,7 +22,7 @@ from onlogit.errors import DataError, StateError
 from onlogit.kernels.turns import take_turns
 from onlogit.label_delays import LabelDelays
 from onlogit.label_times import NO_TIME, LabelTimes, Plan
-from onlogit.labels import NEVER, VOID, WAITING, Array, Mature, Maturity, Memory, choose_rows, join_rows
+from onlogit.labels import NEVER, VOID, WAITING, Array, Mature, Maturity, Memory, choose_rows, join_rows, thinned
 from onlogit.learners import Tape, create
 from onlogit.learners.protocol import BOTH, LEARN, SCORE
 from onlogit.monitor import Alarm, CalibrationMonitor
@@ -149,14 +149,16 @@ class Pipeline:
         plan = self._times.plan(encoded, self.memory, first, first - self.counts.no_weight, now)
         tile = self._gather(encoded, plan)
         tape = self._tape(event, plan, tile.row)
-        scores = self.learner.learn(tile.rows, tape, tile.y.astype(np.float64), tile.weight, tile.memo)
+        weight = tile.weight.copy()
+        weight[tile.row] = self._thin(plan.event, tile.y[tile.row], weight[tile.row])
+        scores = self.learner.learn(tile.rows, tape, tile.y.astype(np.float64), weight, tile.memo)
         z = scores.z[:n]
         self._remember(encoded, plan, tile.memo)
         self._settle(encoded, plan, tile.y[tile.row], z)
         if self._times.on_arrival:
             self.delays.add(first + plan.place - plan.event, tile.y[tile.row], tile.weight[tile.row])
-        self._warm_up(n, plan, tile.weight[tile.row])
-        self._count(encoded, plan, tile.weight[tile.row])
+        self._warm_up(n, plan, weight[tile.row])
+        self._count(encoded, plan, weight[tile.row])
         return Walked(Step(event, z, sigmoid(z), scores.z_sd[:n], stated, []), self.maturity.ready())
 
     def judge(self, mature: Mature) -> list[Alarm]:
@@ -165,6 +167,9 @@ class Pipeline:
         judged = np.empty(len(event), np.bool_)
         take_turns(event, known, y, weight, self._turn, judged)
         return self.monitor.update(event, None if (time == NO_TIME).all() else time, z, y, weight, judged)
+
+    def _thin(self, event: I64, y: I8, weight: F64) -> F64:
+        return thinned(event, y, weight, self.config.labels.keep_negatives)
 
     def _refuse_repeats(self, encoded: Encoded) -> None:
         if encoded.key is None:
@@ -303,6 +308,7 @@ class Pipeline:
             self.delays.add(self.counts.events - event, y, weight)
         y = sealed if y is None else y
         if not self.frozen:
+            weight = self._thin(event, y, weight)
             left = self.memory.waiting - 1 - np.arange(len(event))
             tape = Tape(np.arange(len(event)), np.full(len(event), LEARN, np.uint8), left)
             self.learner.learn(rows, tape, y.astype(np.float64), weight, memo)

@@ -22,7 +22,18 @@ LEARNERS = ("belief", *SGD_RATES)
 EVENT = ("label", "positive", "weight", "key", "time", "label_time", "due", "drop", "features")
 SGD = ("rate", "schedule", "l1", "l2", "batch", "averaged")
 MONITOR = ("patience", "tolerance", "warm_up")
-SETTINGS = ("learner", "slot_bits", "names", "label_delay", "remember", "horizon", "unresolved", *MONITOR, *SGD)
+SETTINGS = (
+    "learner",
+    "slot_bits",
+    "names",
+    "label_delay",
+    "remember",
+    "horizon",
+    "unresolved",
+    "keep_negatives",
+    *MONITOR,
+    *SGD,
+)
 
 
 def _fill(context: click.Context, parameter: click.Parameter, path: str | None) -> Config | None:
@@ -104,6 +115,13 @@ setting_options = together(
         "What an event without a label is when it is due.",
         type=click.Choice(["drop", "negative"]),
     ),
+    setting(
+        "--keep-negatives",
+        LabelConfig.keep_negatives,
+        "Learn this share of the negatives, with weight 1/share.",
+        type=float,
+        metavar="SHARE",
+    ),
     setting("--learner", Config.learner, "What learns.", type=click.Choice(LEARNERS)),
     setting("--slot-bits", Config.slot_bits, "Categories share 2^N slots.", type=int, metavar="N"),
     setting("--names", Config.names, "Categories whose names are kept, for explanations.", type=int, metavar="N"),
@@ -169,7 +187,9 @@ def config_of(told: dict[str, Any]) -> Config:
         names=told["names"],
         sgd=SgdConfig(**{name: told[name] for name in SGD}),
         monitor=MonitorConfig(**{name: told[name] for name in MONITOR}),
-        labels=LabelConfig(told["label_delay"], told["remember"], told["horizon"], told["unresolved"]),
+        labels=LabelConfig(
+            told["label_delay"], told["remember"], told["horizon"], told["unresolved"], told["keep_negatives"]
+        ),
     )
 
 
