@@ -39,3 +39,33 @@ def test_shell(tmp_path: Path, environment: dict[str, str]) -> None:
     scored = json.loads(done.stdout.splitlines()[-1])
     assert 0 < scored["p"] < 1
     assert scored["origin"] == "EWR"
+
+
+def run(words: list[str], folder: Path, environment: dict[str, str]) -> str:
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="needs a shell")
+def test_churn(tmp_path: Path, environment: dict[str, str]) -> None:
+    told = run(["sh", str(ROOT / "examples" / "churn.sh")], tmp_path, environment)
+    counts = {line.split()[0]: int(line.split()[1].replace(",", "")) for line in told.splitlines() if "of them" in line}
+    assert sum(counts.values()) == 60_000
+    assert 0.9 * 1_800 < counts["nudge"] + counts["call"] <= 1_800
+    lines = (tmp_path / "actions.csv").read_text().splitlines()
+    at = lines[0].replace('"', "").split(",").index("action")
+    acted = [line.replace('"', "").split(",")[at] != "none" for line in lines[1:]]
+    assert all(sum(acted[k : k + 1000]) <= 30 for k in range(0, 60_000, 1000))
+    assert "baseline" in told
+    assert (tmp_path / "churn.html").read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="needs a shell")
+def test_fraud(tmp_path: Path, environment: dict[str, str]) -> None:
+    told = run(["sh", str(ROOT / "examples" / "fraud.sh")], tmp_path, environment)
+    (line,) = [line for line in told.splitlines() if line.startswith("costs ")]
+    spent, at_rest = (float(word.rstrip(";")) for word in line.split() if word[0].isdigit())
+    assert spent < 0.6 * at_rest
+    assert "p above 0.0137: ask" in told
+    assert json.loads(told.splitlines()[-1])["action"] in ("allow", "ask", "block")
