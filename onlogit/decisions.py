@@ -5,7 +5,7 @@ cheapest action changes where two lines cross: with free correct decisions one a
 name such thresholds outright. Around each threshold a review band; where z_sd is large, abstain; and a capacity lets only
 the highest of each window through (kernels/capacity.py). The action at p = 0 is the one at rest: it needs no capacity.
 
-Costs: 20 ns an event, with a capacity 50 ns and 65 kB. Only a capacity has state.
+Cost: 30 ns an event, with a capacity 70 ns and 65 kB. Only a capacity has state.
 """
 
 from typing import Any, NamedTuple
