@@ -227,6 +227,10 @@ def test_the_command(tmp_path: Path) -> None:
     assert told.stdout.startswith("p = ")
     answer = json.loads(call("m", "in.parquet", "--event", "7", "--json").stdout)
     assert answer["baseline"] + sum(push["push"] for push in answer["pushes"]) == pytest.approx(answer["z"], abs=1e-9)
+    assert call("m", "--row", '{"x": 1}', "--html", "x.html").returncode == 3
+    assert not (tmp_path / "x.html").exists()
+    assert call("m", "in.parquet", "--event", "7", "--html", "x.html").returncode == 0
+    assert "From the baseline to the log-odds" in (tmp_path / "x.html").read_text()
     believed = call("m")
     assert believed.returncode == 0
     assert "baseline" in believed.stdout
@@ -238,6 +242,7 @@ def test_the_command(tmp_path: Path) -> None:
     for args, code, message in (
         (("m", "in.parquet"), 2, "--event"),
         (("m", "in.parquet", "--event", "5000"), 3, "has 1500 records"),
+        (("m", "--html", "x.html"), 2, "onlogit report MODEL"),
         (("m", "--row", "{"), 3, "--row is no JSON"),
         (("m", "--row", "[1]"), 3, "no JSON object"),
         (("m", "--row", '{"sise": 2}'), 3, "the model has no column 'sise'; near or known: size"),

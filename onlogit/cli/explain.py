@@ -12,10 +12,12 @@ from onlogit.cli import options
 @click.option("--event", type=click.IntRange(0), metavar="N", help="Explain record N of SOURCE, counted from 0.")
 @click.option("--format", type=click.Choice(options.FORMATS), help="Format of SOURCE; otherwise told by its content.")
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Lines to print.")
+@click.option("--html", metavar="FILE", help="Of a record: write one HTML page with a figure; - is stdout.")
 @options.json_option
 def explain(
-    model: str, source: str | None, row: str | None, event: int | None, format: str | None, top: int, as_json: bool
-) -> None:
+    model: str, source: str | None, row: str | None, event: int | None, format: str | None, top: int, html: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Say why the model file MODEL, as it is now, states what it states of a record; without one, what it believes.
 
     A push is what a term adds to the log-odds, and the factor on the odds; from the baseline, pushes add up to what is
@@ -23,12 +25,17 @@ def explain(
     """
     if (source is None) != (event is None) or (row is not None and source is not None):
         raise click.UsageError("give --row JSON, or SOURCE with --event N, or neither for the model itself")
+    if html is not None and row is None and source is None:
+        raise click.UsageError("--html shows one record; for the model itself: onlogit report MODEL --html FILE")
+    if html == "-" and as_json:
+        raise click.UsageError("--html - and --json both want stdout")
     import sys
 
-    from onlogit.cli.files import load_model
+    from onlogit.cli.files import load_model, write_text
     from onlogit.cli.printing import say
     from onlogit.cli.rows import row_of_json, row_of_source
     from onlogit.explain import explain_event, explain_model
+    from onlogit.report.event_page import event_page
     from onlogit.report.reasons import event_text, model_text
     from onlogit.report.text import glyphs_for
     from onlogit.report.values import to_line
@@ -40,5 +47,9 @@ def explain(
         return
     record = row_of_json(row, kept) if row is not None else row_of_source(source or "-", event or 0, format, kept)
     story = explain_event(kept, record)
-    glyphs = glyphs_for(sys.stdout.encoding)
-    say(to_line(story.to_json()) if as_json else "\n".join(event_text(story, glyphs, top)))
+    if html is not None:
+        write_text(event_page(story, f"Record {event} of {source}" if row is None else "One record"), html)
+    if as_json:
+        say(to_line(story.to_json()))
+    elif html != "-":
+        say("\n".join(event_text(story, glyphs_for(sys.stdout.encoding), top)))

@@ -9,6 +9,7 @@ import sys
 
 from onlogit.errors import DataError
 from onlogit.model import OnlineLogit, load, of_bytes
+from onlogit.storage.atomic import AtomicFile
 from onlogit.streams.channels import Pipe
 
 
@@ -31,6 +32,13 @@ def save_model(model: OnlineLogit, where: str) -> None:
     pipe = Pipe(where)
     pipe.write(model.to_bytes())
     pipe.finish()
+
+
+def write_text(text: str, where: str) -> None:
+    """Write a file of text, whole or not at all; `-` is stdout."""
+    channel = Pipe(where) if is_pipe(where) else AtomicFile(where)
+    channel.write(text.encode())
+    channel.finish()
 
 
 def load_model(where: str) -> OnlineLogit:

@@ -32,9 +32,11 @@ def report(
         raise click.UsageError("--html - and --json both want stdout")
     import sys
 
+    from onlogit.cli.files import write_text
     from onlogit.cli.pairs import Pairs
     from onlogit.cli.printing import say
-    from onlogit.cli.reporting import gathered, write_page
+    from onlogit.cli.reporting import gathered
+    from onlogit.report.page import page
     from onlogit.report.plain import report_text
     from onlogit.report.text import glyphs_for
     from onlogit.report.values import to_line
@@ -42,7 +44,7 @@ def report(
     costs = None if cost_fp is None or cost_fn is None else (cost_fp, cost_fn)
     found = gathered(subject, Pairs(prob, label, positive, weight), costs, alarms, format)
     if html is not None:
-        write_page(found, html)
+        write_text(page(found), html)
     if as_json:
         say(to_line(found.to_json()))
     elif html is None:

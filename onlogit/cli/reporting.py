@@ -4,16 +4,13 @@ import json
 import os
 from typing import Any
 
-from onlogit.cli.files import is_pipe, load_model
+from onlogit.cli.files import load_model
 from onlogit.cli.pairs import Pairs, each_pair
 from onlogit.errors import DataError, StateError
 from onlogit.model import of_state
 from onlogit.report.gathering import Report, Watcher, of_model
-from onlogit.report.page import page
 from onlogit.storage import Checkpoints
 from onlogit.storage.arrays import MAGIC
-from onlogit.storage.atomic import AtomicFile
-from onlogit.streams.channels import Pipe
 
 MOST_ALARMS = 1000
 
@@ -65,10 +62,3 @@ def read_alarms(where: str) -> list[dict[str, Any]]:
     if not all(isinstance(alarm, dict) for alarm in told):
         raise DataError(f"{where} has a line that is no alarm; accepted is what `run --alarms` writes")
     return told[-MOST_ALARMS:]
-
-
-def write_page(found: Report, where: str) -> None:
-    """Write the page, whole or not at all; `-` is stdout."""
-    channel = Pipe(where) if is_pipe(where) else AtomicFile(where)
-    channel.write(page(found).encode())
-    channel.finish()

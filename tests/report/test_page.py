@@ -12,6 +12,8 @@ import pytest
 from pyarrow import parquet as pq
 
 import onlogit as ol
+from onlogit.explain import explain_event
+from onlogit.report.event_page import event_page
 from onlogit.report.gathering import STRETCHES, Report, Watcher, of_model
 from onlogit.report.page import page
 from onlogit.report.plain import report_text
@@ -106,6 +108,17 @@ def test_over_time_by_stretches_that_double() -> None:
     assert sum(inside) >= 0.85 * len(inside)
     assert "Calibration over time" in checked(whole.report("w", (1.0, 2.0)))
     assert whole.add(np.array([0.5, 1.5]), np.array([1, 1], np.int8), np.ones(2)) == 1
+
+
+def test_of_an_event() -> None:
+    row = pa.record_batch({"x": [2.5], "y": [2.4], "town": ["<i>nowhere"]})
+    story = explain_event(model(), row)
+    text, reader = event_page(story, "Record <7>"), Whole()
+    reader.feed(text)
+    assert not reader.open
+    assert "Record &lt;7&gt;" in text
+    assert "&lt;i&gt;nowhere" in text
+    assert text.count('class="bar"') + text.count('class="less"') == len(story.pushes)
 
 
 def test_ticks() -> None:
