@@ -10,7 +10,7 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from onlogit.decisions import Decider, Decisions
 from onlogit.encoding.event_columns import read_time
-from onlogit.errors import ConfigError
+from onlogit.errors import ConfigError, SchemaError
 from onlogit.monitor import Alarm
 from onlogit.pipeline import Step
 
@@ -64,7 +64,11 @@ def scored(prefix: str = "", decider: Decider | None = None, time: str | None = 
     def record(batch: pa.RecordBatch, step: Step) -> pa.RecordBatch:
         columns = [*batch.columns, floats(step.p), floats(step.z), floats(step.z_sd)]
         if decider is not None:
-            when = read_time(batch.column(time), time, 0) if decider.needs_time and time is not None else None
+            when = None
+            if decider.needs_time and time is not None:
+                if time not in batch.schema.names:
+                    raise SchemaError(f"a capacity for each stretch of time needs the column {time!r}; it is missing")
+                when = read_time(batch.column(time), time, 0)
             columns += decided(decider.decide(step.z, step.z_sd, when))
         return pa.RecordBatch.from_arrays(columns, schema=scored_schema(batch.schema, prefix, decider is not None))
 

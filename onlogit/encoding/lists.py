@@ -98,6 +98,12 @@ class ListColumns:
             for r, term in enumerate(self.lists)
         ]
 
+    def hashes(self, term: Read | Sparse, found: dict[str, pa.Array]) -> tuple[_Extents, U64]:
+        """Where the entries of a set or pair are, and the hash of each."""
+        r = self.lists.index(term)
+        seen = self._read_set(r, extents(found[term.column if isinstance(term, Read) else term.indices.column]))
+        return seen.indices, seen.hashes
+
     def _read_set(self, r: int, indices: _Extents) -> _Seen:
         entries, seed = indices.entries, self.seeds[r]
         kind = kind_of(entries.type)

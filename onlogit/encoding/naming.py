@@ -6,6 +6,7 @@ bytes a slot of memory beside it. Cost: 2 ns a slot, and some 20 µs for each ro
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from onlogit.encoding.derived import Derived
 from onlogit.encoding.lists import ListColumns
 from onlogit.encoding.numbers import NumberColumns
 from onlogit.encoding.rows import Rows
-from onlogit.errors import StateError
+from onlogit.errors import OnlogitError, StateError
 from onlogit.kernels import hashing, naming
 from onlogit.terms import Bucket, Calendar, Log, Product, Read, Sparse, Spline, Term, text_of
 
@@ -53,6 +54,22 @@ class Candidates(NamedTuple):
     values: Sequence[str | None]  # [m]
 
 
+def _few(array: pa.Array, rows: I64) -> pa.Array:
+    """Some rows of a column. Arrow takes none of string views, so these become strings."""
+    kind = array.type
+    if pa.types.is_string_view(kind):
+        array = array.cast(pa.large_string())
+    elif pa.types.is_nested(kind) and not pa.types.is_null(kind) and pa.types.is_string_view(kind.value_type):
+        array = array.cast(pa.large_list(pa.large_string()))
+    return array.take(pa.array(rows))
+
+
+def _texts(array: pa.Array) -> list[str | None]:
+    """Strings, whether they are UTF-8 or not."""
+    plain = array.cast(pa.large_binary()).to_pylist()
+    return [None if value is None else value.decode("utf-8", "replace") for value in plain]
+
+
 class Namer:
     """Says which names the slots of rows have. Reads the parts of one encoder and changes nothing."""
 
@@ -64,7 +81,7 @@ class Namer:
 
     def of_rows(self, found: dict[str, pa.Array], rows: I64) -> list[Candidates]:
         """All that may be lit in these rows of a batch, by coordinate."""
-        few = {name: array.take(pa.array(rows)) for name, array in found.items()}
+        few = {name: _few(array, rows) for name, array in found.items()}
         leaves = {leaf: self._leaf(leaf, few) for leaf in self._categories.leaves}
         every, told = np.arange(len(rows)), []
         for leaf in self._categories.leaves[: self._categories.features]:
@@ -85,17 +102,23 @@ class Namer:
         if isinstance(leaf, Calendar):
             part = {"hour": pc.hour, "weekday": pc.day_of_week, "month": pc.month}[leaf.part]
             array = part(arrow.local(array, described.zone, column))
-        array = array.cast(pa.string())
-        return self._categories.seeds[at].of_texts(arrow.texts(array)), array.to_pylist()
+        array = array.cast(pa.large_string())
+        return self._categories.seeds[at].of_texts(arrow.texts(array)), _texts(array)
 
     def _entries(self, term: Read | Sparse, few: dict[str, pa.Array]) -> tuple[str, I64, U64, list[str | None]]:
-        read = term if isinstance(term, Read) else term.indices
-        name = term.column if isinstance(term, Read) else text_of(term)
-        lists = [[None] if entries is None else entries for entries in few[read.column].to_pylist()]
-        values = [value for entries in lists for value in entries]
-        hashes = np.array([self._lists.hash_of(name, value) for value in values], np.uint64)
-        row = np.repeat(np.arange(len(lists)), [len(entries) for entries in lists])
-        return name, row, hashes, [None if value is None else str(value) for value in values]
+        at = self._lists.lists.index(term)
+        indices, hashes = self._lists.hashes(term, few)
+        row = np.repeat(np.arange(len(indices.starts)), indices.stops - indices.starts)
+        entries = np.concatenate(
+            [np.arange(*each) for each in zip(indices.starts, indices.stops, strict=True)] or [row]
+        )
+        values = _texts(arrow.plain(indices.entries, self._lists.names[at]).cast(pa.large_string()))
+        absent = np.flatnonzero(indices.absent)  # null lists light the slot of null
+        null = np.full(len(absent), self._lists.seeds[at].null)
+        return (
+            self._lists.names[at], np.concatenate([row, absent]), np.concatenate([hashes[entries], null]),
+            [*(values[j] for j in entries.tolist()), *([None] * len(absent))],
+        )  # fmt: skip
 
     def _term(self, term: Term, few: dict[str, pa.Array], leaves: dict[Leaf, Hashed]) -> list[Hashed]:
         """The hashes and values of each part of a term; none where it has no slots, or its values no plain name."""
@@ -172,7 +195,10 @@ class Names:
             for first in range(0, len(fresh), CHUNK):  # few rows usually; many at the start, which fill the registry
                 few = fresh[first : first + CHUNK]
                 if len(self.names) < self.most:
-                    self._name(rows, few, namer.of_rows(found, few))
+                    told: list[Candidates] = []
+                    with suppress(pa.ArrowException, OnlogitError):  # what cannot be named stays without one
+                        told = namer.of_rows(found, few)
+                    self._name(rows, few, told)
         naming.count_named(rows.starts, rows.slots, weight, self._index, self.counts)
 
     def _name(self, rows: Rows, fresh: I64, told: list[Candidates]) -> None:

@@ -1,0 +1,91 @@
+"""Every slot that a row lights has a name, whatever types columns have; what cannot be named hinders nothing."""
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+import pytest
+
+from onlogit.encoding import Encoder
+from onlogit.encoding.naming import Name
+from onlogit.errors import StateError
+from onlogit.schema import Schema
+
+N = 2500
+TERMS = (
+    "sparse(li, lv)", "hour(tz)*ds", "bucket(inf, 4)*b", "bucket(log(i8), 3)", "log(f32)", "bucket(dec, 5)*dict*ds",
+    "spline(f32, 4)", "weekday(d32)*f32", "month(sec)", "poly(f32, 3)", "f32*i8",
+)  # fmt: skip
+
+
+def every_type() -> pa.RecordBatch:
+    draw = np.random.default_rng(0)
+    at = np.datetime64("2024-03-01T00:00", "us") + np.arange(N) * np.timedelta64(7919, "s")
+    days = pa.array(at.astype("datetime64[D]").astype(object))
+    texts = [f"é{k % 3}" for k in range(N)]
+    return pa.record_batch({
+        "d32": days, "d64": days.cast(pa.date64()), "sec": pa.array(at.astype("datetime64[s]")),
+        "tz": pa.array(at, pa.timestamp("us")).cast(pa.timestamp("ns", "Europe/Paris")),
+        "dict": pa.array(draw.integers(0, 5, N)).dictionary_encode(),
+        "ds": pa.array([None if k % 9 == 0 else text for k, text in enumerate(texts)]).dictionary_encode(),
+        "big": pa.array(texts, pa.large_string()), "view": pa.array(texts, pa.string_view()),
+        "b": pa.array([None if k % 11 == 0 else k % 2 == 0 for k in range(N)]),
+        "dec": pa.array([float(k % 100) for k in range(N)]).cast(pa.decimal128(10, 2)),
+        "li": pa.array([list(range(k % 4)) if k % 13 else None for k in range(N)]),
+        "lv": pa.array([[0.5 * j for j in range(k % 4)] if k % 13 else None for k in range(N)]),
+        "tags": pa.array([["a", None, "é"][: k % 4] for k in range(N)]),
+        "views": pa.array([["v"] if k % 5 else [] for k in range(N)], pa.list_(pa.string_view())),
+        "i8": pa.array((np.arange(N) % 7).astype(np.int8)),
+        "f32": pa.array(draw.normal(size=N).astype(np.float32), mask=draw.random(N) < 0.1),
+        "inf": pa.array(np.where(np.arange(N) % 50 == 0, np.inf, draw.normal(size=N))),
+    })  # fmt: skip
+
+
+def test_every_lit_slot_has_its_name() -> None:
+    batch = every_type()
+    encoder = Encoder(Schema.of(batch.schema, drop=["li"], features=TERMS), 16, names=1000)
+    for low in range(0, N, 500):
+        rows = encoder.encode(batch.slice(low, 500)).rows
+    for i, names in enumerate(encoder.names_of(batch.slice(N - 500))):
+        lit = rows.slots[rows.starts[i] : rows.starts[i + 1]].tolist()
+        assert set(lit) <= set(names)
+        for slot in lit:
+            assert encoder.names.of(slot) in names[slot] or encoder.shared(slot)
+    known = {
+        (name.coordinate, name.value): slot for name, slot in zip(encoder.names.names, encoder.names.slots, strict=True)
+    }
+    assert ("tags", "é") in known
+    assert ("tags", None) in known
+    assert ("views", "v") in known
+    for coordinate, value in (("view", "é1"), ("tags", "a"), ("hour(tz)", "3"), ("month(sec)", "4"), ("f32", None)):
+        assert known[coordinate, value] == encoder.slot_of(coordinate, value)
+    assert not (encoder.names._index < 0).any()
+
+
+def test_strings_that_are_not_utf8_hinder_nothing() -> None:
+    data = pa.py_buffer(b"ok\xff\xfeok")
+    offsets = pa.py_buffer(np.array([0, 2, 4, 6], np.int32))
+    batch = pa.record_batch({"x": pa.StringArray.from_buffers(3, offsets, data)})
+    encoder = Encoder(Schema.of(batch.schema), 10, names=10)
+    encoder.encode(batch)
+    assert encoder.names.names == [Name("x", "ok"), Name("x", "\ufffd\ufffd")]
+    assert encoder.names.counts[:2].tolist() == [2, 1]
+
+
+def test_a_registry_that_contradicts_itself_is_refused() -> None:
+    batch = every_type().select(["big", "f32"])
+    encoder = Encoder(Schema.of(batch.schema), 10, names=10)
+    encoder.encode(batch)
+    state = encoder.state()
+    other = Encoder(Schema.of(batch.schema), 10, names=10)
+    other.restore(state)
+    assert other.names.names == encoder.names.names
+    slots, sizes = state["name_slots"], state["name_sizes"]
+    for name, bad in (
+        ("name_slots", slots[:-1]), ("name_slots", slots * 0), ("name_slots", slots + (1 << 10)),
+        ("name_counts", -1 - state["name_counts"]), ("name_coordinates", state["name_coordinates"] + 7),
+        ("name_sizes", sizes + 1), ("name_values", state["name_values"][1:]), ("nameless", slots[:1]),
+        ("name_counts", state["name_counts"].astype(float)),
+    ):  # fmt: skip
+        with pytest.raises(StateError, match="encoder: "):
+            Encoder(Schema.of(batch.schema), 10, names=10).restore(state | {name: bad})
+    with pytest.raises(StateError, match="contradicts itself"):
+        Encoder(Schema.of(batch.schema), 10, names=2).restore(state)
