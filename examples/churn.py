@@ -5,7 +5,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from pyarrow import parquet
 
 import onlogit
-from onlogit.config import DecisionConfig
+from onlogit.costs import DecisionConfig
 from onlogit.decisions import Decider
 
 draw, n = np.random.default_rng(1), 60_000

@@ -6,7 +6,8 @@ from pyarrow import parquet
 
 import onlogit
 from onlogit import thresholds
-from onlogit.config import Config, DecisionConfig, LabelConfig
+from onlogit.config import Config, LabelConfig
+from onlogit.costs import DecisionConfig
 from onlogit.decisions import Decider, reason
 
 draw, n = np.random.default_rng(2), 200_000

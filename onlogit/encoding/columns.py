@@ -127,16 +127,21 @@ def texts(array: pa.Array) -> Texts:
 
 
 def codes_as_texts(array: pa.Array) -> Texts:
-    """Numbers that are codes, as text: a whole one without point or exponent, whatever its type; NaN is null."""
+    """Numbers that are codes, as text."""
+    return texts(codes_as_strings(array))
+
+
+def codes_as_strings(array: pa.Array) -> pa.Array:
+    """Numbers that are codes, as strings: a whole one without point or exponent, whatever its type; NaN is null."""
     if pa.types.is_integer(array.type):
-        return texts(array)
+        return array.cast(pa.large_string())
     missing = nulls(array)
     values = np.where(missing, np.nan, numbers(array).values).astype(np.float64)
     whole = np.abs(values) < 2.0**63
     whole[whole] = values[whole] == np.floor(values[whole])
     integers = pa.array(np.where(whole, values, 0.0).astype(np.int64)).cast(pa.large_string())
     others = pa.array(values, mask=np.isnan(values)).cast(pa.large_string())
-    return texts(pc.if_else(pa.array(whole), integers, others))
+    return pc.if_else(pa.array(whole), integers, others)
 
 
 def codes(array: pa.DictionaryArray) -> tuple[Codes, Texts]:

@@ -23,7 +23,7 @@ from onlogit.encoding.numbers import NumberColumns
 from onlogit.encoding.rows import Rows
 from onlogit.errors import OnlogitError, StateError
 from onlogit.kernels import hashing, naming
-from onlogit.terms import Bucket, Calendar, Log, Product, Read, Sparse, Spline, Term, text_of
+from onlogit.terms import Bucket, Calendar, Category, Log, Product, Read, Sparse, Spline, Term, text_of
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -98,7 +98,11 @@ class Namer:
         column = leaf.column if isinstance(leaf, Read) else leaf.of.column
         at = self._categories.leaves.index(leaf)
         described = self._categories.columns[at]
-        array = arrow.plain(arrow.typed(few[column], described.kind), column)
+        array = few[column]
+        if described.kind in ("number", "integer", "null"):  # codes
+            array = arrow.codes_as_strings(array)
+        else:
+            array = arrow.plain(arrow.typed(array, described.kind), column)
         if isinstance(leaf, Calendar):
             part = {"hour": pc.hour, "weekday": pc.day_of_week, "month": pc.month}[leaf.part]
             array = part(arrow.local(array, described.zone, column))
@@ -137,7 +141,7 @@ class Namer:
         factors = derived.categories(term) if isinstance(term, Product) else ()
         parts: list[Hashed] = []
         for factor in factors:
-            if isinstance(factor, Read | Calendar):
+            if isinstance(factor, Read | Calendar | Category):
                 parts.append(leaves[factor])
                 continue
             assert isinstance(factor, Bucket)

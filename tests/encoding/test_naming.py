@@ -12,7 +12,7 @@ from onlogit.schema import Schema
 N = 2500
 TERMS = (
     "sparse(li, lv)", "hour(tz)*ds", "bucket(inf, 4)*b", "bucket(log(i8), 3)", "log(f32)", "bucket(dec, 5)*dict*ds",
-    "spline(f32, 4)", "weekday(d32)*f32", "month(sec)", "poly(f32, 3)", "f32*i8",
+    "spline(f32, 4)", "category(i8)", "category(dec)*b", "weekday(d32)*f32", "month(sec)", "poly(f32, 3)", "f32*i8",
 )  # fmt: skip
 
 
@@ -55,7 +55,14 @@ def test_every_lit_slot_has_its_name() -> None:
     assert ("tags", "é") in known
     assert ("tags", None) in known
     assert ("views", "v") in known
-    for coordinate, value in (("view", "é1"), ("tags", "a"), ("hour(tz)", "3"), ("month(sec)", "4"), ("f32", None)):
+    for coordinate, value in (
+        ("view", "é1"),
+        ("tags", "a"),
+        ("hour(tz)", "3"),
+        ("month(sec)", "4"),
+        ("f32", None),
+        ("category(i8)", "3"),
+    ):
         assert known[coordinate, value] == encoder.slot_of(coordinate, value)
     assert not (encoder.names._index < 0).any()
 
