@@ -95,13 +95,15 @@ class DecisionConfig:
         return cls(costs, tuple((str(n), _number(p, f"{where}.tiers.{n}")) for n, p in tiers), **more)
 
 
-def read_decisions(path: str) -> Mapping[str, Any]:
-    """The table [decisions] of a TOML file; a ConfigError where there is none."""
+def read_decisions(path: str, *, required: bool = True) -> Mapping[str, Any]:
+    """The table [decisions] of a TOML file; where there is none a ConfigError, or nothing if it is not `required`."""
     try:
         with open(path, "rb") as file:
             told = tomllib.load(file)
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read decisions from {path}: {error}") from error
+    if "decisions" not in told and not required:
+        return {}
     if "decisions" not in told:
         raise ConfigError(f"{path} has no table [decisions]")
     return _table(told["decisions"], f"{path}: decisions")

@@ -17,6 +17,7 @@ from onlogit.costs import DecisionConfig, read_decisions
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
 
+CONFIG = "onlogit.config"  # where a command keeps the path of its configuration file
 FORMATS = ("arrow", "arrow-file", "parquet", "csv", "ndjson")
 LEARNERS = ("belief", *SGD_RATES)
 EVENT = ("label", "positive", "weight", "key", "time", "label_time", "due", "drop", "features")
@@ -41,6 +42,7 @@ def _fill(context: click.Context, parameter: click.Parameter, path: str | None) 
     if path is None:
         return None
     roles, config = read(path)
+    context.meta[CONFIG] = path
     if isinstance(roles.get("positive"), bool):
         roles["positive"] = str(roles["positive"]).lower()
     labels = {("label_delay" if name == "delay" else name): value for name, value in vars(config.labels).items()}
@@ -202,7 +204,8 @@ def decisions_of(told: dict[str, Any]) -> DecisionConfig | None:
     costs = {name: [_float(c, "--cost") for c in rest.split(",")] for name, rest in _pairs(told["cost"], "--cost")}
     tiers = {name: _float(rest, "--tier") for name, rest in _pairs(told["tier"], "--tier")}
     asked |= {name: table for name, table in (("costs", costs), ("tiers", tiers)) if table}
-    kept = read_decisions(told["decisions"]) if told["decisions"] else {}
+    path = told["decisions"] or click.get_current_context().meta.get(CONFIG)  # the file of --config may say it too
+    kept = read_decisions(path, required=bool(told["decisions"])) if path else {}
     return DecisionConfig.of({**kept, **asked}) if kept or asked else None
 
 

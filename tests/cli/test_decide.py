@@ -66,6 +66,19 @@ def test_scored_records_carry_action_and_expected_cost(onlogit: Call, tmp_path: 
     assert "action" not in (tmp_path / "plain.csv").read_text().splitlines()[0]
 
 
+def test_one_file_may_say_it_all(onlogit: Call, tmp_path: Path, flights: Make) -> None:
+    pq.write_table(flights(500), tmp_path / "in.parquet")
+    roles = 'label = "late"\npositive = "yes"\ndrop = ["id"]\nslot_bits = 8\n'
+    (tmp_path / "plain.toml").write_text(roles)
+    (tmp_path / "all.toml").write_text(roles + "[decisions.tiers]\nnudge = 0.3\noffer = 0.6\n")
+    for name, decided in (("plain", False), ("all", True)):
+        told = onlogit("run", "in.parquet", "--config", f"{name}.toml", "--quiet")
+        assert told.returncode == 0, told.stderr
+        records = [json.loads(line) for line in told.stdout.splitlines()]
+        assert ("action" in records[0]) == decided
+    assert {record["action"] for record in records} == {"none", "nudge", "offer"}
+
+
 def test_a_run_that_goes_on_keeps_to_the_budget_of_the_window_it_stopped_in(
     onlogit: Call, tmp_path: Path, flights: Make
 ) -> None:
