@@ -2,7 +2,8 @@
 
 One expert is linear: a number adds weight x standardised value, a slot weight x value. A category, of which every event has
 one, is counted from the mean over events of what its column adds, which goes to the baseline (`Centre`). The stated z =
-F(z_1 .. z_K) is a curved function of what the experts say, at the doubt that each has about this row. Walk the straight line
+F(z_1 .. z_K), mixture, last word and running rate, is a curved function of what the experts say, at the doubt that each
+has about this row. Walk the straight line
 from the baseline to the row: along it dF = Σ_k ∂F/∂z_k dz_k, and the push of term j is its own part, ∫ Σ_k ∂F/∂z_k (what j
 adds to z_k) da: the share of Aumann and Shapley (1974), as integrated gradients (Sundararajan et al. 2017). It is linear in
 the terms, treats equal terms alike, and is the plain weight x value where there is one expert and no last word. What is left
