@@ -71,9 +71,9 @@ def page(results: list[Result], limits: Limits) -> str:
         "## Speed\n",
         f"Thousand events a second, learned / scored only; the best of {rounds}, start-up and compiling apart. "
         "onlogit and scikit-learn start from Arrow batches in a file, and their time includes encoding; onlogit's also its "
-        "quality figures and its calibration monitor, on one thread. VW starts from its own binary cache, where names "
-        "are hashed already, on two threads (one parses, one learns). scikit-learn takes mini-batches of 256. River's "
-        "is in the table of prefixes.\n",
+        "quality figures and its calibration monitor, on two threads (one encodes, one learns; scoring on both). VW "
+        "starts from its own binary cache, where names are hashed already, on two threads (one parses, one learns). "
+        "scikit-learn takes mini-batches of 256. River's is in the table of prefixes.\n",
         _table(at_once, TIMED, _speed, lambda r, name: -_per_second(r, name)),
         "## Memory\n",
         "Peak of the process in MB (in brackets: when its libraries were loaded and warm, before the first event).\n",

@@ -268,6 +268,17 @@ class Maturity:
         )  # fmt: skip  # y: WAITING, VOID, 0 or 1; known: the first event that was scored with the label known
         self._done = 0  # rows of the arena that were handed on
 
+    @property
+    def idle(self) -> bool:
+        """Whether no event is held."""
+        return self._done == self._held.n
+
+    def hand_on(self, z: F64, y: I8, weight: F64, time: I64, known: I64) -> Mature:
+        """The next events [n], each settled already: the same as hold, settle and ready where nothing is held."""
+        event = np.arange(self.first, self.first + len(z))
+        self.first += len(z)
+        return Mature(event, time, z, y, weight, known)
+
     def hold(self, z: F64, y: I8, weight: F64, time: I64) -> None:
         """Append the next events [n]."""
         self._held.append(z=z, y=y, weight=weight, time=time, known=np.full(len(z), NEVER))

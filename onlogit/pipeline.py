@@ -149,17 +149,19 @@ class Pipeline:
         plan = self._times.plan(encoded, self.memory, first, first - self.counts.no_weight, now)
         tile = self._gather(encoded, plan)
         tape = self._tape(event, plan, tile.row)
-        weight = tile.weight.copy()
-        weight[tile.row] = self._thin(plan.event, tile.y[tile.row], weight[tile.row])
+        weight = tile.weight
+        if self.config.labels.keep_negatives < 1.0:
+            weight = weight.copy()
+            weight[tile.row] = self._thin(plan.event, tile.y[tile.row], weight[tile.row])
         scores = self.learner.learn(tile.rows, tape, tile.y.astype(np.float64), weight, tile.memo)
         z = scores.z[:n]
         self._remember(encoded, plan, tile.memo)
-        self._settle(encoded, plan, tile.y[tile.row], z)
+        mature = self._settle(encoded, plan, tile.y[tile.row], z)
         if self._times.on_arrival:
             self.delays.add(first + plan.place - plan.event, tile.y[tile.row], tile.weight[tile.row])
         self._warm_up(n, plan, weight[tile.row])
         self._count(encoded, plan, weight[tile.row])
-        return Walked(Step(event, z, sigmoid(z), scores.z_sd[:n], stated, []), self.maturity.ready())
+        return Walked(Step(event, z, sigmoid(z), scores.z_sd[:n], stated, []), mature)
 
     def judge(self, mature: Mature) -> list[Alarm]:
         """The third part: tally and judge what is mature. Changes the monitor."""
@@ -205,6 +207,8 @@ class Pipeline:
         n, first = len(event), self.counts.events
         if self.frozen:
             return Tape.of(n, SCORE)
+        if not self._times.sealing and len(row) == n and not self.memory.waiting:
+            return Tape.of(n, BOTH)
         awaited = np.zeros(n, np.int64)
         awaited[plan.kept - first] = 1
         if not self._times.sealing and not len(plan.lost):  # every label comes with its record
@@ -243,15 +247,18 @@ class Pipeline:
         key[old], key[~old] = self.memory.keys_of(event[old]), encoded.key[event[~old] - first]
         self.memory.miss(key, first + plan.unresolved_place, first + len(encoded.y) - self.config.labels.remember)
 
-    def _settle(self, encoded: Encoded, plan: Plan, y: I8, z: F64) -> None:
-        """Note what was stated and which labels came, for the monitor."""
+    def _settle(self, encoded: Encoded, plan: Plan, y: I8, z: F64) -> Mature:
+        """Note what was stated and which labels came; what the monitor can judge by now."""
         first = self.counts.events
+        time = np.full(len(z), NO_TIME) if encoded.time is None else encoded.time
+        if self.maturity.idle and len(plan.event) == len(z) and not len(plan.kept) and not len(plan.lost):
+            return self.maturity.hand_on(z, y, encoded.weight, time, first + plan.place)  # each label with its record
         known = np.full(len(z), VOID)
         known[plan.kept - first] = WAITING
-        time = np.full(len(z), NO_TIME) if encoded.time is None else encoded.time
         self.maturity.hold(z, known, encoded.weight, time)
         self.maturity.settle(plan.event, y, first + plan.place)
         self.maturity.settle(plan.lost, VOID)
+        return self.maturity.ready()
 
     def _warm_up(self, n: int, plan: Plan, weight: F64) -> None:
         """Judge from the first event before which `warm_up` labels were learned."""

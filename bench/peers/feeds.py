@@ -16,7 +16,7 @@ from bench.peers.protocol import I64, LABEL, Feed, Skipped
 from bench.streams import ABSENT, STREAMS
 from bench.workloads import Workload, categorical, dense
 
-BATCH_ROWS = 8_192
+BATCH_ROWS = 65_536
 SIMULATED: dict[str, tuple[Callable[[int], Workload], int, int]] = {
     "dense": (dense, 1_000_000, 18),
     "categorical": (categorical, 300_000, 22),

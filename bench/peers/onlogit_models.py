@@ -4,10 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa  # type: ignore[import-untyped]
 
 import onlogit
+from bench.peers.feeds import BATCH_ROWS
 from bench.peers.protocol import LABEL, Answer, Feed, Limits, Skipped, Warm, Watch
 from onlogit.errors import ConfigError
+from onlogit.runner import Runner, score_stream
+from onlogit.streams import Position, Source, open_source
 
 WARM_UP_ROWS = 2_000
 TRIAL_SLOT_BITS = 10  # the model that warms up is small, so that the peak is the other's
@@ -26,16 +31,34 @@ def learner(name: str) -> Callable[[Feed, Limits, Warm], Answer]:
         trial.predict_proba(first)
         del trial
         warm()
-        p = []
+        p: list[npt.NDArray[np.float64]] = []
+        runner = Runner(model, _source(feed), {})
         with Watch() as learning:
-            for batch in feed.batches():
-                p.append(model.step(batch).p)
+            runner.run(lambda step: p.append(step.p))
         with Watch() as scoring:
-            for batch in feed.batches():
-                model.predict_proba(batch)
-        return Answer(np.concatenate(p), feed.rows, learning.seconds, scoring.seconds)
+            score_stream(model, _source(feed), Nowhere())
+        return Answer(np.concatenate(p), feed.rows, learning.seconds - runner.rehearsal, scoring.seconds)
 
     return run
+
+
+class Nowhere:
+    """A sink that lets go of what it is given: VW writes no probabilities here either."""
+
+    def write(self, batch: pa.RecordBatch) -> None: ...
+
+    def commit(self) -> Position:
+        return {}
+
+    def seek(self, position: Position) -> None: ...
+
+    def close(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+def _source(feed: Feed) -> Source:
+    return open_source(feed.folder / "stream.arrows", batch_rows=BATCH_ROWS)
 
 
 def _model(feed: Feed, name: str, slot_bits: int) -> "onlogit.OnlineLogit":

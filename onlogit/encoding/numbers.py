@@ -48,7 +48,7 @@ class NumberColumns:
     ) -> tuple[Lit, dict[str, Standard]]:
         """Write the features into the tile's first columns; the slots of missing ones, and what terms asked for."""
         n = weight.size
-        side_by_side = np.zeros((SIDE_BY_SIDE, n), np.float32)
+        side_by_side = np.empty((SIDE_BY_SIDE, n), np.float32)
         missing = np.zeros(n, np.uint8)
         some: list[np.int32] = []
         lit: list[U8] = []
