@@ -23,6 +23,7 @@ READERS: dict[str, Callable[[BinaryIO, str, Settings], Pass]] = {
     "ndjson": ndjson.read,
 }
 NEEDS_SEEKING = ("arrow-file", "parquet")
+READ_BY_ARROW = ("arrow", "arrow-file", "parquet")  # without Python's file in between, so that other threads may run
 
 
 class Rejoined(io.RawIOBase):
@@ -72,7 +73,10 @@ class FileSource:
         self.format = self._given_format or format_of_content(head, self.where)
         with reading(self.where, self.format):
             file: Any = self._file
-            if not self._pipe:
+            if not self._pipe and self.format in READ_BY_ARROW:
+                self._file.close()
+                file = self._file = pa.OSFile(str(self._path))
+            elif not self._pipe:
                 file.seek(0)
             elif self.format in NEEDS_SEEKING:
                 file = io.BytesIO(head + file.read())
