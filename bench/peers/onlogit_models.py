@@ -11,6 +11,7 @@ import onlogit
 from bench.peers.feeds import BATCH_ROWS
 from bench.peers.protocol import LABEL, Answer, Feed, Limits, Skipped, Warm, Watch
 from onlogit.errors import ConfigError
+from onlogit.records import scored
 from onlogit.runner import Runner, score_stream
 from onlogit.streams import Position, Source, open_source
 
@@ -36,7 +37,7 @@ def learner(name: str) -> Callable[[Feed, Limits, Warm], Answer]:
         with Watch() as learning:
             runner.run(lambda step: p.append(step.p))
         with Watch() as scoring:
-            score_stream(model, _source(feed), Nowhere())
+            score_stream(model, _source(feed), Nowhere(), scored())
         return Answer(np.concatenate(p), feed.rows, learning.seconds - runner.rehearsal, scoring.seconds)
 
     return run

@@ -72,7 +72,7 @@ source_options = together(
     click.argument("source"),
     click.option("--format", type=click.Choice(FORMATS), help="Format of SOURCE; otherwise told by its content."),
     click.option(
-        "--batch-rows", type=click.IntRange(1, 1 << 24), default=8192, show_default=True, metavar="N",
+        "--batch-rows", type=click.IntRange(1, 1 << 24), default=65_536, show_default=True, metavar="N",
         help="Rows read at a time. Results do not depend on it.",
     ),
 )  # fmt: skip

@@ -22,6 +22,7 @@ READERS: dict[str, Callable[[BinaryIO, str, Settings], Pass]] = {
     "csv": csv.read,
     "ndjson": ndjson.read,
 }
+MOST_CELLS = 1 << 22  # of a batch: rows times columns
 NEEDS_SEEKING = ("arrow-file", "parquet")
 READ_BY_ARROW = ("arrow", "arrow-file", "parquet")  # without Python's file in between, so that other threads may run
 
@@ -89,7 +90,7 @@ class FileSource:
             self.schema = pa.schema([self.full_schema.field(name) for name in names])
         self._rows = skip
         self._batches: Iterator[pa.RecordBatch] = cut(
-            after(valid(made.batches), skip - made.skipped, self.where), settings.batch_rows
+            after(valid(made.batches), skip - made.skipped, self.where), rows_of(settings.batch_rows, len(names))
         )
 
     def read(self) -> tuple[pa.RecordBatch, Position] | None:
@@ -136,6 +137,11 @@ def after(batches: Iterator[pa.RecordBatch], rows: int, where: str) -> Iterator[
         left = max(left - batch.num_rows, 0)
     if left:
         raise DataError(f"{where} has {left} rows fewer than were read of it before: is it the same file?")
+
+
+def rows_of(most: int, columns: int) -> int:
+    """How many rows a batch of so many columns has: at most `most`, and so many that memory stays bounded."""
+    return min(most, max(MOST_CELLS // max(columns, 1), 1))
 
 
 def cut(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.errors import ConfigError
-from onlogit.streams.files import after, cut
+from onlogit.streams.files import after, cut, rows_of
 from onlogit.streams.passes import names_wanted, reading, settled
 from onlogit.streams.protocols import Position
 
@@ -40,7 +40,8 @@ class MemorySource:
             names = [name for name in names if not re.fullmatch(r"__index_level_\d+__", name)]
         self.schema = settled(pa.schema([reader.schema.field(name) for name in names]))
         self._rows = skip
-        self._batches: Iterator[pa.RecordBatch] = cut(after(reader, skip, NAME), self._batch_rows)
+        rows = rows_of(self._batch_rows, len(names))
+        self._batches: Iterator[pa.RecordBatch] = cut(after(reader, skip, NAME), rows)
 
     def read(self) -> tuple[pa.RecordBatch, Position] | None:
         with reading(NAME, "Arrow data"):

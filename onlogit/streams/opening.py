@@ -21,7 +21,7 @@ def open_source(
     where: object,
     *,
     format: str | None = None,
-    batch_rows: int = 8192,
+    batch_rows: int = 65_536,
     follow: bool = False,
     stop: Callable[[], bool] | None = None,
     columns: Sequence[str] | None = None,
@@ -30,10 +30,11 @@ def open_source(
     """A source of `where`: a path, a folder, a glob, `-` for stdin, or what speaks Arrow's PyCapsule interface.
 
     The format is found by content, unless `format` says it: "arrow" (IPC stream), "arrow-file" (IPC file, Feather),
-    "parquet", "csv", "ndjson". `columns` are the only ones read, in that order. `follow` waits for more files in a
-    folder until `stop()` is true. `types` has the types of columns that a CSV or NDJSON reader need not infer then, for
-    instance float64 for a number that may be whole for long; NDJSON with all of `columns` in `types` starts at once,
-    while it otherwise waits for the first 16 megabytes of a pipe. Errors: ConfigError, DataError, SchemaError.
+    "parquet", "csv", "ndjson". `columns` are the only ones read, in that order. A batch has at most `batch_rows` rows,
+    and fewer where there are many columns. `follow` waits for more files in a folder until `stop()` is true. `types` has
+    the types of columns that a CSV or NDJSON reader need not infer then, for instance float64 for a number that may be
+    whole for long; NDJSON with all of `columns` in `types` starts at once, while it otherwise waits for the first 16
+    megabytes of a pipe. Errors: ConfigError, DataError, SchemaError.
     """
     checked(format)
     if batch_rows < 1:

@@ -14,7 +14,7 @@ from onlogit.errors import DataError, SchemaError
 class Settings:
     """How to make a pass. A reader may use `skip`, `columns` and `batch_rows` to do less work; it need not."""
 
-    batch_rows: int = 8192
+    batch_rows: int = 65_536
     skip: int = 0  # rows before the first one wanted
     columns: tuple[str, ...] | None = None  # those wanted, or all
     types: pa.Schema | None = None  # of columns whose types a format that has to infer them need not
