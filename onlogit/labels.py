@@ -288,6 +288,10 @@ class Maturity:
         at = event - self.first + self._done
         self._held["y"][at], self._held["known"][at] = y, known
 
+    def stated(self, event: I64) -> F64:
+        """The log-odds stated of events [m] that are held."""
+        return self._held["z"][event - self.first + self._done]
+
     def ready(self) -> Mature:
         """Hand on all events before the first that still waits."""
         y = self._held["y"][self._done :]

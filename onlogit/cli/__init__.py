@@ -29,6 +29,9 @@ COMMANDS = {  # where each is, and what `onlogit --help` says of it
     "thresholds": ("onlogit.cli.thresholds:thresholds", "What every threshold would have cost, from p and outcomes."),
     "explain": ("onlogit.cli.explain:explain", "Why a model states what it states of an event, and what it believes."),
     "report": ("onlogit.cli.report:report", "Reliability, evidence, costs and beliefs, as text or one HTML page."),
+    "serve": ("onlogit.cli.serve:serve", "Serve scores and learn from outcomes over HTTP, without end."),
+    "replay": ("onlogit.cli.replay:replay", "Rebuild a daemon's state at any point, or ask what would have been."),
+    "config": ("onlogit.cli.config:config", "Show the daemon's settings and where each comes from."),
     "demo": ("onlogit.cli.demo:demo", "See on real flights how an alarm comes about."),
 }
 

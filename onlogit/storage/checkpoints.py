@@ -126,6 +126,10 @@ class Checkpoints:
 
     def latest(self) -> Checkpoint | None:
         """The newest checkpoint that is whole, None if none was ever saved. Errors: StateError if all are damaged."""
+        return next(self.kept(), None)
+
+    def kept(self) -> Iterator[Checkpoint]:
+        """The checkpoints that are whole, newest first. Errors: StateError, at the end, if there are some and none is."""
         with self._speaking():
             rows = self._connection.execute("SELECT generation, chunks FROM checkpoint ORDER BY generation DESC")
             found = [(int(generation), int(chunks)) for generation, chunks in rows]
@@ -137,10 +141,9 @@ class Checkpoints:
                 damage.append(str(error))
                 continue
             warning = f"{'; '.join(damage)}; continuing from checkpoint {generation}, an older one" if damage else None
-            return Checkpoint(header["header"], arrays, header["positions"], generation, warning)
-        if damage:
+            yield Checkpoint(header["header"], arrays, header["positions"], generation, warning)
+        if len(damage) == len(found) > 0:
             raise StateError(f"no checkpoint is whole: {'; '.join(damage)}")
-        return None
 
     def _read(self, generation: int, chunks: int) -> tuple[Header, dict[str, Array]]:
         where = f"{self.path}, checkpoint {generation}"
@@ -165,8 +168,8 @@ class Checkpoints:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection without Python's implicit transactions, which waits for nobody."""
-    return sqlite3.connect(path, timeout=0, isolation_level=None)
+    """A connection without Python's implicit transactions, which waits for nobody. For one thread at a time."""
+    return sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
 
 
 def create(path: Path) -> None:

@@ -1,0 +1,230 @@
+"""What the paths under /v1 do."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from onlogit.daemon import status
+from onlogit.daemon.answers import answer, as_arrow
+from onlogit.daemon.arrow_rows import fitted, read_stream
+from onlogit.daemon.fold import COMMAND, EVENTS, FATES, OUTCOMES, Taken
+from onlogit.daemon.http import EVENT_STREAM, NO_STORE, TEXT, Answer, Request, as_json
+from onlogit.daemon.refusals import Refusal
+from onlogit.daemon.service import Service, command
+from onlogit.daemon.worker import Work
+from onlogit.errors import ConfigError
+
+SCORE = "score"
+PULSE = 0.5  # seconds between looks at what a stream has to tell
+BEAT = 15.0  # seconds after which a silent stream says that it is alive
+STREAMS = 64  # at a time
+
+
+class Endpoints:
+    """Handlers over one service."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.limits = service.settings.server
+        self.streams = 0
+
+    # ---- rows
+
+    async def events(self, request: Request) -> Answer:
+        """Score and remember, or learn at once where the label is there."""
+        work, form = await self._rows(request, EVENTS)
+        seq, stated = await self.done(work)
+        return answer(stated, form, True, seq)
+
+    async def score(self, request: Request) -> Answer:
+        """What would be stated; changes nothing."""
+        work, form = await self._rows(request, SCORE)
+        return answer(await self.done(work), form, False)
+
+    async def outcomes(self, request: Request) -> Answer:
+        """Labels by key."""
+        work, form = await self._rows(request, OUTCOMES)
+        seq, taken = await self.done(work)
+        assert isinstance(taken, Taken)
+        counts = np.bincount(taken.fate, minlength=len(FATES)).tolist()
+        told = {"seq": seq, "outcomes": work.rows, **dict(zip(FATES, counts, strict=True))}
+        return as_arrow(pa.RecordBatch.from_pylist([told])) if form == "arrow" else as_json(told)
+
+    async def _rows(self, request: Request, kind: str) -> tuple[Work, str]:
+        """The request's rows, and the form of its answer."""
+        if not request.body:
+            raise Refusal(400, "the body is empty: rows are expected, as JSON, NDJSON or an Arrow IPC stream")
+        if request.says(b"content-type", b"arrow"):
+            batch = read_stream(request.body, self.limits)
+            if not self.service.settled:
+                if kind != EVENTS:
+                    raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
+                await asyncio.to_thread(self.service.settle, batch.schema)
+            work = Work(kind, _ignore, batch.num_rows, batch=fitted(batch, self.service.schema, kind))
+            return work, "arrow"
+        lines = request.says(b"content-type", b"ndjson")
+        self._count_rows(request.body)
+        if not self.service.settled:
+            if kind != EVENTS:
+                raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
+            batch = await asyncio.to_thread(self.service.settle_rows, request.body, lines)
+            form = "lines" if lines else "one" if request.body.lstrip()[:1] == b"{" and batch.num_rows == 1 else "rows"
+            return Work(kind, _ignore, batch.num_rows, batch=batch), form
+        reader = self.service.reader(kind)
+        decoded, one = reader.decode(request.body, lines)
+        form = "one" if one else "lines" if lines else "rows"
+        return Work(kind, _ignore, len(decoded), decoded, reader), form
+
+    def _count_rows(self, body: bytes) -> None:
+        """Rows are counted by their braces before anything is built of them."""
+        if body.count(b"{") > self.limits.max_rows:
+            raise Refusal(413, f"more than {self.limits.max_rows} rows; send them in several requests")
+
+    async def done(self, work: Work) -> Any:
+        """Submit and await the answer."""
+        if not work.rows and work.kind != COMMAND:
+            raise Refusal(400, "there are no rows in the body")
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def reply(result: Any) -> None:
+            if not future.done():
+                future.set_result(result)
+
+        work.reply = reply
+        self.service.submit(work)
+        result = await future
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    # ---- readings
+
+    async def ask(self, function: Callable[[Any], Any]) -> Any:
+        """What `function(fold)` gives between two entries."""
+        if not self.service.ready.is_set():
+            raise Refusal(503, "not ready: starting, or stopping", ((b"retry-after", b"1"),))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+
+        def reply(result: Any) -> None:
+            loop.call_soon_threadsafe(_set, future, result)
+
+        self.service.worker.call(function, reply)
+        result = await future
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def status(self, request: Request) -> Answer:
+        """Everything in figures; text for a person where that is asked for."""
+        figures = await self.ask(lambda fold: status.figures(fold, self.service))
+        if request.says(b"accept", b"text/plain"):
+            return Answer(status.text(figures).encode(), TEXT, 200, (NO_STORE,))
+        return as_json(figures)
+
+    async def calibration(self, request: Request) -> Answer:
+        """Reliability by level of p, and the evidence."""
+        return as_json(await self.ask(status.calibration))
+
+    async def alarms(self, request: Request) -> Answer:
+        """The latest alarms; as server-sent events, each new one as it is raised."""
+        if request.says(b"accept", EVENT_STREAM):
+            since = request.headers.get(b"last-event-id", b"0")
+            return self._stream(self._new_alarms(int(since) if since.isdigit() else 0))
+        return as_json({"alarms": await self.ask(lambda fold: list(fold.alarms))})
+
+    def _new_alarms(self, last: int) -> Callable[[], Awaitable[bytes]]:
+        async def news() -> bytes:
+            nonlocal last
+            fold = self.service.worker.fold
+            if fold.raised == last:
+                return b""
+            fresh = [alarm for alarm in await self.ask(lambda fold: list(fold.alarms)) if alarm["id"] > last]
+            last = fold.raised
+            return b"".join(b"id: %d\ndata: %s\n\n" % (alarm["id"], msgspec.json.encode(alarm)) for alarm in fresh)
+
+        return news
+
+    async def live(self, request: Request) -> Answer:
+        """For the page: figures each second, as server-sent events."""
+        turn = 0
+
+        async def news() -> bytes:
+            nonlocal turn
+            turn += 1
+            if turn % 2 == 0:
+                return b""
+            figures = await self.ask(lambda fold: status.live(fold, self.service))
+            return b"data: %s\n\n" % msgspec.json.encode(figures)
+
+        return self._stream(news)
+
+    def _stream(self, news: Callable[[], Awaitable[bytes]]) -> Answer:
+        if self.streams >= STREAMS:
+            raise Refusal(429, f"{STREAMS} streams are open already", ((b"retry-after", b"10"),))
+
+        async def stream(piece: Callable[[bytes], Awaitable[None]]) -> None:
+            self.streams += 1
+            silent = 0.0
+            try:
+                while not self.service.draining.is_set():
+                    text = await news()
+                    silent = 0.0 if text else silent + PULSE
+                    if text or silent >= BEAT:
+                        await piece(text or b": alive\n\n")
+                        silent = 0.0
+                    await asyncio.sleep(PULSE)
+            except Refusal:
+                return
+            finally:
+                self.streams -= 1
+
+        return Answer(kind=EVENT_STREAM, headers=(NO_STORE,), stream=stream)
+
+    async def history(self, request: Request) -> Answer:
+        """The figures of the past, for the page."""
+        return as_json({"history": list(self.service.history)})
+
+    # ---- commands
+
+    async def checkpoint(self, request: Request) -> Answer:
+        """Keep the state now."""
+        return as_json({"seq": await asyncio.to_thread(self.service.checkpoint)})
+
+    async def freeze(self, request: Request) -> Answer:
+        """Score, join labels and watch, and learn nothing from now on."""
+        return await self._command("freeze")
+
+    async def thaw(self, request: Request) -> Answer:
+        """Learn again."""
+        return await self._command("thaw")
+
+    async def ack(self, request: Request) -> Answer:
+        """Acknowledge an alarm: {"alarm": ID}."""
+        try:
+            told = msgspec.json.decode(request.body, type=dict[str, int])
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise Refusal(400, f'{{"alarm": ID}} is expected: {error}') from error
+        known = await self.ask(lambda fold: {alarm["id"] for alarm in fold.alarms})
+        if set(told) != {"alarm"} or told["alarm"] not in known:
+            raise Refusal(422, '{"alarm": ID} is expected, with the id of an alarm that /v1/alarms lists')
+        return await self._command("ack", alarm=told["alarm"])
+
+    async def _command(self, name: str, **told: Any) -> Answer:
+        if not self.service.settled:
+            raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
+        seq, result = await self.done(Work(COMMAND, _ignore, data=command(name, **told)))
+        return as_json({"seq": seq, **result})
+
+
+def _set(future: asyncio.Future[Any], result: Any) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _ignore(result: Any) -> None:
+    """Until somebody waits."""

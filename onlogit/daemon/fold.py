@@ -1,0 +1,294 @@
+"""The daemon's fold: journal entries in, answers out; state is a function of the journal. No threads, no clock, no I/O.
+
+An entry is applied whole or refused whole, and what is refused changes nothing, so that a replay of the journal ends in
+the same bytes. Within an entry the model takes slices, between which `pause()` lets others have a look at it: by the law
+that any cut of the stream gives the same state, the size of slices is free.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+from onlogit.config import Config, from_mapping, to_mapping
+from onlogit.daemon.ledger import Ledger
+from onlogit.encoding.event_columns import read_key
+from onlogit.errors import ConfigError, DataError, StateError
+from onlogit.model import OnlineLogit, of_bytes, of_state
+from onlogit.monitor import Alarm
+from onlogit.pipeline import sigmoid
+from onlogit.storage.arrays import Array
+from onlogit.storage.journal import Entry
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+
+BEGIN, EVENTS, OUTCOMES, COMMAND = "begin", "events", "outcomes", "command"
+KEPT_ALARMS = 1000
+
+
+class Stated(NamedTuple):
+    """What was stated of the rows of an entry, in their order."""
+
+    event: I64  # [n] number of the event in the stream
+    p: F64  # [n]
+    z: F64  # [n] log-odds
+    z_sd: F64  # [n] NaN where there is none
+    again: npt.NDArray[np.bool_]  # [n] the key was known and waiting: p is as stated then
+
+    def part(self, start: int, stop: int) -> "Stated":
+        rows = slice(start, stop)
+        return Stated(self.event[rows], self.p[rows], self.z[rows], self.z_sd[rows], self.again[rows])
+
+
+LEARNED, HELD, DUPLICATE, UNLABELLED = range(4)
+FATES = ("learned", "held", "duplicates", "unlabelled")
+
+
+class Taken(NamedTuple):
+    """What became of outcomes, in their order."""
+
+    fate: npt.NDArray[np.uint8]  # [n] LEARNED, HELD for an event still to come, DUPLICATE, or UNLABELLED
+    event: I64  # [n] number of the event, -1 where it is not remembered
+
+    def part(self, start: int, stop: int) -> "Taken":
+        return Taken(self.fate[start:stop], self.event[start:stop])
+
+
+def no_pause() -> None:
+    """Nobody waits."""
+
+
+class Fold:
+    """A model, the ledger of outcomes out of turn, and the alarms so far."""
+
+    def __init__(self, room: int = 100_000) -> None:
+        self.model = OnlineLogit()
+        self.ledger = Ledger(room)
+        self.seq = 0  # of the last entry applied
+        self.alarms: list[dict[str, Any]] = []  # the latest, oldest first; each has an id, counted from 1
+        self.raised = 0
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is a schema yet."""
+        return self.model._pipeline is not None
+
+    # ---- entries
+
+    def apply(self, entry: Entry) -> Any:
+        """Apply one entry of the journal as it was read back; what is refused is passed over, as it was then."""
+        if entry.kind in (EVENTS, OUTCOMES):
+            try:
+                batch = pa.ipc.read_record_batch(
+                    pa.py_buffer(entry.data), pa.ipc.read_schema(pa.py_buffer(entry.shape))
+                )
+            except (pa.ArrowException, OSError) as error:
+                raise StateError(f"journal entry {entry.seq} cannot be read: {error}") from error
+            try:
+                fold = self.events if entry.kind == EVENTS else self.outcomes
+                return fold(entry.seq, batch, entry.now)
+            except (DataError, ConfigError) as error:
+                return error
+        return self.begin(entry.seq, entry.data) if entry.kind == BEGIN else self.command(entry.seq, entry.data)
+
+    def begin(self, seq: int, data: bytes) -> None:
+        """The first entry: a model file, or roles and settings of a model without a schema yet."""
+        self.seq = seq
+        if data.startswith(b"{"):
+            told = json.loads(data)
+            self.ledger.room = told["early"]
+            self.model = OnlineLogit(**told["roles"], config=from_mapping(Config, told["config"]))
+        else:
+            self.model = of_bytes(data, "the model in the journal")
+
+    def command(self, seq: int, data: bytes) -> dict[str, Any]:
+        """freeze, thaw, or ack of an alarm."""
+        self.seq = seq
+        told = json.loads(data)
+        if told["command"] in ("freeze", "thaw") and self.settled:
+            self.model.pipeline.frozen = told["command"] == "freeze"
+        elif told["command"] == "ack":
+            for alarm in self.alarms:
+                if alarm["id"] == told["alarm"]:
+                    alarm["acknowledged"] = True
+        return dict(told)
+
+    def events(
+        self, seq: int, batch: pa.RecordBatch, now: int, pause: Callable[[], None] = no_pause, most: int = 1 << 30
+    ) -> Stated:
+        """Score and remember, or learn; a DataError has changed nothing."""
+        self.seq = seq
+        self.model.begin(batch.schema)
+        keys = self.keys(batch)
+        again, again_z = self.known(keys)
+        fresh = batch if not again.any() else batch.filter(pa.array(~again))
+        if fresh.num_rows > most:  # what can be refused has to be refused before the first slice
+            self.model.pipeline.encoder.encode(fresh, update=False)
+        stated = self._step(fresh, now, pause, most)
+        if again.any():
+            self.ledger.counts.duplicate_events += int(np.count_nonzero(again))
+            stated = self._with_known(stated, keys, again, again_z)
+        if keys is not None:
+            self._settle_early(batch, keys)
+        return stated
+
+    def _step(self, batch: pa.RecordBatch, now: int, pause: Callable[[], None], most: int) -> Stated:
+        if not batch.num_rows:
+            self.model.step(batch, now)
+        parts = []
+        for start in range(0, batch.num_rows, most):
+            step = self.model.step(batch.slice(start, most), now)
+            self._note(step.alarms)
+            parts.append((step.event, step.p, step.z, step.z_sd))
+            if start + most < batch.num_rows:
+                pause()
+        if len(parts) == 1:
+            return Stated(*parts[0], np.zeros(batch.num_rows, np.bool_))
+        none = (np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros(0))
+        event, p, z, z_sd = (np.concatenate(arrays) for arrays in zip(none, *parts, strict=True))
+        return Stated(event, p, z, z_sd, np.zeros(batch.num_rows, np.bool_))
+
+    def keys(self, batch: pa.RecordBatch) -> U64 | None:
+        """The keys of a batch of events: u64[n]; None where the schema has none or the batch lacks them."""
+        column = self.model.schema.with_role("key")
+        at = batch.schema.get_field_index(column.name) if column else -1
+        if column is None or at < 0 or not column.accepts(batch.schema.types[at]):
+            return None
+        return read_key(batch.column(at), column.name, 0)
+
+    def known(self, keys: U64 | None) -> tuple[npt.NDArray[np.bool_], I64]:
+        """Which rows [n] bring a key that waits for its label already, or that an earlier row brings; the events of those
+        that wait, -1 else."""
+        if keys is None:
+            return np.zeros(0, np.bool_), np.zeros(0, np.int64)
+        event = self.model.pipeline.memory.find(keys)
+        again = event >= 0
+        first = np.unique(keys, return_index=True)[1]
+        if len(first) < len(keys):
+            repeated = np.ones(len(keys), np.bool_)
+            repeated[first] = False
+            again = again | repeated
+        return again, event
+
+    def _with_known(self, fresh: Stated, keys: U64 | None, again: npt.NDArray[np.bool_], event: I64) -> Stated:
+        """All rows in their order: new ones as stated now, known ones as stated then."""
+        assert keys is not None
+        n = len(keys)
+        numbers, z, sd = np.full(n, -1, np.int64), np.full(n, np.nan), np.full(n, np.nan)
+        numbers[~again], z[~again], sd[~again] = fresh.event, fresh.z, fresh.z_sd
+        held = self.model.pipeline.maturity
+        waits = event >= 0
+        numbers[waits], z[waits] = event[waits], held.stated(event[waits])
+        position = {key: row for row, key in reversed(list(enumerate(keys.tolist())))}
+        for row in np.flatnonzero(again & ~waits):
+            numbers[row], z[row], sd[row] = (array[position[int(keys[row])]] for array in (numbers, z, sd))
+        return Stated(numbers, sigmoid(z), z, sd, again)
+
+    def _settle_early(self, batch: pa.RecordBatch, keys: U64) -> None:
+        """Learn the outcomes that came before the events of this entry."""
+        rows, labels = self.ledger.take(keys)
+        if not rows:
+            return
+        key, label = self.model.schema.with_role("key"), self.model.schema.with_role("label")
+        assert key is not None
+        assert label is not None
+        kinds = {"bool": pa.bool_(), "number": pa.float64(), "integer": pa.float64()}
+        told = pa.array(labels, pa.string())
+        if label.kind in kinds:
+            told = told.cast(kinds[label.kind])
+        elif label.kind == "null":
+            told = told.cast(pa.bool_()) if set(labels) <= {"true", "false"} else told
+            told = _numbers(told) if pa.types.is_string(told.type) else told
+        outcomes = pa.record_batch({key.name: batch.column(key.name).take(pa.array(rows)), label.name: told})
+        here = self.model.pipeline.memory.find(keys[rows]) >= 0
+        self.ledger.counts.early_used += int(np.count_nonzero(here))
+        self.ledger.counts.duplicate_outcomes += int(np.count_nonzero(~here))
+        self._note(self.model.outcomes(outcomes.filter(pa.array(here))))
+        self.ledger.told(keys[rows])
+
+    def outcomes(
+        self, seq: int, batch: pa.RecordBatch, now: int, pause: Callable[[], None] = no_pause, most: int = 1 << 30
+    ) -> Taken:
+        """Learn labels of events that came before, each by the ledger's rules; a DataError has changed nothing."""
+        self.seq = seq
+        pipeline = self.model.pipeline
+        keys, y = pipeline.encoder.encode_outcomes(batch)
+        told = y >= 0
+        first = np.zeros(len(keys), np.bool_)
+        first[np.unique(keys, return_index=True)[1]] = True
+        event = pipeline.memory.find(keys)
+        here = (event >= 0) & told & first
+        fresh = batch if here.all() else batch.filter(pa.array(here))
+        for start in range(0, fresh.num_rows, most):
+            self._note(self.model.outcomes(fresh.slice(start, most)))
+            if start + most < fresh.num_rows:
+                pause()
+        self.ledger.told(keys[here])
+        fate = np.where(told, LEARNED, UNLABELLED).astype(np.uint8)
+        elsewhere = told & ~here
+        if elsewhere.any():
+            label = pipeline.schema.with_role("label")
+            assert label is not None
+            texts = _texts(batch.column(label.name).filter(pa.array(elsewhere)))
+            held = self.ledger.hold(keys[elsewhere], texts)
+            fate[elsewhere] = np.where(held, HELD, DUPLICATE)
+        self.ledger.counts.unlabelled_outcomes += int(np.count_nonzero(~told))
+        return Taken(fate, np.where(here, event, -1))
+
+    def _note(self, alarms: list[Alarm]) -> None:
+        for alarm in alarms:
+            self.raised += 1
+            self.alarms.append({"id": self.raised, "acknowledged": False, **alarm.to_json()})
+        del self.alarms[:-KEPT_ALARMS]
+
+    # ---- state
+
+    def header(self) -> dict[str, Any]:
+        """What the arrays of `state` mean, as JSON values."""
+        return {
+            "model": self.model.header(), "alarms": self.alarms, "raised": self.raised, "early": self.ledger.room,
+        }  # fmt: skip
+
+    def state(self) -> dict[str, Array]:
+        """All that the fold knows, as plain arrays."""
+        return self.model.state() | self.ledger.state()
+
+    @classmethod
+    def of_state(cls, header: dict[str, Any], arrays: dict[str, Array], seq: int, where: str) -> "Fold":
+        """The fold that `header` and `state` were taken from; a StateError naming `where` if they are not of one."""
+        try:
+            fold = cls(int(header["early"]))
+            fold.alarms, fold.raised = list(header["alarms"]), int(header["raised"])
+            own = header["model"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise StateError(f"{where}: not a checkpoint of the daemon: {error!r}") from error
+        fold.ledger.restore(arrays)
+        fold.model = of_state(own, {name: a for name, a in arrays.items() if not name.startswith("ledger.")}, where)
+        fold.seq = seq
+        return fold
+
+
+def beginning(roles: dict[str, Any], config: Config, early: int) -> bytes:
+    """The data of a first entry."""
+    return json.dumps({"roles": roles, "config": to_mapping(config), "early": early}, sort_keys=True).encode()
+
+
+def _texts(labels: pa.Array) -> list[str]:
+    """Labels as text that `pa.Array.cast` reads back."""
+    if pa.types.is_dictionary(labels.type):
+        labels = labels.dictionary_decode()
+    return [str(text) for text in labels.cast(pa.string()).to_pylist()]
+
+
+def _numbers(texts: pa.Array) -> pa.Array:
+    """Numbers where all are, else the texts."""
+    try:
+        return pc.cast(texts, pa.float64())
+    except pa.ArrowInvalid:
+        return texts

@@ -1,0 +1,155 @@
+"""JSON rows -> record batches of a settled schema, and the schema that the first rows settle.
+
+A body is one object, an array of objects, or NDJSON. Each schema has a decoder of its own, so that the parser itself
+refuses an unknown field, an absent feature and a value of another type, by name, without building more than it must.
+Cost of one row of 20 numbers: about 15 us.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from onlogit.daemon.refusals import Refusal
+from onlogit.errors import SchemaError
+from onlogit.schema import Column, Schema
+from onlogit.streams import ndjson
+
+Scalar = bool | int | float | str | None
+Plain = dict[str, Scalar | list[int | float | str | None]]  # a row before there is a schema
+Decoded = list[Any]  # rows as the decoder of one schema makes them
+
+TYPES: dict[str, Any] = {
+    "number": float | None, "integer": float | None, "null": float | None, "bool": bool | None, "text": str | None,
+    "timestamp": str | None, "date": str | None, "integers": list[int | None] | None,
+    "texts": list[str | None] | None, "numbers": list[float | None] | None, "nulls": list[str | None] | None,
+    "any": Any,
+}  # fmt: skip
+ARROW: dict[str, pa.DataType] = {
+    "number": pa.float64(), "integer": pa.float64(), "null": pa.float64(), "bool": pa.bool_(), "text": pa.string(),
+    "integers": pa.list_(pa.int64()), "texts": pa.list_(pa.string()), "numbers": pa.list_(pa.float64()),
+    "nulls": pa.list_(pa.string()),
+}  # fmt: skip
+OPTIONAL = ("label", "label_time", "dropped")
+
+
+class RowReader:
+    """Reads JSON rows for one purpose: "events", "score" (features alone are needed), or "outcomes" (key and label)."""
+
+    def __init__(self, schema: Schema, purpose: str) -> None:
+        wanted = [column for column in schema.columns if _wanted(column, schema, purpose)]
+        floats = [column for column in wanted if _python(column) == float | None]
+        self.fields = floats + [column for column in wanted if column not in floats]
+        self._floats = len(floats)
+        others = [column for column in schema.columns if column not in wanted] if purpose != "outcomes" else []
+        required = [
+            c for c in self.fields if c.role not in OPTIONAL or c.name in schema.operands or purpose == "outcomes"
+        ]
+        names = {f"f{k}": column.name for k, column in enumerate([*self.fields, *others])}
+        specs: list[Any] = []
+        for k, column in enumerate(self.fields):
+            kind = _python(column)
+            specs.append((f"f{k}", kind) if column in required else (f"f{k}", kind | None, None))
+        specs += [(f"f{len(self.fields) + k}", Any, None) for k in range(len(others))]
+        row = msgspec.defstruct(
+            "Row", specs, rename=lambda name: names[name], forbid_unknown_fields=True, kw_only=True, gc=False
+        )
+        self._one, self._many = msgspec.json.Decoder(row), msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
+        self._arrow = pa.schema([(column.name, _arrow(column)) for column in self.fields])
+        self._converters = [_converter(column) for column in self.fields[self._floats :]]
+
+    def decode(self, body: bytes, lines: bool) -> tuple[Decoded, bool]:
+        """The rows of a body, and whether it was one object alone. Refusal 400 or 422, naming the field."""
+        return decode(body, lines, self._one, self._many)
+
+    def batch(self, rows: Decoded) -> pa.RecordBatch:
+        """Rows as one record batch; a SchemaError names the column of a value that is none."""
+        tuples = [msgspec.structs.astuple(row) for row in rows]
+        n, width = len(rows), self._floats
+        arrays: list[pa.Array] = []
+        try:
+            tile = np.array([row[:width] for row in tuples], np.float64).reshape(n, width).T.copy()
+            arrays = [pa.Array.from_buffers(pa.float64(), n, [None, pa.py_buffer(column)]) for column in tile]
+        except TypeError:  # a null
+            arrays = [pa.array([row[k] for row in tuples], pa.float64()) for k in range(width)]
+        for k, convert in enumerate(self._converters, width):
+            arrays.append(convert([row[k] for row in tuples]))
+        if not arrays:
+            return pa.RecordBatch.from_pylist([{}] * n, schema=self._arrow)
+        fields = [pa.field(c.name, array.type) for c, array in zip(self.fields, arrays, strict=True)]
+        return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def decode(body: bytes, lines: bool, one: Any, many: Any) -> tuple[Decoded, bool]:
+    """Rows by decoders of one row and of a list of rows."""
+    head = body.lstrip()[:1]
+    try:
+        if head == b"[":
+            return many.decode(body), False
+        if not lines:
+            try:
+                return [one.decode(body)], True
+            except msgspec.DecodeError as error:
+                if isinstance(error, msgspec.ValidationError) or b"\n" not in body.strip():
+                    raise
+        return one.decode_lines(body), False
+    except msgspec.ValidationError as error:
+        raise Refusal(422, f"the rows do not fit the schema: {error}") from error
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise Refusal(400, f"the body is not JSON rows (an object, an array of objects, or NDJSON): {error}") from error
+
+
+PLAIN_ONE, PLAIN_MANY = msgspec.json.Decoder(Plain), msgspec.json.Decoder(list[Plain])
+
+
+def settle(rows: list[Plain], label: str | None) -> pa.RecordBatch:
+    """The first rows of a stream as a record batch, with types as they look; a label that is not there yet is null."""
+    text = b"\n".join(msgspec.json.encode(row) for row in rows)
+    types = ndjson.settle(text, pa.schema([]), "the first events")
+    table = pa.Table.from_batches(ndjson.parse(text, types, "error"))
+    batch = table.combine_chunks().to_batches()[0]
+    if label and label not in batch.schema.names:
+        batch = batch.append_column(label, pa.nulls(batch.num_rows))
+    return batch
+
+
+def _wanted(column: Column, schema: Schema, purpose: str) -> bool:
+    if purpose == "outcomes":
+        return column.role in ("key", "label")
+    used = column.feature or column.name in schema.operands
+    return used or (purpose == "events" and column.role != "dropped")
+
+
+def _python(column: Column) -> Any:
+    if column.role == "label":
+        return {"null": Scalar, "integer": float | None}.get(column.kind, TYPES[column.kind])
+    if column.role == "key":
+        return int if column.kind == "integer" else str
+    return TYPES[column.kind]
+
+
+def _arrow(column: Column) -> pa.DataType:
+    if column.role == "key":
+        return pa.int64() if column.kind == "integer" else pa.string()
+    if column.kind == "timestamp":
+        return pa.timestamp("us", column.zone)
+    return pa.date32() if column.kind == "date" else ARROW[column.kind]
+
+
+def _converter(column: Column) -> Callable[[Sequence[Any]], pa.Array]:
+    """Values of one column as an Arrow array; a SchemaError names the column."""
+    inferred = column.role == "label" and column.kind == "null"
+    kind = None if inferred else _arrow(column)
+    as_text = column.kind in ("timestamp", "date")
+
+    def convert(values: Sequence[Any]) -> pa.Array:
+        try:
+            array = pa.array(values, pa.string() if as_text else kind)
+            return array.cast(kind) if as_text else array
+        except (pa.ArrowException, OverflowError, UnicodeError, ValueError, TypeError) as error:
+            wanted = f"{column.kind} as ISO 8601 text" if as_text else column.kind
+            raise SchemaError(f"column {column.name!r}: {str(error)[:200]}; the schema says {wanted}") from error
+
+    return convert

@@ -1,0 +1,102 @@
+"""Who may do what: tokens with scopes, and a limit on how fast one client may ask.
+
+A line of the token file is `TOKEN SCOPE[,SCOPE...]`; ONLOGIT_TOKENS has the same lines with `;` between them. Tokens are
+compared by their SHA-256 in constant time, every one of them whatever the first said. Without tokens, which only a
+loopback address allows, everyone may do everything.
+"""
+
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from onlogit.daemon.refusals import Refusal
+from onlogit.daemon.settings import ServerSettings
+from onlogit.errors import ConfigError
+
+SCORE, LEARN, ADMIN = SCOPES = ("score", "learn", "admin")
+CLIENTS = 10_000  # whose rate is remembered
+
+
+def read_tokens(server: ServerSettings, environ: Mapping[str, str]) -> dict[bytes, frozenset[str]]:
+    """Scopes by the SHA-256 of a token. ConfigError for a line that is none; it does not show the token."""
+    lines: list[tuple[str, str]] = []
+    if server.tokens:
+        try:
+            text = Path(server.tokens).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read the tokens {server.tokens}: {error}") from error
+        lines += [(f"{server.tokens}, line {k}", line) for k, line in enumerate(text.splitlines(), 1)]
+    lines += [(f"ONLOGIT_TOKENS, entry {k}", e) for k, e in enumerate(environ.get("ONLOGIT_TOKENS", "").split(";"), 1)]
+    found: dict[bytes, frozenset[str]] = {}
+    for where, line in lines:
+        words = line.split("#")[0].split()
+        if not words:
+            continue
+        scopes = frozenset(words[1].split(",")) if len(words) == 2 else frozenset()
+        if not scopes or not scopes <= set(SCOPES):
+            raise ConfigError(f"{where}: a token and its scopes are expected, as in: s3cret score,learn")
+        if len(words[0]) < 16:
+            raise ConfigError(f"{where}: the token is shorter than 16 characters")
+        found[_digest(words[0].encode())] = scopes
+    return found
+
+
+def check_exposure(server: ServerSettings, tokens: Mapping[bytes, frozenset[str]]) -> None:
+    """Refuses, by ConfigError, to be reached from elsewhere without tokens and TLS."""
+    if server.loopback:
+        return
+    if not tokens:
+        raise ConfigError(f"listening on {server.host}, which others can reach, needs tokens: give --tokens FILE")
+    if not server.tls_cert and not server.plain_http:
+        raise ConfigError(
+            f"listening on {server.host}, which others can reach, needs TLS: give --tls-cert and --tls-key, or "
+            "--plain-http if something in front of it does that"
+        )
+
+
+class Gate:
+    """Lets a request in, or raises a Refusal: 401, 403 or 429."""
+
+    def __init__(self, tokens: Mapping[bytes, frozenset[str]], rate: float) -> None:
+        self._tokens, self._rate = dict(tokens), rate
+        self._buckets: dict[str, tuple[float, float]] = {}  # client -> requests left, at monotonic time
+        self.refused = 0
+
+    def check(self, authorization: bytes, client: str, scope: str) -> None:
+        """authorization: the header's value; client: its address; scope: what the request needs."""
+        if self._tokens:
+            client = self._admit(authorization, scope)
+        if self._rate > 0:
+            self._pace(client)
+
+    def _admit(self, authorization: bytes, scope: str) -> str:
+        kind, _, token = authorization.partition(b" ")
+        digest, scopes = _digest(token.strip()), None
+        for known, its in self._tokens.items():
+            if hmac.compare_digest(known, digest):
+                scopes = its
+        if kind.lower() != b"bearer" or scopes is None:
+            self.refused += 1
+            raise Refusal(401, "a token is needed: Authorization: Bearer TOKEN", ((b"www-authenticate", b"Bearer"),))
+        if scope not in scopes:
+            self.refused += 1
+            raise Refusal(403, f"this token may {', '.join(sorted(scopes))}; the request needs {scope}")
+        return digest.hex()
+
+    def _pace(self, client: str) -> None:
+        """A bucket of one second's worth of requests, at least one."""
+        now, most = time.monotonic(), max(self._rate, 1.0)
+        left, then = self._buckets.pop(client, (most, now))
+        left = min(left + (now - then) * self._rate, most)
+        self._buckets[client] = (left - 1.0 if left >= 1.0 else left, now)
+        if len(self._buckets) > CLIENTS:
+            del self._buckets[next(iter(self._buckets))]
+        if left < 1.0:
+            wait = max(int((1.0 - left) / self._rate + 0.999), 1)
+            raise Refusal(429, f"faster than {self._rate:g} requests a second", ((b"retry-after", b"%d" % wait),))
+
+
+def _digest(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()

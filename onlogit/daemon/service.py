@@ -1,0 +1,247 @@
+"""The daemon without HTTP: opens the state folder, recovers, and runs the scribe, the fold and the keeper.
+
+Any thread may use what is public here. An answer comes by a callback in the thread of `deliver`.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from onlogit.daemon import failpoints, json_rows
+from onlogit.daemon.fold import BEGIN, Fold, beginning
+from onlogit.daemon.json_rows import RowReader
+from onlogit.daemon.recovery import JOURNAL, recover
+from onlogit.daemon.refusals import Refusal
+from onlogit.daemon.rehearsal import rehearse
+from onlogit.daemon.scribe import Scribe, clock
+from onlogit.daemon.settings import Settings
+from onlogit.daemon.worker import Meters, Work, Worker
+from onlogit.errors import ConfigError, OnlogitError
+from onlogit.model import OnlineLogit
+from onlogit.schema import Schema
+from onlogit.storage import Checkpoints
+from onlogit.storage.checkpoints import KEEP
+from onlogit.storage.journal import Entry, Journal, New
+
+log = logging.getLogger("onlogit.daemon")
+
+HISTORY = 3600  # points, one a second or less often
+DAY = 86_400_000_000  # microseconds
+
+
+class Service:
+    """The state folder, held until `close`. ConfigError, StateError or OutputError where it cannot be opened.
+
+    model: a model file as bytes, to begin a new folder with; a folder that was begun goes on with its own.
+    """
+
+    def __init__(self, settings: Settings, model: bytes | None = None) -> None:
+        self.settings, self.meters = settings, Meters()
+        self.deliver: Callable[[list[tuple[Work, Any]]], None] = _deliver  # set by the HTTP server
+        self.checkpoints = Checkpoints(settings.keep.state)
+        self.journal: Journal | None = None
+        try:
+            self.journal = Journal(settings.keep.state, settings.keep.durability)
+            fold, self.replayed = self._opened(self.journal, model)
+        except BaseException:
+            self._release()
+            raise
+        self.worker = Worker(fold, settings.pace.slice_ms, self._post, self._heal, self.meters)
+        self.scribe = Scribe(self.journal, settings.pace.linger_ms, self._post, self.worker.file, self.meters)
+        self.ready = threading.Event()  # kernels are compiled, threads run
+        self.draining = threading.Event()
+        self._saved = deque([0] * KEEP, maxlen=KEEP)  # journal positions of the checkpoints that are kept
+        self._saved_at = fold.seq
+        self._saving = threading.Lock()
+        self._settling = threading.Lock()
+        self._readers: dict[str, RowReader] = {}
+        self.began = time.monotonic()
+        self.history: deque[dict[str, Any]] = deque(maxlen=HISTORY)
+
+    @property
+    def checkpoint_seq(self) -> int:
+        """The journal position of the last checkpoint."""
+        return self._saved_at
+
+    def _opened(self, journal: Journal, model: bytes | None) -> tuple[Fold, int]:
+        fold, replayed = recover(self.checkpoints, journal, log.warning)
+        keep, events = self.settings.keep, self.settings.events
+        journal.last = max(journal.last, fold.seq)  # a loss of power may have taken entries that a checkpoint knows
+        if not fold.seq:
+            data = model or beginning(events.roles(), self.settings.model, keep.early)
+            fold.ledger.room = keep.early
+            fold.begin(journal.append([New(BEGIN, clock(), data)]), data)
+            return fold, 0
+        begun = next(iter(journal.read(0, 1)), None) if journal.first == 1 else None
+        self._check_same(begun, model)
+        return fold, replayed
+
+    def _check_same(self, begun: Entry | None, model: bytes | None) -> None:
+        """Settings of a new model that a folder begun with others cannot follow are an error, not passed over."""
+        data = model or beginning(self.settings.events.roles(), self.settings.model, self.settings.keep.early)
+        untold = beginning(Settings().events.roles(), Settings().model, self.settings.keep.early)
+        if begun is not None and begun.data != data and data != untold:
+            raise ConfigError(
+                f"{self.settings.keep.state} was begun with another model, or other columns or settings of it: change "
+                "the command back, or name another folder (--state)"
+            )
+
+    # ---- lifecycle
+
+    def start(self) -> None:
+        """Rehearse, then run. `ready` is set once requests may come."""
+        fold = self.worker.fold
+        rehearse(fold.model.schema if fold.settled else None, fold.model.config)
+        self.worker.thread.start()
+        self.scribe.thread.start()
+        self.ready.set()
+
+    def stop(self, deadline: float) -> bool:
+        """Fold all that was accepted, make a checkpoint, let go; False where that took longer than until `deadline`,
+        a monotonic time. Nothing acknowledged is lost either way."""
+        self.ready.clear()
+        whole = False
+        if self.scribe.thread.is_alive():
+            self.scribe.end()
+            self.scribe.thread.join(max(deadline - time.monotonic(), 0.0))
+        if self.worker.thread.is_alive() and not self.scribe.thread.is_alive():
+            try:
+                self.checkpoint(max(deadline - time.monotonic(), 0.0))
+                whole = True
+            except (OnlogitError, TimeoutError) as error:
+                log.error("no checkpoint at the end (the journal has it all): %s", error)
+            self.worker.end()
+            self.worker.thread.join(max(deadline - time.monotonic(), 0.0))
+        if not self.worker.thread.is_alive():
+            self._release()
+        return whole
+
+    def _release(self) -> None:
+        if self.journal is not None:
+            self.journal.close()
+        self.checkpoints.close()
+
+    # ---- requests
+
+    def submit(self, work: Work) -> None:
+        """Take a request; its answer comes by `work.reply`. Refusal 503 while stopping, 429 where too much waits."""
+        if not self.ready.is_set():
+            raise Refusal(503, "not ready: starting, or stopping", ((b"retry-after", b"1"),))
+        if work.kind == "score":
+            self.worker.score(work)
+            return
+        if self.meters.waiting + work.rows > self.settings.server.max_waiting:
+            raise Refusal(429, f"{self.meters.waiting} rows wait to be learned already", ((b"retry-after", b"1"),))
+        self.meters.waiting += work.rows
+        self.scribe.write(work)
+
+    def _post(self, done: list[tuple[Work, Any]]) -> None:
+        self.deliver(done)
+
+    @property
+    def settled(self) -> bool:
+        return self.worker.fold.settled
+
+    @property
+    def schema(self) -> Schema:
+        return self.worker.fold.model.schema
+
+    def reader(self, purpose: str) -> RowReader:
+        """The reader of JSON rows. ConfigError before there is a schema."""
+        if purpose not in self._readers:
+            self._readers[purpose] = RowReader(self.schema, purpose)
+        return self._readers[purpose]
+
+    def settle(self, schema: pa.Schema) -> None:
+        """Settle the schema now; SchemaError where it does not go with the roles. Compiles what that needs."""
+        with self._settling:
+            if not self.settled:
+                model = self.worker.fold.model
+                trial = OnlineLogit(**model._roles, config=model.config)
+                trial.begin(schema)
+                rehearse(trial.schema, trial.config)
+                model.begin(schema)
+
+    def settle_rows(self, body: bytes, lines: bool) -> pa.RecordBatch:
+        """The first events, which settle the schema: as a record batch."""
+        rows, _ = json_rows.decode(body, lines, json_rows.PLAIN_ONE, json_rows.PLAIN_MANY)
+        batch = json_rows.settle(rows, self.worker.fold.model._roles.get("label"))
+        self.settle(batch.schema)
+        return batch
+
+    # ---- state
+
+    def ask(self, function: Callable[[Fold], Any], timeout: float | None = None) -> Any:
+        """What `function(fold)` gives between two entries; waits for it. TimeoutError."""
+        answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.worker.call(function, answer.put)
+        try:
+            result = answer.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError("the fold is busy") from None
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def checkpoint(self, timeout: float | None = None) -> int:
+        """Keep the state as it is now; the journal position that it has. OutputError where it cannot be written."""
+        with self._saving:
+            header, arrays, seq = self.ask(lambda fold: _snapshot(fold), timeout)
+            if header is None or seq == self._saved_at:
+                return int(seq)
+            failpoints.reach(failpoints.CHECKPOINT)
+            self.checkpoints.save(header, arrays, {JOURNAL: {"seq": seq}})
+            failpoints.reach(failpoints.CHECKPOINTED)
+            self._saved.append(seq)
+            self._saved_at = seq
+        self.scribe.call(self._trim)
+        return int(seq)
+
+    def _trim(self, journal: Journal) -> None:
+        """Let go of old entries, a few hundred at a time, as long as three checkpoints are newer."""
+        keep = self.settings.keep
+        oldest = clock() - int(keep.keep_days * DAY)
+        if journal.trim(self._saved[0] + 1, oldest, keep.keep_bytes):
+            self.scribe.call(self._trim)
+
+    def _heal(self, seq: int, error: Exception) -> Fold:
+        """State without the entry that broke the fold. In the fold thread; the scribe alone may write the journal."""
+        done = threading.Event()
+
+        def skip(journal: Journal) -> None:
+            try:
+                journal.skip(seq, repr(error))
+            finally:
+                done.set()
+
+        self.scribe.call(skip)
+        done.wait()
+        checkpoints, journal = Checkpoints(self.settings.keep.state, hold=False), Journal(self.settings.keep.state)
+        try:
+            return recover(checkpoints, journal, log.warning, until=seq)[0]
+        finally:
+            checkpoints.close()
+            journal.close()
+
+
+def _snapshot(fold: Fold) -> tuple[dict[str, Any] | None, dict[str, Any], int]:
+    if not fold.settled:
+        return None, {}, fold.seq
+    return fold.header(), fold.state(), fold.seq
+
+
+def _deliver(done: list[tuple[Work, Any]]) -> None:
+    for work, result in done:
+        work.reply(result)
+
+
+def command(name: str, **told: Any) -> bytes:
+    """The data of a command's entry."""
+    return msgspec.json.encode({"command": name, **told})

@@ -1,0 +1,327 @@
+"""The fold thread: the one that reads and writes the model.
+
+It takes what has gathered since it last looked: scores first, all in one tile; then journal entries in their order,
+those side by side merged while they are small. Learning goes in slices of `slice_ms`, between which waiting scores are
+answered. What is folded depends on the journal alone, not on how it was cut or merged here.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from onlogit.daemon import failpoints
+from onlogit.daemon.fold import COMMAND, EVENTS, Fold, Stated, Taken
+from onlogit.daemon.json_rows import Decoded, RowReader
+from onlogit.daemon.refusals import Refusal
+from onlogit.errors import ConfigError, DataError, OnlogitError
+
+log = logging.getLogger("onlogit.daemon")
+
+LEAST, MOST = 128, 65_536  # rows of a slice
+MERGED = 4_096  # rows up to which entries or scores are merged
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """One request: its rows as the reader decoded them or as a batch, and where its answer goes."""
+
+    kind: str  # "score", EVENTS, OUTCOMES or COMMAND
+    reply: Callable[[Any], None]  # called in the HTTP thread, with a result or an exception
+    rows: int = 0
+    decoded: Decoded | None = None  # by `reader`
+    reader: RowReader | None = None
+    batch: pa.RecordBatch | None = None
+    data: bytes = b""  # of a command
+    alone: bool = False  # was refused together with others: to be tried again by itself
+
+
+@dataclass(slots=True, eq=False)
+class Filed:
+    """A journal entry that is kept and has to be folded; which rows belong to which request."""
+
+    seq: int
+    kind: str
+    now: int
+    batch: pa.RecordBatch | None
+    data: bytes
+    parts: list[tuple[Work, int, int]]
+    redo: Callable[[list[Work]], None]  # hands requests back, each for an entry of its own
+
+
+@dataclass(slots=True)
+class Meters:
+    """What the threads count for metrics and the page; plain numbers, each written by one thread."""
+
+    scored: int = 0
+    waiting: int = 0  # rows accepted and not yet folded
+    broken: int = 0  # entries that were put aside because they broke the fold
+    folded_at: float = field(default_factory=time.monotonic)
+    lag_events: float = 0.0  # mean lag of the last outcomes
+    lag_seconds: float = float("nan")
+
+
+Post = Callable[[list[tuple[Work, Any]]], None]
+
+
+class Worker:
+    """The thread and its inbox. `post` hands answers to the HTTP thread; `heal(seq, error)` gives a fold without an
+    entry that broke it."""
+
+    def __init__(
+        self, fold: Fold, slice_ms: float, post: Post, heal: Callable[[int, Exception], Fold], meters: Meters
+    ) -> None:
+        self.fold, self.meters = fold, meters
+        self._slice = slice_ms / 1e3
+        self._post, self._heal = post, heal
+        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._scores: list[Work] = []
+        self._filed: deque[Filed] = deque()
+        self._calls: list[tuple[Callable[[Fold], Any], Callable[[Any], None]]] = []
+        self._most = 512
+        self._marks: deque[tuple[int, float]] = deque(maxlen=65_536)  # (first event, monotonic time)
+        self._ended = False
+        self.thread = threading.Thread(target=self._run, name="onlogit fold", daemon=True)
+
+    # ---- for other threads
+
+    def score(self, work: Work) -> None:
+        self._inbox.put(work)
+
+    def file(self, filed: Filed) -> None:
+        self._inbox.put(filed)
+
+    def call(self, function: Callable[[Fold], Any], reply: Callable[[Any], None]) -> None:
+        """Have `function(fold)` done between two entries; `reply`, called in the fold thread, gets result or exception."""
+        self._inbox.put((function, reply))
+
+    def end(self) -> None:
+        """End the thread once all that was given before is done."""
+        self._inbox.put(None)
+
+    # ---- the thread
+
+    def _run(self) -> None:
+        while True:
+            self._take(block=not self._filed)
+            self._answer_scores()
+            for function, reply in self._calls:
+                try:
+                    reply(function(self.fold))
+                except Exception as error:
+                    reply(error)
+            self._calls.clear()
+            if self._filed:
+                self._fold_next()
+            elif self._ended:
+                return
+
+    def _take(self, block: bool) -> None:
+        inbox = self._inbox
+        try:
+            item = inbox.get() if block and not self._ended else inbox.get_nowait()
+            while True:
+                if isinstance(item, Work):
+                    self._scores.append(item)
+                elif isinstance(item, Filed):
+                    self._filed.append(item)
+                elif item is None:
+                    self._ended = True
+                else:
+                    self._calls.append(item)
+                item = inbox.get_nowait()
+        except queue.Empty:
+            pass
+
+    def _pause(self) -> None:
+        """Between two slices: answer the scores that wait."""
+        self._take(block=False)
+        self._answer_scores()
+
+    # ---- scores
+
+    def _answer_scores(self) -> None:
+        if not self._scores:
+            return
+        scores, self._scores = self._scores, []
+        done: list[tuple[Work, Any]] = []
+        groups: dict[int, list[Work]] = {}
+        for work in scores:
+            if work.decoded is not None and work.rows <= MERGED:
+                groups.setdefault(id(work.reader), []).append(work)
+            else:
+                done.append((work, self._score(work)))
+        for group in groups.values():
+            done += self._score_together(group)
+        self.meters.scored += sum(work.rows for work, result in done if not isinstance(result, Exception))
+        self._post(done)
+
+    def _score(self, work: Work) -> Any:
+        try:
+            if not self.fold.settled:
+                raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
+            batch = work.batch if work.decoded is None else _batch_of([work])
+            step = self.fold.model.score(batch)
+            return Stated(step.event, step.p, step.z, step.z_sd, np.zeros(0, np.bool_))
+        except Exception as error:
+            return _told(error)
+
+    def _score_together(self, group: list[Work]) -> list[tuple[Work, Any]]:
+        if len(group) == 1 or not self.fold.settled:
+            return [(work, self._score(work)) for work in group]
+        try:
+            step = self.fold.model.score(_batch_of(group))
+        except Exception:
+            return [(work, self._score(work)) for work in group]
+        whole = Stated(step.event, step.p, step.z, step.z_sd, np.zeros(0, np.bool_))
+        return [(work, whole.part(start, stop)) for work, start, stop in spans(group)]
+
+    # ---- entries
+
+    def _fold_next(self) -> None:
+        first = self._filed.popleft()
+        group = [first]
+        if first.kind == EVENTS and first.batch is not None and self._may_merge(first):
+            rows = first.batch.num_rows
+            while self._filed and self._fits(first, self._filed[0], rows):
+                group.append(self._filed.popleft())
+                rows += group[-1].batch.num_rows  # type: ignore[union-attr]
+        begin = time.perf_counter()
+        failpoints.reach(failpoints.FOLD)
+        if len(group) == 1 or not self._fold_together(group):
+            for filed in group:
+                self._fold_one(filed)
+        failpoints.reach(failpoints.FOLDED)
+        rows = sum(filed.batch.num_rows for filed in group if filed.batch is not None)
+        if rows >= LEAST:
+            speed = rows / max(time.perf_counter() - begin, 1e-6)
+            self._most = min(max(int(0.5 * (self._most + speed * self._slice)), LEAST), MOST)
+
+    def _may_merge(self, first: Filed) -> bool:
+        """Whether entries one after the other are as good as one: not where outcomes wait for an entry to end."""
+        return self.fold.settled and not self.fold.ledger.early and not self.fold.model.pipeline._timed
+
+    def _fits(self, first: Filed, other: Filed, rows: int) -> bool:
+        return (
+            other.kind == EVENTS
+            and rows + other.batch.num_rows <= min(self._most, MERGED)  # type: ignore[union-attr]
+            and other.batch.schema.equals(first.batch.schema)  # type: ignore[union-attr]
+        )
+
+    def _fold_together(self, group: list[Filed]) -> bool:
+        """Fold entries as one batch; False, with nothing changed, where that is not the same as one by one."""
+        batch = pa.concat_batches([filed.batch for filed in group])
+        last = group[-1]
+        try:
+            keys = self.fold.keys(batch)
+            if self.fold.known(keys)[0].any():
+                return False
+            stated = self.fold.events(last.seq, batch, last.now)
+        except OnlogitError:
+            return False
+        except Exception as error:
+            self._break(group[0], error, group)
+            return True
+        self._mark(stated)
+        start = 0
+        for filed in group:
+            stop = start + filed.batch.num_rows  # type: ignore[union-attr]
+            self._answer(filed, stated.part(start, stop))
+            start = stop
+        return True
+
+    def _fold_one(self, filed: Filed) -> None:
+        try:
+            if filed.kind == COMMAND:
+                result: Any = self.fold.command(filed.seq, filed.data)
+            else:
+                fold = self.fold.events if filed.kind == EVENTS else self.fold.outcomes
+                result = fold(filed.seq, filed.batch, filed.now, self._pause, self._most)
+        except (DataError, ConfigError) as error:
+            self._refuse(filed, error)
+        except Exception as error:
+            self._break(filed, error, [filed])
+        else:
+            if isinstance(result, Stated):
+                self._mark(result)
+            elif isinstance(result, Taken):
+                self._measure_lag(result)
+            self._answer(filed, result)
+
+    def _answer(self, filed: Filed, result: Any) -> None:
+        failpoints.reach(failpoints.ANSWER)
+        self.meters.waiting -= sum(work.rows for work, _, _ in filed.parts)
+        whole = len(filed.parts) == 1
+        self._post(
+            [(work, (filed.seq, result if whole else result.part(start, stop))) for work, start, stop in filed.parts]
+        )
+
+    def _refuse(self, filed: Filed, error: OnlogitError) -> None:
+        """The entry changed nothing. Requests that shared it are tried again, each by itself."""
+        works = [work for work, _, _ in filed.parts]
+        if len(works) > 1:
+            filed.redo(works)
+            return
+        self.meters.waiting -= sum(work.rows for work in works)
+        self._post([(work, error) for work in works])
+
+    def _break(self, filed: Filed, error: Exception, group: list[Filed]) -> None:
+        """Something that nobody foresaw: the entry is put aside for good, and state is built anew without it."""
+        log.error("journal entry %d broke the fold and is put aside", filed.seq, exc_info=error)
+        self.meters.broken += 1
+        self.fold = self._heal(filed.seq, error)
+        works = [work for each in group for work, _, _ in each.parts]
+        self.meters.waiting -= sum(work.rows for work in works)
+        self._post([(work, Refusal(500, f"this broke the fold, and is not part of it: {error!r}")) for work in works])
+
+    # ---- how late labels are
+
+    def _mark(self, stated: Stated) -> None:
+        now = time.monotonic()
+        self.meters.folded_at = now
+        if len(stated.event) and (not self._marks or now - self._marks[-1][1] >= 0.1):
+            self._marks.append((int(stated.event[-1]), now))
+
+    def _measure_lag(self, taken: Taken) -> None:
+        event = taken.event[taken.event >= 0]
+        if not len(event) or not self._marks:
+            return
+        self.meters.lag_events = float(np.mean(self.fold.model.counts.events - event))
+        middle = float(np.median(event))
+        marks = self._marks
+        low, high = 0, len(marks) - 1
+        while low < high:
+            at = (low + high) // 2
+            low, high = (at + 1, high) if marks[at][0] < middle else (low, at)
+        self.meters.lag_seconds = time.monotonic() - marks[low][1]
+
+
+def spans(works: Sequence[Work]) -> list[tuple[Work, int, int]]:
+    """Where the rows of each request begin and end once they are put one after the other."""
+    found, start = [], 0
+    for work in works:
+        found.append((work, start, start + work.rows))
+        start += work.rows
+    return found
+
+
+def _batch_of(works: Sequence[Work]) -> pa.RecordBatch:
+    reader = works[0].reader
+    assert reader is not None
+    rows: list[Any] = []
+    for work in works:
+        rows += work.decoded or []
+    return reader.batch(rows)
+
+
+def _told(error: Exception) -> Exception:
+    if not isinstance(error, OnlogitError | Refusal):
+        log.error("a score failed", exc_info=error)
+    return error

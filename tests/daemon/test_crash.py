@@ -1,0 +1,179 @@
+"""Killed at any moment and started again, the daemon is one that was never killed: nothing lost, nothing learned twice.
+
+ONLOGIT_KILLS says how often it is killed, at named moments in turn and in between at random ones; 10 by default, 500 in the
+slow run. The client knows its answers alone: what was not answered it sends again, and the key tells the daemon what it
+has already.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+import pytest
+from daemon_process import Running
+
+from onlogit import Config, OnlineLogit
+from onlogit.daemon.failpoints import POINTS
+
+KILLS = int(os.environ.get("ONLOGIT_KILLS", "10"))
+ARGS = ("--label", "late", "--key", "id", "--learner", "sgd", "--slot-bits", "10", "--checkpoint-seconds", "0.25")
+
+
+def operation(number: int) -> tuple[str, list[dict[str, Any]]]:
+    """The number-th request: events in turns with the outcomes of those three turns before."""
+    turn, kind = divmod(number, 2)
+    if kind == 0:
+        return "/v1/events", events(turn)
+    if turn < 3:
+        return "/v1/outcomes", []
+    return "/v1/outcomes", [{"id": row["id"], "late": int(row["x"] > 0.3)} for row in events(turn - 3)]
+
+
+def events(turn: int) -> list[dict[str, Any]]:
+    draw = np.random.default_rng(turn)
+    return [{"id": f"{turn}-{n}", "x": float(draw.normal()), "town": f"t{n % 3}"} for n in range(1 + turn % 5)]
+
+
+def send(daemon: Running, number: int) -> bool:
+    """One request; whether it was answered."""
+    path, rows = operation(number)
+    try:
+        return not rows or daemon.post(path, rows).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def reference(count: int) -> OnlineLogit:
+    """A model that was given the first `count` requests, each once."""
+    model = OnlineLogit(label="late", key="id", config=Config(learner="sgd", slot_bits=10))
+    for number in range(count):
+        path, rows = operation(number)
+        table = pa.Table.from_pylist(rows)
+        if path == "/v1/events":
+            model.step(table.append_column("late", pa.nulls(len(rows))))
+        elif rows:
+            model.outcomes(table)
+    return model
+
+
+def replayed(state: Path, out: Path) -> bytes:
+    """The model that the state folder amounts to, from the first entry of its journal."""
+    command = [sys.executable, "-m", "onlogit", "replay", str(state), "--fresh", "--out", str(out)]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    return out.read_bytes()
+
+
+def test_a_killed_daemon_is_one_that_was_never_killed(serve: Callable[..., Running], tmp_path: Path) -> None:
+    draw = np.random.default_rng(int(os.environ.get("ONLOGIT_SEED", "1")))
+    number = kills = 0
+    unanswered = 0
+    while kills < KILLS:
+        point = POINTS[kills // 2 % len(POINTS)] if kills % 2 == 0 else ""
+        env = (
+            {"ONLOGIT_FAILPOINT": f"{point}:{draw.integers(1, 3 if point.startswith('check') else 30)}"}
+            if point
+            else {}
+        )
+        daemon = serve(*ARGS, env=env, wait=False)
+        if not daemon.url:
+            kills += 1  # it died on its way up: in a checkpoint, or in its first entries
+            daemon.end(signal.SIGKILL)
+            continue
+        timer = threading.Timer(float(draw.uniform(0.05, 0.5)) if not point else 8.0, daemon.process.kill)
+        timer.start()
+        while send(daemon, number):
+            number += 1
+        unanswered += 1
+        timer.cancel()
+        assert daemon.end(signal.SIGKILL) == -signal.SIGKILL
+        kills += 1
+    last = serve(*ARGS)
+    assert send(last, number)
+    counts = last.json("/v1/status")
+    assert last.end() == 0
+    model = reference(number + 1)
+    assert counts["counts"]["events"] == model.counts.events
+    assert counts["counts"]["learned"] == model.counts.learned
+    assert counts["entries_put_aside"] == 0
+    assert replayed(tmp_path / "state", tmp_path / "fresh.model") == model.to_bytes()
+    subprocess.run(
+        [sys.executable, "-m", "onlogit", "replay", str(tmp_path / "state"), "--out", str(tmp_path / "quick.model")],
+        check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    assert (tmp_path / "quick.model").read_bytes() == model.to_bytes()
+    print(json.dumps({"kills": kills, "requests": number + 1, "unanswered": unanswered}))
+    assert number > KILLS
+
+
+def test_sigterm_answers_and_keeps_what_was_accepted(serve: Callable[..., Running]) -> None:
+    daemon = serve(*ARGS)
+    answered: list[int] = []
+
+    def flood(worker: int) -> None:
+        with httpx.Client(base_url=daemon.url) as client:
+            for n in range(10_000):
+                try:
+                    rows = [{"id": f"{worker}-{n}", "x": 1.0, "town": "a"}]
+                    if client.post("/v1/events", json=rows).status_code != 200:
+                        return
+                except httpx.TransportError:
+                    return
+                answered.append(n)
+
+    threads = [threading.Thread(target=flood, args=(worker,)) for worker in range(4)]
+    for thread in threads:
+        thread.start()
+    while len(answered) < 50:
+        threads[0].join(0.01)
+    assert daemon.end(signal.SIGTERM) == 0
+    for thread in threads:
+        thread.join()
+    again = serve(*ARGS)
+    assert again.figures["replayed"] == 0
+    events_kept = again.json("/v1/status")["counts"]["events"]
+    assert len(answered) <= events_kept <= len(answered) + 4
+
+
+def test_a_second_signal_ends_it_at_once(serve: Callable[..., Running]) -> None:
+    daemon = serve(*ARGS)
+    assert daemon.client is not None
+    with daemon.client.stream("GET", "/v1/live") as live:
+        next(live.iter_lines())
+        os.kill(daemon.process.pid, signal.SIGINT)
+        os.kill(daemon.process.pid, signal.SIGTERM)
+        threading.Event().wait(0.3)
+        if daemon.process.poll() is None:
+            os.kill(daemon.process.pid, signal.SIGTERM)
+        assert daemon.process.wait(5) in (-signal.SIGTERM, -signal.SIGINT, 0)
+
+
+@pytest.mark.parametrize("damage", ["newest", "all"])
+def test_a_damaged_checkpoint_is_passed_over_loudly(serve: Callable[..., Running], damage: str) -> None:
+    import sqlite3
+
+    daemon = serve(*ARGS[:-2], "--checkpoint-seconds", "1000")
+    for number in range(12):
+        assert send(daemon, number)
+        if number % 4 == 3:
+            daemon.post("/v1/commands/checkpoint", b"")
+    before = daemon.json("/v1/status")
+    daemon.end(signal.SIGKILL)
+    with sqlite3.connect(daemon.state / "state.sqlite") as raw:
+        where = "WHERE generation = (SELECT max(generation) FROM chunk)" if damage == "newest" else ""
+        raw.execute(f"UPDATE chunk SET data = zeroblob(length(data)) {where}")
+    raw.close()
+    again = serve(*ARGS)
+    after = again.json("/v1/status")
+    for name in ("counts", "quality", "oddities", "seq"):
+        assert after[name] == before[name]
+    assert "checkpoint" in again.log.read_text()
+    assert again.figures["replayed"] >= (4 if damage == "newest" else 9)

@@ -1,0 +1,86 @@
+"""Settings: each from one place, and it says from which."""
+
+from pathlib import Path
+
+import pytest
+
+from onlogit.daemon.refusals import Refusal
+from onlogit.daemon.security import Gate, check_exposure, read_tokens
+from onlogit.daemon.settings import ServerSettings, Settings, flat, places, resolve
+from onlogit.errors import ConfigError
+
+
+def test_a_later_source_wins_and_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_text('[server]\nport = 1\nhost = "::1"\n[model.belief]\nhalf_lives = [100.0]\n[model.sgd]\nrate = 1\n')
+    environ = {"ONLOGIT_PORT": "2", "ONLOGIT_MAX_ROWS": "77", "ONLOGIT_PLAIN_HTTP": "yes"}
+    settings, origins = resolve(str(file), {"port": 3}, environ)
+    assert (settings.server.port, settings.server.host, settings.server.max_rows) == (3, "::1", 77)
+    assert settings.model.belief.half_lives == (100.0,)
+    assert settings.server.plain_http
+    found = {name: origins[f"server.{name}"] for name in ("port", "host", "max_rows", "max_body")}
+    assert found == {"port": "--port", "host": f"file {file}", "max_rows": "ONLOGIT_MAX_ROWS", "max_body": "default"}
+    assert flat(settings)["model.sgd.rate"] == 1.0
+
+
+def test_every_setting_has_a_flag_of_its_own() -> None:
+    options = [place.option for place in places()]
+    assert len(set(options)) == len(options)
+    assert all(place.help for place in places())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[server]\nprot = 1", "unknown setting 'prot'"),
+        ("[server]\nport = 70000", "port = 70000"),
+        ("[server]\nport = 'x'", "port"),
+        ("server = 1", "server has to be a table"),
+        ("[keep]\ndurability = 'none'", '"process" or "power"'),
+        ("][", "is not TOML"),
+    ],
+)
+def test_what_cannot_be_meant_is_named(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        resolve(str(file), {}, {})
+    with pytest.raises(ConfigError, match="ONLOGIT_PORT = 'x'"):
+        resolve(None, {}, {"ONLOGIT_PORT": "x"})
+
+
+def test_another_address_than_loopback_needs_tokens_and_tls(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("0123456789abcdef score,learn  # the shop\n\nfedcba9876543210 admin\n")
+    known = read_tokens(ServerSettings(tokens=str(tokens)), {"ONLOGIT_TOKENS": "abcdabcdabcdabcd score"})
+    assert len(known) == 3
+    for host in ("127.0.0.1", "::1", "localhost", "127.9.9.9"):
+        check_exposure(ServerSettings(host=host), {})
+    with pytest.raises(ConfigError, match="needs tokens"):
+        check_exposure(ServerSettings(host="0.0.0.0"), {})
+    with pytest.raises(ConfigError, match="needs TLS"):
+        check_exposure(ServerSettings(host="example.org"), known)
+    check_exposure(ServerSettings(host="0.0.0.0", plain_http=True), known)
+    for line in ("0123456789abcdef", "xy score", "0123456789abcdef all"):
+        with pytest.raises(ConfigError) as error:
+            read_tokens(ServerSettings(), {"ONLOGIT_TOKENS": line})
+        assert line.split()[0] not in str(error.value)
+
+
+def test_a_gate_admits_by_scope_and_by_pace() -> None:
+    known = read_tokens(ServerSettings(), {"ONLOGIT_TOKENS": "0123456789abcdef score"})
+    gate = Gate(known, 2.0)
+    for header, scope, status in (
+        (b"", "score", 401),
+        (b"Bearer x", "score", 401),
+        (b"Bearer 0123456789abcdef", "learn", 403),
+    ):
+        with pytest.raises(Refusal) as refusal:
+            gate.check(header, "me", scope)
+        assert refusal.value.status == status
+    gate.check(b"Bearer 0123456789abcdef", "me", "score")
+    gate.check(b"bearer 0123456789abcdef", "me", "score")
+    with pytest.raises(Refusal) as refusal:
+        gate.check(b"Bearer 0123456789abcdef", "me", "score")
+    assert refusal.value.status == 429
+    assert Settings().server.rate_limit == 0

@@ -1,0 +1,75 @@
+"""The real daemon in a process of its own, talked to over loopback, for tests and benchmarks."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parent.parent
+ARROW = "application/vnd.apache.arrow.stream"
+NDJSON = "application/x-ndjson"
+
+
+class Running:
+    """A daemon that has said that it is ready; with `wait=False`, one that may die before."""
+
+    def __init__(self, folder: Path, *args: str, env: dict[str, str] | None = None, wait: bool = True) -> None:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ONLOGIT_")}
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        self.log = folder / "log"
+        self.state = folder / "state"
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "onlogit", "serve", "--json", "--port", "0", "--state", str(self.state), *args],
+                cwd=folder, env={**kept, "PYTHONPATH": path, **(env or {})}, stdout=subprocess.PIPE, stderr=log,
+            )  # fmt: skip
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        self.figures: dict[str, Any] = json.loads(line) if line else {}
+        if wait:
+            assert line, self.log.read_text()
+        self.url = self.figures.get("address", "")
+        self.client = httpx.Client(base_url=self.url, timeout=30.0) if line else None
+
+    def post(self, path: str, content: Any, **headers: str) -> httpx.Response:
+        assert self.client is not None
+        body = content if isinstance(content, bytes | str) else json.dumps(content)
+        return self.client.post(path, content=body, headers=headers)
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        assert self.client is not None
+        return self.client.get(path, headers=headers)
+
+    def json(self, path: str) -> Any:
+        answer = self.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def end(self, number: int = signal.SIGTERM, seconds: float = 20.0) -> int:
+        """Send a signal and wait for the end."""
+        if self.client is not None:
+            self.client.close()
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(number)
+        code = self.process.wait(seconds)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
+
+
+def until(true: Callable[[], bool], seconds: float = 10.0) -> bool:
+    """Whether something becomes true in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if true():
+            return True
+        time.sleep(0.02)
+    return False
