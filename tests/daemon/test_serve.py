@@ -71,7 +71,7 @@ def test_one_event_at_a_time_in_lines_and_in_arrow_are_the_same_stream(serve: Ca
 
 def test_score_changes_nothing_and_agrees_in_every_form(shared: Running) -> None:
     before = shared.json("/v1/status")["counts"]
-    told = [{"x": 1.5, "town": "Ulm"}, {"x": None, "town": None}, {"x": -1e30, "town": "new"}]
+    told: list[dict[str, Any]] = [{"x": 1.5, "town": "Ulm"}, {"x": None, "town": None}, {"x": -1e30, "town": "new"}]
     p = [row["p"] for row in shared.post("/v1/score", told).json()["rows"]]
     assert shared.post("/v1/score", told[0]).json()["p"] == p[0]
     assert shared.post("/infer", {**told[0], "id": "k", "late": 1}).json()["p"] == p[0]
