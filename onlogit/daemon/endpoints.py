@@ -63,7 +63,7 @@ class Endpoints:
             if not self.service.settled:
                 if kind != EVENTS:
                     raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
-                await asyncio.to_thread(self.service.settle, batch.schema)
+                await asyncio.to_thread(self.service.settle_batch, batch)
             work = Work(kind, _ignore, batch.num_rows, batch=fitted(batch, self.service.schema, kind))
             return work, "arrow"
         lines = request.says(b"content-type", b"ndjson")

@@ -14,6 +14,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.daemon.refusals import Refusal
 from onlogit.errors import SchemaError
+from onlogit.records import floats
 from onlogit.schema import Column, Schema
 from onlogit.streams import ndjson
 
@@ -68,12 +69,8 @@ class RowReader:
         """Rows as one record batch; a SchemaError names the column of a value that is none."""
         tuples = [msgspec.structs.astuple(row) for row in rows]
         n, width = len(rows), self._floats
-        arrays: list[pa.Array] = []
-        try:
-            tile = np.array([row[:width] for row in tuples], np.float64).reshape(n, width).T.copy()
-            arrays = [pa.Array.from_buffers(pa.float64(), n, [None, pa.py_buffer(column)]) for column in tile]
-        except TypeError:  # a null
-            arrays = [pa.array([row[k] for row in tuples], pa.float64()) for k in range(width)]
+        tile = np.array([row[:width] for row in tuples], np.float64).reshape(n, width).T.copy()  # a null is NaN
+        arrays = [floats(column) for column in tile]
         for k, convert in enumerate(self._converters, width):
             arrays.append(convert([row[k] for row in tuples]))
         if not arrays:

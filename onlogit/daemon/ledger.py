@@ -67,9 +67,8 @@ class Ledger:
         """Rows [m] of `keys` whose outcome came before, and their labels, which are no longer held."""
         if not self.early:
             return [], []
-        rows = [row for row, key in enumerate(keys.tolist()) if key in self.early]
-        labels = [self.early.pop(int(keys[row]), "") for row in rows]
-        return rows, labels
+        found = [(row, self.early.pop(key)) for row, key in enumerate(keys.tolist()) if key in self.early]
+        return [row for row, _ in found], [label for _, label in found]
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """All of it, as plain arrays."""

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.daemon import failpoints, json_rows
+from onlogit.daemon import arrow_rows, failpoints, json_rows
 from onlogit.daemon.fold import BEGIN, Fold, beginning
 from onlogit.daemon.json_rows import RowReader
 from onlogit.daemon.recovery import JOURNAL, recover
@@ -168,6 +168,14 @@ class Service:
                 trial.begin(schema)
                 rehearse(trial.schema, trial.config)
                 model.begin(schema)
+
+    def settle_batch(self, batch: pa.RecordBatch) -> None:
+        """The first events settle the schema; a label that is not there yet is one of nulls."""
+        label = self.worker.fold.model._roles.get("label")
+        schema = arrow_rows.without_dictionaries(batch).schema
+        if label and label not in schema.names:
+            schema = schema.append(pa.field(label, pa.null()))
+        self.settle(schema)
 
     def settle_rows(self, body: bytes, lines: bool) -> pa.RecordBatch:
         """The first events, which settle the schema: as a record batch."""

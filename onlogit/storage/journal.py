@@ -29,7 +29,6 @@ TRIM = 500  # entries deleted in one transaction, so that no commit waits long
 OVERHEAD = 64  # bytes of an entry besides its data, roughly
 
 TABLES = f"""
-    PRAGMA page_size = 16384;
     CREATE TABLE entry (
         seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, now INTEGER NOT NULL, shape INTEGER NOT NULL,
         check_sum INTEGER NOT NULL, data BLOB NOT NULL
@@ -78,7 +77,7 @@ class Journal:
             if found != (APPLICATION, VERSION):
                 raise StateError(f"{self.path} is not a journal that this onlogit reads: name another folder")
             run("PRAGMA journal_mode = WAL")
-            run("PRAGMA wal_autocheckpoint = 2000")
+            run("PRAGMA wal_autocheckpoint = 8000")
             run(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}")
             self._shapes = {bytes(data): int(key) for key, data in run("SELECT id, data FROM shape")}
             first, last = run("SELECT min(seq), max(seq) FROM entry").fetchone()

@@ -1,0 +1,214 @@
+"""The daemon's fold: state is a function of the journal, whatever the clock, the slices and the refusals."""
+
+import queue
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onlogit import Config, LabelConfig
+from onlogit.daemon.fold import EVENTS, OUTCOMES, Fold, beginning
+from onlogit.daemon.json_rows import RowReader
+from onlogit.daemon.ledger import Ledger
+from onlogit.daemon.service import Service
+from onlogit.daemon.settings import EventSettings, KeepSettings, Settings
+from onlogit.daemon.worker import Work
+from onlogit.errors import ConfigError, DataError, StateError
+from onlogit.schema import Schema
+from onlogit.storage import arrays
+from onlogit.storage.journal import Entry
+
+ROLES = EventSettings(label="y", key="k").roles()
+CONFIG = Config(learner="sgd", slot_bits=8)
+
+
+def begun(early: int = 50, config: Config = CONFIG, roles: dict[str, Any] = ROLES) -> Fold:
+    fold = Fold()
+    fold.begin(1, beginning(roles, config, early))
+    return fold
+
+
+def events(keys: list[int], label: Any = None) -> pa.RecordBatch:
+    y = pa.array([label] * len(keys), pa.int8()) if label is not None else pa.nulls(len(keys))
+    return pa.record_batch({"k": pa.array(keys, pa.int64()), "x": [k / 3 for k in keys], "y": y})
+
+
+def outcomes(told: list[tuple[int, Any]]) -> pa.RecordBatch:
+    return pa.record_batch(
+        {"k": pa.array([k for k, _ in told], pa.int64()), "y": pa.array([y for _, y in told], pa.int8())}
+    )
+
+
+def entry(seq: int, kind: str, batch: pa.RecordBatch, now: int = 0) -> Entry:
+    return Entry(seq, kind, now, bytes(batch.serialize()), bytes(batch.schema.serialize()))
+
+
+def packed(fold: Fold) -> bytes:
+    return arrays.pack(fold.header(), fold.state())
+
+
+inputs = st.lists(
+    st.one_of(
+        st.lists(st.integers(0, 12), min_size=1, max_size=6).map(lambda keys: (EVENTS, events(keys))),
+        st.lists(st.tuples(st.integers(0, 12), st.sampled_from([0, 1, None])), min_size=1, max_size=6).map(
+            lambda told: (OUTCOMES, outcomes(told))
+        ),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=60)
+@given(inputs, st.integers(1, 4), st.integers(0, 11), st.integers(0, 1 << 50))
+def test_state_is_a_function_of_the_journal(
+    told: list[tuple[str, pa.RecordBatch]], most: int, stop: int, clock: int
+) -> None:
+    """Not of the clock, of slices, of a stop between, or of whether entries were read back or folded as they came."""
+    straight, sliced, stopped = begun(), begun(), begun()
+    first = entry(2, EVENTS, events([100]))
+    for fold in (straight, sliced, stopped):
+        fold.apply(first)
+    for seq, (kind, batch) in enumerate(told, 3):
+        straight.apply(entry(seq, kind, batch))
+        (sliced.events if kind == EVENTS else sliced.outcomes)(seq, batch, clock + seq, most=most)
+        if seq - 3 == stop:
+            stopped = Fold.of_state(*arrays.unpack(packed(stopped), "here"), stopped.seq, "here")
+        stopped.apply(entry(seq, kind, batch))
+    assert packed(straight) == packed(sliced) == packed(stopped)
+
+
+def test_a_refused_entry_changes_nothing() -> None:
+    fold = begun()
+    fold.apply(entry(2, EVENTS, events([1, 2], label=0)))
+    before = packed(fold)
+    for batch in (
+        events([3, 4], label=-1),
+        events([3]).drop_columns(["x"]),
+        events([]).rename_columns(["k", "x", "z"]),
+    ):
+        assert isinstance(fold.apply(entry(3, EVENTS, batch)), DataError)
+        with pytest.raises(DataError):
+            fold.events(3, batch, 0, most=1)
+    assert packed(fold) == before
+    half = pa.concat_batches([events([5, 6], label=0), events([7], label=-1)])
+    with pytest.raises(DataError):
+        fold.events(3, half, 0, most=1)
+    assert packed(fold) == before
+
+
+def test_outcomes_out_of_turn() -> None:
+    fold = begun(early=3)
+    fold.apply(entry(2, EVENTS, events([1, 2])))
+    taken = fold.outcomes(3, outcomes([(1, 1), (1, 0), (7, 1)]), 0)
+    assert taken.fate.tolist() == [0, 2, 1]
+    assert fold.outcomes(4, outcomes([(1, 1), (7, 0), (2, None)]), 0).fate.tolist() == [2, 2, 3]
+    assert fold.outcomes(5, outcomes([(8, 1), (9, 1), (10, 1)]), 0).fate.tolist() == [1, 1, 1]
+    counts = fold.ledger.counts
+    assert (counts.early_outcomes, counts.unknown_outcomes, counts.duplicate_outcomes) == (4, 1, 3)
+    stated = fold.events(6, events([9, 2, 11, 11]), 0)
+    assert stated.again.tolist() == [False, True, False, True]
+    assert stated.event.tolist() == [2, 1, 3, 3]
+    assert stated.p[2] == stated.p[3]
+    assert (counts.early_used, fold.model.counts.learned, fold.model.pipeline.memory.waiting) == (1, 2, 2)
+
+
+@pytest.mark.parametrize(("first", "told"), [(pa.array(["no"]), ["yes", "no"]), (pa.array([True]), [True, False])])
+def test_early_outcomes_of_every_kind_of_label(first: pa.Array, told: list[Any]) -> None:
+    roles = EventSettings(label="y", key="k", positive="yes" if told[0] == "yes" else "").roles()
+    fold = begun(roles=roles)
+    fold.apply(entry(2, EVENTS, pa.record_batch({"k": ["a"], "x": [1.0], "y": first})))
+    fold.apply(entry(3, OUTCOMES, pa.record_batch({"k": ["b", "c"], "y": pa.array(told)})))
+    fold.apply(entry(4, EVENTS, pa.record_batch({"k": ["b", "c"], "x": [1.0, 2.0], "y": pa.nulls(2)})))
+    assert fold.ledger.counts.early_used == 2
+    assert fold.model.counts.learned == 3
+    assert fold.model.quality().rate == pytest.approx(1 / 3 if told[0] == "yes" else 2 / 3)
+
+
+def test_a_ledger_that_does_not_fit_is_refused() -> None:
+    ledger = Ledger(3)
+    with pytest.raises(StateError):
+        ledger.restore({})
+    ledger.told(np.arange(10, dtype=np.uint64))
+    assert ledger.state()["ledger.told"].tolist() == [7, 8, 9]
+
+
+def test_time_comes_from_the_journal() -> None:
+    roles = EventSettings(label="y", key="k", label_time="at").roles()
+    batch = pa.record_batch(
+        {"k": [1, 2], "x": [0.5, 1.0], "y": pa.array([1, 0], pa.int8()), "at": pa.array([10, 20], pa.timestamp("us"))}
+    )
+    later = pa.record_batch(
+        {"k": [3], "x": [0.5], "y": pa.nulls(1), "at": pa.nulls(1)},
+    )
+    folds = []
+    for now in (15, 25):
+        fold = begun(roles=roles, config=Config(learner="sgd", labels=LabelConfig(remember=10)))
+        fold.apply(entry(2, EVENTS, batch, now=0))
+        fold.apply(entry(3, EVENTS, later, now=now))
+        folds.append(fold)
+    assert [fold.model.counts.learned for fold in folds] == [1, 2]
+
+
+def test_an_entry_that_breaks_the_fold_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """State is then that of the journal without it, live as after a restart."""
+    real = Fold.events
+
+    def break_down(self: Fold, seq: int, batch: pa.RecordBatch, *more: Any, **others: Any) -> Any:
+        stated = real(self, seq, batch, *more, **others)
+        if 666 in batch["k"].to_pylist():
+            raise RuntimeError("nobody foresaw this")
+        return stated
+
+    monkeypatch.setattr(Fold, "events", break_down)
+    told = Settings(keep=KeepSettings(state=str(tmp_path)), events=EventSettings(label="y", key="k"), model=CONFIG)
+    service = Service(told)
+    service.start()
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def send(batch: pa.RecordBatch) -> Any:
+        service.submit(Work(EVENTS, answers.put, batch.num_rows, batch=batch))
+        return answers.get(timeout=20)
+
+    assert send(events([1, 2]))[0] == 2
+    assert "broke the fold" in str(send(events([3, 666])))
+    assert send(events([4]))[0] == 4
+    assert service.ask(lambda fold: fold.model.counts.events) == 3
+    assert service.meters.broken == 1
+    live = service.ask(packed)
+    assert service.stop(time.monotonic() + 20)
+    again = Service(told)
+    assert packed(again.worker.fold) == live
+    again.stop(time.monotonic() + 1)
+    with pytest.raises(ConfigError, match="was begun with another"):
+        Service(replace(told, model=Config(learner="ftrl")))
+
+
+def test_rows_of_every_kind_of_column() -> None:
+    arrow = pa.schema(
+        [
+            ("n", pa.float32()), ("i", pa.int32()), ("b", pa.bool_()), ("t", pa.string()), ("ts", pa.timestamp("ms", "UTC")),
+            ("d", pa.date32()), ("s", pa.list_(pa.string())), ("w", pa.float64()), ("k", pa.int64()), ("junk", pa.string()),
+            ("y", pa.bool_()),
+        ]
+    )  # fmt: skip
+    schema = Schema.of(arrow, label="y", key="k", weight="w", drop=["junk"])
+    row = (
+        '{"n": 1, "i": null, "b": true, "t": "ü", "ts": "2024-05-01T12:00:00.5Z", "d": "2024-05-01", "s": ["a", "b"], '
+        '"w": 2, "k": 7, "y": null}'
+    )
+    reader = RowReader(schema, "events")
+    decoded, one = reader.decode(row.encode(), lines=False)
+    batch = reader.batch(decoded)
+    assert one
+    schema.check(batch.schema)
+    assert batch.to_pylist()[0]["s"] == ["a", "b"]
+    score = RowReader(schema, "score")
+    assert "y" not in score.batch(score.decode(row.encode(), lines=False)[0]).schema.names
+    with pytest.raises(DataError, match="'ts'"):
+        reader.batch(reader.decode(row.replace("2024-05-01T12:00:00.5Z", "noon").encode(), lines=False)[0])
