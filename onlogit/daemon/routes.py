@@ -18,7 +18,10 @@ FILES = {
     "/page.css": ("page.css", b"text/css; charset=utf-8"),
     "/page.js": ("page.js", b"text/javascript; charset=utf-8"),
 }
-POLICY = (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'")
+POLICY = (
+    b"content-security-policy",
+    b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
+)
 
 
 def routes(service: Service, metrics: Metrics) -> list[Route]:
