@@ -45,10 +45,11 @@ class Server:
         application = Application(routes(service, self.metrics), gate, settings.max_body, self.metrics.observe)
         self._uvicorn = uvicorn.Server(
             uvicorn.Config(
-                application, lifespan="off", log_config=None, log_level="warning", access_log=False, server_header=False, date_header=False,
-                ssl_certfile=settings.tls_cert or None, ssl_keyfile=settings.tls_key or None, ws="none",
-                limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=max(int(settings.drain_seconds / 2), 1),
-                timeout_keep_alive=75, proxy_headers=False, interface="asgi3",
+                application, lifespan="off", interface="asgi3", ws="none", proxy_headers=False,
+                log_config=None, log_level="warning", access_log=False, server_header=False, date_header=False,
+                ssl_certfile=settings.tls_cert or None, ssl_keyfile=settings.tls_key or None,
+                limit_concurrency=CONNECTIONS, timeout_keep_alive=75,
+                timeout_graceful_shutdown=max(int(settings.drain_seconds / 2), 1),
             )
         )  # fmt: skip
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -1,0 +1,100 @@
+"""`onlogit config`, `replay` and what `serve` says without serving."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+import pytest
+
+from onlogit import Config, OnlineLogit
+from onlogit.daemon.fold import BEGIN, EVENTS, beginning
+from onlogit.daemon.settings import EventSettings
+from onlogit.storage import Checkpoints
+from onlogit.storage.journal import Journal, New
+
+Call = Callable[..., "subprocess.CompletedProcess[Any]"]
+
+
+def test_config_show_says_where_each_setting_comes_from(onlogit: Call, tmp_path: Path) -> None:
+    (tmp_path / "serve.toml").write_text('[events]\nlabel = "late"\n')
+    done = onlogit(
+        "config", "show", "serve.toml", "--origin", "--json", "--port", 9, env={"ONLOGIT_KEY": "id"}
+    )  # fmt: skip
+    told = json.loads(done.stdout)
+    assert told["events.label"] == {"value": "late", "origin": "file serve.toml"}
+    assert told["events.key"] == {"value": "id", "origin": "ONLOGIT_KEY"}
+    assert told["server.port"] == {"value": 9, "origin": "--port"}
+    assert told["server.host"]["origin"] == "default"
+    text = onlogit("config", "show", "serve.toml").stdout
+    (tmp_path / "again.toml").write_text(text)
+    assert onlogit("config", "show", "again.toml").stdout == text
+    assert onlogit("config", "show", "absent.toml").returncode == 2
+
+
+def test_a_systemd_unit_runs_this_command(onlogit: Call) -> None:
+    text = onlogit("serve", "--print-systemd-unit", "--label", "late", "--port", 9, "--plain-http").stdout
+    assert "-m onlogit serve --port 9 --plain-http --label late" in text
+    assert "Restart=on-failure" in text
+
+
+def test_serve_refuses_what_cannot_be_meant(onlogit: Call, tmp_path: Path) -> None:
+    for args, says in (
+        (("--port", "x"), "--port = 'x'"),
+        (("--host", "0.0.0.0", "--label", "y"), "needs tokens"),
+        (("--durability", "none"), '"process" or "power"'),
+        (("--host", "203.0.113.77", "--plain-http", "--tokens", "tokens"), "cannot"),
+        (("--webhook", "ftp://x"), "http://"),
+        (("--label", "y", "--key", "y"), ""),
+    ):
+        if says:
+            done = onlogit("serve", "--state", "s", *args)
+            assert done.returncode == 2
+            assert says in done.stderr
+    state = Checkpoints(tmp_path / "held")
+    done = onlogit("serve", "--state", "held", "--port", 0)
+    assert (done.returncode, "in use by another process" in done.stderr) == (2, True)
+    state.close()
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """A state folder whose journal has ten entries of events."""
+    journal = Journal(tmp_path)
+    journal.append([New(BEGIN, 0, beginning(EventSettings(label="y").roles(), Config(), 10))])
+    for batch in batches():
+        journal.append([New(EVENTS, 0, bytes(batch.serialize()), bytes(batch.schema.serialize()))])
+    journal.close()
+    Checkpoints(tmp_path).close()
+    return tmp_path
+
+
+def batches() -> list[pa.RecordBatch]:
+    return [
+        pa.record_batch({"x": [n / 5, -1.0], "y": pa.array([n % 2, 1], pa.int8())}) for n in range(10)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("learner", ["belief", "sgd"])
+def test_replay_until_an_entry_and_what_if(onlogit: Call, kept: Path, learner: str) -> None:
+    done = onlogit("replay", kept, "--until", 5, "--set", f"learner={learner}", "--out", "a.model", "--json")
+    assert done.returncode == 0, done.stderr
+    model = OnlineLogit("y", config=Config(learner=learner))
+    for batch in batches()[:4]:
+        model.step(batch)
+    assert (kept / "a.model").read_bytes() == model.to_bytes()
+    assert json.loads(done.stdout)["seq"] == 5
+
+
+def test_replay_says_what_is_wrong(onlogit: Call, kept: Path, tmp_path: Path) -> None:
+    assert onlogit("replay", kept, "--set", "learner").returncode == 2
+    assert "unknown" in onlogit("replay", kept, "--set", "lerner=sgd").stderr
+    assert onlogit("replay", kept / "absent").returncode == 3
+    assert onlogit("replay", kept, "--until", 1).returncode == 3
+    journal = Journal(kept)
+    journal.trim(4, 1 << 60, 0)
+    journal.close()
+    done = onlogit("replay", kept, "--fresh")
+    assert (done.returncode, "no longer kept" in done.stderr) == (4, True)
