@@ -37,7 +37,7 @@ def show(file: str | None, origin: bool, as_json: bool, **told: Any) -> None:
     for name, value in values.items():
         within, _, last = name.rpartition(".")
         if within != section:
-            lines += ["", f"[{within}]"] if lines else [f"[{within}]"]
+            lines += ["", f"[{within}]"]
             section = within
         text = f"{last} = {_toml(value)}"
         lines.append(f"{text:<40} # {origins.get(name, 'default')}" if origin else text)

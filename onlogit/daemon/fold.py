@@ -46,14 +46,14 @@ class Stated(NamedTuple):
         return Stated(self.event[rows], self.p[rows], self.z[rows], self.z_sd[rows], self.again[rows])
 
 
-LEARNED, HELD, DUPLICATE, UNLABELLED = range(4)
-FATES = ("learned", "held", "duplicates", "unlabelled")
+MATCHED, HELD, DUPLICATE, UNLABELLED, LATE = range(5)
+FATES = ("matched", "held", "duplicates", "unlabelled", "late")
 
 
 class Taken(NamedTuple):
     """What became of outcomes, in their order."""
 
-    fate: npt.NDArray[np.uint8]  # [n] LEARNED, HELD for an event still to come, DUPLICATE, or UNLABELLED
+    fate: npt.NDArray[np.uint8]  # [n] MATCHED with its event, HELD for one still to come, ...
     event: I64  # [n] number of the event, -1 where it is not remembered
 
     def part(self, start: int, stop: int) -> "Taken":
@@ -78,6 +78,12 @@ class Fold:
     def settled(self) -> bool:
         """Whether there is a schema yet."""
         return self.model._pipeline is not None
+
+    @property
+    def by_journal_time(self) -> bool:
+        """Whether labels come by a time that events do not bring themselves: that of their entry."""
+        times = self.model.pipeline._times
+        return times.by_time and not times.has_time
 
     # ---- entries
 
@@ -223,15 +229,16 @@ class Fold:
         first = np.zeros(len(keys), np.bool_)
         first[np.unique(keys, return_index=True)[1]] = True
         event = pipeline.memory.find(keys)
-        here = (event >= 0) & told & first
-        fresh = batch if here.all() else batch.filter(pa.array(here))
+        here = (event >= 0) & told & first & ~self.ledger.among_told(keys)
+        late = told & (event < 0) & pipeline.memory.missed(keys) if pipeline._times.by_due else np.zeros_like(told)
+        fresh = batch if here.all() else batch.filter(pa.array(here | late))  # the model counts those that are late
         for start in range(0, fresh.num_rows, most):
             self._note(self.model.outcomes(fresh.slice(start, most)))
             if start + most < fresh.num_rows:
                 pause()
         self.ledger.told(keys[here])
-        fate = np.where(told, LEARNED, UNLABELLED).astype(np.uint8)
-        elsewhere = told & ~here
+        fate = np.where(told, np.where(late, LATE, MATCHED), UNLABELLED).astype(np.uint8)
+        elsewhere = told & ~here & ~late
         if elsewhere.any():
             label = pipeline.schema.with_role("label")
             assert label is not None

@@ -41,6 +41,11 @@ class Ledger:
         self.early: dict[int, str] = {}  # key -> label as text, oldest first
         self._told: dict[int, None] = {}
 
+    def among_told(self, keys: U64) -> npt.NDArray[np.bool_]:
+        """Which of these keys [n] an outcome was learned, or sealed until it is due, for: lately."""
+        known = self._told
+        return np.fromiter((key in known for key in keys.tolist()), np.bool_, len(keys))
+
     def told(self, keys: U64) -> None:
         """Outcomes of these keys were learned."""
         told = self._told

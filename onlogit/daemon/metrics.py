@@ -93,6 +93,7 @@ class Readings:
                 "events": "Events scored and remembered.", "labelled": "Events whose label came.",
                 "learned": "Labels learned.", "expired": "Events given up before a label came.",
                 "outcomes": "Labels told by key that met their event.", "no_weight": "Events of weight 0.",
+                "unresolved": "Events without a label when it was due.", "late": "Labels told after they were due.",
             }  # fmt: skip
             counts = asdict(fold.model.counts)
             told |= {f"{n}_events" if n != "events" else n: (text, counts[n]) for n, text in texts.items()}

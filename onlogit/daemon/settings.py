@@ -1,7 +1,9 @@
 """Every setting of the daemon, declared once: default < file (TOML) < environment (ONLOGIT_*) < flag.
 
 A setting has a dotted name such as `server.port`, which is its place in the file; its last part names the flag
-(`--port`) and the variable (`ONLOGIT_PORT`). An unknown name or a value out of range is a ConfigError that names it.
+(`--port`) and the variable (`ONLOGIT_PORT`). What the columns mean and the settings of the model stand at the file's top and
+in [labels], [monitor], [belief] and [sgd], as in the file of other commands (`onlogit.config.read`). An unknown name or a
+value out of range is a ConfigError that names it.
 """
 
 import ipaddress
@@ -113,6 +115,7 @@ class EventSettings:
     time: str = _told("", "Column with the time of an event; a feature too, unless dropped.")
     weight: str = _told("", "Column with the weight of a record.")
     label_time: str = _told("", "Column with the time at which the label became known.")
+    due: str = _told("", "Column with the time by which the label is sure to be known; learned then.")
     drop: str = _told("", "Columns that are no features, with commas between them.")
     features: str = _told("", "Derived terms, with semicolons between them.")
 
@@ -120,7 +123,7 @@ class EventSettings:
         """The arguments of OnlineLogit."""
         told: dict[str, Any] = {
             name: getattr(self, name) or None
-            for name in ("label", "positive", "key", "time", "weight", "label_time")
+            for name in ("label", "positive", "key", "time", "weight", "label_time", "due")
         }  # fmt: skip
         drop = tuple(part.strip() for part in self.drop.split(",") if part.strip())
         features = tuple(part.strip() for part in self.features.split(";") if part.strip())
@@ -142,14 +145,17 @@ class Settings:
 class Place(NamedTuple):
     """One setting: where it is, what it is by default, and how a command line says it."""
 
-    name: str  # dotted
+    name: str  # dotted, from the top of `Settings`
     default: Any
     help: str
     option: str  # as in --option and ONLOGIT_OPTION
 
 
 RENAMED = {"model.labels.delay": "label_delay"}
+TOP = ("events", "model")  # whose settings stand at the top of the file
 MODEL_HELP = {
+    "horizon": "Learn a label so long after its event: 90m, 12h, 30d.",
+    "unresolved": "What an event without a label is when it is due: drop or negative.",
     "learner": "What learns: belief, sgd, adagrad or ftrl.",
     "slot_bits": "Categories share 2^N slots.",
     "delay": "Learn a label in a record after N further events.",
@@ -174,6 +180,12 @@ def places(settings: Any = None, within: str = "") -> list[Place]:
     return found
 
 
+def outer(name: str) -> str:
+    """The name that the file and `config show` have for a setting."""
+    first, _, rest = name.partition(".")
+    return rest if first in TOP else name
+
+
 def resolve(
     file: str | None, flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ
 ) -> tuple[Settings, dict[str, str]]:
@@ -190,22 +202,43 @@ def resolve(
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
                 raise ConfigError(f"{file}: {part} has to be a table of settings")
-        origins[place.name] = f"file {file}" if last in table else "default"
+        origins[outer(place.name)] = f"file {file}" if last in table else "default"
         variable = "ONLOGIT_" + place.option.upper()
         for value, origin in ((environ.get(variable), variable), (flags.get(place.option), f"--{place.option}")):
             if value is not None:
                 table[last] = _as_kind(place, value, origin)
-                origins[place.name] = origin.replace("_", "-") if origin.startswith("--") else origin
+                origins[outer(place.name)] = origin.replace("_", "-") if origin.startswith("--") else origin
     return from_mapping(Settings, told, file or "settings"), origins
 
 
 def _read(file: str) -> dict[str, Any]:
+    """The file as a mapping like `Settings`."""
     try:
-        return tomllib.loads(Path(file).read_text())
+        told = tomllib.loads(Path(file).read_text())
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not TOML: {error}") from error
+    inner: dict[str, Any] = {name: {} for name in TOP}
+    own = {"events": {f.name for f in fields(EventSettings)}, "model": {f.name for f in fields(Config)}}
+    for name, value in told.items():
+        within = next((top for top in TOP if name in own[top]), None)
+        if within == "events":
+            inner[within][name] = _as_text(name, value)
+        elif within:
+            inner[within][name] = value
+        elif name in TOP:
+            raise ConfigError(f"{file}: unknown setting {name!r}; its settings stand at the top of the file")
+        else:
+            inner[name] = value
+    return inner
+
+
+def _as_text(name: str, value: Any) -> Any:
+    """What a file says about columns as an environment would say it."""
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return (";" if name == "features" else ",").join(value)
+    return str(value).lower() if isinstance(value, bool) else str(value) if name == "positive" else value
 
 
 def _as_kind(place: Place, value: Any, origin: str) -> Any:
@@ -222,7 +255,7 @@ def _as_kind(place: Place, value: Any, origin: str) -> Any:
 
 
 def flat(settings: Settings) -> dict[str, Any]:
-    """Every value by its dotted name."""
+    """Every value by the name that the file has for it, those at its top first."""
 
     def walk(mapping: dict[str, Any], within: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -230,4 +263,5 @@ def flat(settings: Settings) -> dict[str, Any]:
             found |= walk(value, f"{within}{name}.") if isinstance(value, dict) else {within + name: value}
         return found
 
-    return walk(to_mapping(settings), "")
+    named = {outer(name): value for name, value in walk(to_mapping(settings), "").items()}
+    return dict(sorted(named.items(), key=lambda item: "." in item[0]))

@@ -31,6 +31,7 @@ def figures(fold: Fold, service: "Service") -> dict[str, Any]:
         "pending": model.pipeline.memory.waiting, "quality": model.quality()._asdict(),
         "evidence": model.pipeline.monitor.evidence, "patience": model.config.monitor.patience,
         "alarm_open": model.pipeline.monitor.alarm_open, "inputs": dict(model.pipeline.encoder.counts),
+        "label_delay_warning": model.label_delays().warning(),
         "label_lag_events": meters.lag_events, "label_lag_seconds": lag if lag == lag else None,
         "columns": {c.name: c.role if c.role != "dropped" else "dropped" for c in model.schema.columns},
     }  # fmt: skip
@@ -59,6 +60,8 @@ def text(told: dict[str, Any]) -> str:
             ("evidence", f"{told['evidence']:,.2f} of patience {told['patience']:,.0f}"),
             ("label lag", f"{told['label_lag_events']:,.0f} events, {_figure(told['label_lag_seconds'], ',.1f')} s"),
         ]  # fmt: skip
+        if told["label_delay_warning"]:
+            lines.append(("warning", told["label_delay_warning"]))
     odd = {name.replace("_", " "): count for name, count in told["oddities"].items() if count}
     lines += [
         ("alarms", f"{told['alarms']:,}"),

@@ -206,7 +206,7 @@ class Worker:
 
     def _may_merge(self, first: Filed) -> bool:
         """Whether entries one after the other are as good as one: not where outcomes wait for an entry to end."""
-        return self.fold.settled and not self.fold.ledger.early and not self.fold.model.pipeline._timed
+        return self.fold.settled and not self.fold.ledger.early and not self.fold.by_journal_time
 
     def _fits(self, first: Filed, other: Filed, rows: int) -> bool:
         return (

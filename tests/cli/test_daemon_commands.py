@@ -19,13 +19,13 @@ Call = Callable[..., "subprocess.CompletedProcess[Any]"]
 
 
 def test_config_show_says_where_each_setting_comes_from(onlogit: Call, tmp_path: Path) -> None:
-    (tmp_path / "serve.toml").write_text('[events]\nlabel = "late"\n')
+    (tmp_path / "serve.toml").write_text('label = "late"\ndrop = ["a", "b"]\n[labels]\ndelay = 3\n')
     done = onlogit(
         "config", "show", "serve.toml", "--origin", "--json", "--port", 9, env={"ONLOGIT_KEY": "id"}
     )  # fmt: skip
     told = json.loads(done.stdout)
-    assert told["events.label"] == {"value": "late", "origin": "file serve.toml"}
-    assert told["events.key"] == {"value": "id", "origin": "ONLOGIT_KEY"}
+    assert told["label"] == {"value": "late", "origin": "file serve.toml"}
+    assert told["key"] == {"value": "id", "origin": "ONLOGIT_KEY"}
     assert told["server.port"] == {"value": 9, "origin": "--port"}
     assert told["server.host"]["origin"] == "default"
     text = onlogit("config", "show", "serve.toml").stdout

@@ -155,6 +155,20 @@ def test_time_comes_from_the_journal() -> None:
     assert [fold.model.counts.learned for fold in folds] == [1, 2]
 
 
+def test_outcomes_that_wait_until_they_are_due() -> None:
+    """Told twice before, the first one counts; told after, they are late. Merging entries would lose their times."""
+    fold = begun(config=Config(learner="sgd", labels=LabelConfig(horizon="1m", unresolved="negative")))
+    fold.apply(entry(2, EVENTS, events([1, 2, 3]), now=0))
+    assert fold.by_journal_time
+    assert fold.outcomes(3, outcomes([(1, 1), (2, 0)]), 0).fate.tolist() == [0, 0]
+    assert fold.outcomes(4, outcomes([(1, 0), (9, 1)]), 0).fate.tolist() == [2, 1]
+    assert fold.model.counts.learned == 0
+    fold.apply(entry(5, EVENTS, events([4]), now=61_000_000))
+    assert (fold.model.counts.learned, fold.model.counts.unresolved) == (3, 1)
+    assert fold.outcomes(6, outcomes([(3, 1), (1, 1)]), 0).fate.tolist() == [4, 2]
+    assert (fold.model.counts.late, fold.model.counts.unknown) == (1, 0)
+
+
 def test_an_entry_that_breaks_the_fold_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """State is then that of the journal without it, live as after a restart."""
     real = Fold.events

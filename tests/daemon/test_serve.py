@@ -49,10 +49,10 @@ def test_one_event_at_a_time_in_lines_and_in_arrow_are_the_same_stream(serve: Ca
     assert table["event"].to_pylist() == list(range(20, 60))
     labels = [{"id": row["id"], "late": int(n % 3 == 0)} for n, row in enumerate(told)]
     assert daemon.post("/v1/outcomes", labels[:30]).json() == {
-        "seq": 5, "outcomes": 30, "learned": 30, "held": 0, "duplicates": 0, "unlabelled": 0,
+        "seq": 5, "outcomes": 30, "matched": 30, "held": 0, "duplicates": 0, "unlabelled": 0, "late": 0,
     }  # fmt: skip
     arrow = pa.RecordBatch.from_pylist(labels[30:])
-    assert read(daemon.post("/v1/outcomes", stream(arrow), **{"content-type": ARROW}))["learned"].to_pylist() == [30]
+    assert read(daemon.post("/v1/outcomes", stream(arrow), **{"content-type": ARROW}))["matched"].to_pylist() == [30]
     more = rows(60, 3)
     told_p = [row["p"] for row in daemon.post("/v1/events", more).json()["rows"]]
 
@@ -99,7 +99,7 @@ def test_duplicates_and_early_outcomes(shared: Running) -> None:
     assert "duplicate" not in again[1]
     assert shared.post("/v1/outcomes", {"id": "soon", "late": True}).json()["held"] == 1
     told = shared.post("/v1/outcomes", [{"id": "soon", "late": False}, {"id": "x1", "late": None}]).json()
-    assert (told["outcomes"], told["learned"], told["held"], told["duplicates"], told["unlabelled"]) == (2, 0, 0, 1, 1)
+    assert (told["outcomes"], told["matched"], told["held"], told["duplicates"], told["unlabelled"]) == (2, 0, 0, 1, 1)
     learned = shared.json("/v1/status")["counts"]["learned"]
     shared.post("/v1/events", {"id": "soon", "x": 1.0, "town": "Ulm"})
     after = shared.json("/v1/status")

@@ -12,7 +12,7 @@ from onlogit.errors import ConfigError
 
 def test_a_later_source_wins_and_is_named(tmp_path: Path) -> None:
     file = tmp_path / "serve.toml"
-    file.write_text('[server]\nport = 1\nhost = "::1"\n[model.belief]\nhalf_lives = [100.0]\n[model.sgd]\nrate = 1\n')
+    file.write_text('[server]\nport = 1\nhost = "::1"\n[belief]\nhalf_lives = [100.0]\n[sgd]\nrate = 1\n')
     environ = {"ONLOGIT_PORT": "2", "ONLOGIT_MAX_ROWS": "77", "ONLOGIT_PLAIN_HTTP": "yes"}
     settings, origins = resolve(str(file), {"port": 3}, environ)
     assert (settings.server.port, settings.server.host, settings.server.max_rows) == (3, "::1", 77)
@@ -20,7 +20,7 @@ def test_a_later_source_wins_and_is_named(tmp_path: Path) -> None:
     assert settings.server.plain_http
     found = {name: origins[f"server.{name}"] for name in ("port", "host", "max_rows", "max_body")}
     assert found == {"port": "--port", "host": f"file {file}", "max_rows": "ONLOGIT_MAX_ROWS", "max_body": "default"}
-    assert flat(settings)["model.sgd.rate"] == 1.0
+    assert flat(settings)["sgd.rate"] == 1.0
 
 
 def test_every_setting_has_a_flag_of_its_own() -> None:
