@@ -90,9 +90,8 @@ async def open_loop(port: int, requests: list[bytes], rate: float, connections: 
 
     for number in range(len(requests)):
         due = begin + number / rate
-        ahead = due - time.perf_counter()
-        if ahead > 0:
-            await asyncio.sleep(ahead)
+        while (ahead := due - time.perf_counter()) > 0:  # timers count in milliseconds: the last one is spun away
+            await asyncio.sleep(ahead - 0.0015 if ahead > 0.003 else 0)
         tasks.append(asyncio.create_task(one(number, await pool.get(), due)))
     await asyncio.gather(*tasks)
     if failed:

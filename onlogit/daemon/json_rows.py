@@ -33,6 +33,7 @@ ARROW: dict[str, pa.DataType] = {
     "integers": pa.list_(pa.int64()), "texts": pa.list_(pa.string()), "numbers": pa.list_(pa.float64()),
     "nulls": pa.list_(pa.string()),
 }  # fmt: skip
+FLOAT = pa.float64()
 OPTIONAL = ("label", "label_time", "dropped")
 
 
@@ -59,6 +60,7 @@ class RowReader:
         )
         self._one, self._many = msgspec.json.Decoder(row), msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
         self._arrow = pa.schema([(column.name, _arrow(column)) for column in self.fields])
+        self._inferred = any(column.role == "label" and column.kind == "null" for column in self.fields)
         self._converters = [_converter(column) for column in self.fields[self._floats :]]
 
     def decode(self, body: bytes, lines: bool) -> tuple[Decoded, bool]:
@@ -70,13 +72,18 @@ class RowReader:
         tuples = [msgspec.structs.astuple(row) for row in rows]
         n, width = len(rows), self._floats
         tile = np.array([row[:width] for row in tuples], np.float64).reshape(n, width).T.copy()  # a null is NaN
-        arrays = [floats(column) for column in tile]
+        if np.isnan(tile).any():
+            arrays = [floats(column) for column in tile]
+        else:
+            arrays = [pa.Array.from_buffers(FLOAT, n, [None, pa.py_buffer(column)]) for column in tile]
         for k, convert in enumerate(self._converters, width):
             arrays.append(convert([row[k] for row in tuples]))
         if not arrays:
             return pa.RecordBatch.from_pylist([{}] * n, schema=self._arrow)
-        fields = [pa.field(c.name, array.type) for c, array in zip(self.fields, arrays, strict=True)]
-        return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+        schema = self._arrow
+        if self._inferred:  # a label of no known kind yet
+            schema = pa.schema([(c.name, array.type) for c, array in zip(self.fields, arrays, strict=True)])
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def decode(body: bytes, lines: bool, one: Any, many: Any) -> tuple[Decoded, bool]:

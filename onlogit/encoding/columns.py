@@ -185,7 +185,7 @@ def local(array: pa.Array, zone: str, name: str) -> pa.Array:
 
 def nulls(array: pa.Array) -> npt.NDArray[np.bool_]:
     """True where a plain array is null: [n]."""
-    return np.asarray(array.is_null())
+    return np.asarray(array.is_null()) if array.null_count else np.zeros(len(array), np.bool_)
 
 
 def plain(array: pa.Array, name: str) -> pa.Array:
