@@ -112,7 +112,7 @@ def single_events(daemon: Running, path: str, rows: list[dict[str, Any]], rate: 
     return {name: round(value, 3) for name, value in figures.items()}
 
 
-def closed_loop(daemon: Running, requests: list[bytes], threads: int = 2) -> float:
+def closed_loop(daemon: Running, requests: list[bytes], threads: int = 4) -> float:
     """Requests a second, each connection sending the next one when it has its answer."""
     port = int(daemon.url.rpartition(":")[2])
     shares = [requests[k::threads] for k in range(threads)]

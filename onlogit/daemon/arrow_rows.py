@@ -111,10 +111,12 @@ def _table(message: memoryview, table: int, number: int) -> int:
 
 
 def fitted(batch: pa.RecordBatch, schema: Schema, purpose: str) -> pa.RecordBatch:
-    """A batch as the journal keeps it: without columns of no use, dictionaries as values, an absent label as nulls."""
+    """A batch as the journal keeps it: columns of use in the schema's order, dictionaries as values, an absent label as
+    nulls."""
     names = batch.schema.names
+    order = {column.name: place for place, column in enumerate(schema.columns)}
     used = [
-        name for name in names
+        name for name in sorted(names, key=lambda name: order.get(name, len(order)))
         if (column := schema.by_name.get(name)) is None or column.role != "dropped" or name in schema.operands
     ]  # fmt: skip
     if purpose == "score":
@@ -122,9 +124,12 @@ def fitted(batch: pa.RecordBatch, schema: Schema, purpose: str) -> pa.RecordBatc
         used = [n for n in used if n not in by or by[n].feature or n in schema.operands]
     elif purpose == "outcomes":
         used = [n for n in used if n in schema.by_name and schema.by_name[n].role in ("key", "label")]
-    if len(used) < len(names) and len(set(names)) == len(names):
+    if used != names and len(set(names)) == len(names):
         batch = batch.select(used)
     batch = without_dictionaries(batch)
+    if any(field.metadata or not field.nullable for field in batch.schema):
+        plain = pa.schema([pa.field(field.name, field.type) for field in batch.schema])
+        batch = pa.RecordBatch.from_arrays(batch.columns, schema=plain)
     if purpose == "events":
         for role in ("label", "label_time"):
             column = schema.with_role(role)

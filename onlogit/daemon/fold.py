@@ -91,9 +91,7 @@ class Fold:
         """Apply one entry of the journal as it was read back; what is refused is passed over, as it was then."""
         if entry.kind in (EVENTS, OUTCOMES):
             try:
-                batch = pa.ipc.read_record_batch(
-                    pa.py_buffer(entry.data), pa.ipc.read_schema(pa.py_buffer(entry.shape))
-                )
+                batch = batch_of(entry)
             except (pa.ArrowException, OSError) as error:
                 raise StateError(f"journal entry {entry.seq} cannot be read: {error}") from error
             try:
@@ -279,6 +277,15 @@ class Fold:
         fold.model = of_state(own, {name: a for name, a in arrays.items() if not name.startswith("ledger.")}, where)
         fold.seq = seq
         return fold
+
+
+def batch_of(entry: Entry) -> pa.RecordBatch:
+    """The rows of an entry: a message of its shape, or a stream with a schema of its own."""
+    data = pa.py_buffer(entry.data)
+    if entry.shape:
+        return pa.ipc.read_record_batch(data, pa.ipc.read_schema(pa.py_buffer(entry.shape)))
+    with pa.ipc.open_stream(data) as reader:
+        return reader.read_next_batch()
 
 
 def beginning(roles: dict[str, Any], config: Config, early: int) -> bytes:

@@ -89,7 +89,7 @@ class Application:
             route, names = self._route(scope["method"], path)
             if route.scope is not None:
                 client = scope["client"][0] if scope.get("client") else ""
-                self._gate.check(headers.get(b"authorization", b""), client, route.scope)
+                self._gate.check(headers, client, route.scope)
             body = await read_body(receive, headers, self._max_body) if route.method == "POST" else b""
             answer = await route.handler(Request(route.method, path, headers, scope["query_string"], names, body))
         except Refusal as refusal:

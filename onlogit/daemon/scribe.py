@@ -23,6 +23,7 @@ from onlogit.storage.journal import Journal, New
 
 log = logging.getLogger("onlogit.daemon")
 
+MOST_SHAPES = 1_000  # kept once each; a batch of yet another schema brings its own
 PROBE = 1.0  # seconds between trials of a full disk
 
 
@@ -170,7 +171,10 @@ class Scribe:
     def _new(self, filed: Filed) -> New:
         if filed.kind == COMMAND or filed.batch is None:
             return New(filed.kind, filed.now, filed.data)
-        return New(filed.kind, filed.now, memoryview(filed.batch.serialize()), self._shape(filed.batch.schema))
+        shape = self._shape(filed.batch.schema)
+        if self.journal.shapes >= MOST_SHAPES and not self.journal.knows(shape):
+            return New(filed.kind, filed.now, stream_of(filed.batch))
+        return New(filed.kind, filed.now, memoryview(filed.batch.serialize()), shape)
 
     def _shape(self, schema: pa.Schema) -> bytes:
         """The schema as bytes; made once for each that is met often."""
@@ -184,3 +188,11 @@ class Scribe:
             known = (schema, bytes(schema.remove_metadata().serialize()))
             self._schemas[id(schema)] = known
         return known[1]
+
+
+def stream_of(batch: pa.RecordBatch) -> bytes:
+    """A batch with its schema, as an IPC stream."""
+    out = pa.BufferOutputStream()
+    with pa.ipc.new_stream(out, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(out.getvalue())

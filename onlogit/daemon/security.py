@@ -2,7 +2,8 @@
 
 A line of the token file is `TOKEN SCOPE[,SCOPE...]`; ONLOGIT_TOKENS has the same lines with `;` between them. Tokens are
 compared by their SHA-256 in constant time, every one of them whatever the first said. Without tokens, which only a
-loopback address allows, everyone may do everything.
+loopback address allows, every program of this machine may do everything, but no web page that a browser on it shows: a
+request has to name this machine as its host, and a page of another origin is refused.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from onlogit.daemon.refusals import Refusal
-from onlogit.daemon.settings import ServerSettings
+from onlogit.daemon.settings import ServerSettings, is_loopback
 from onlogit.errors import ConfigError
 
 SCORE, LEARN, ADMIN = SCOPES = ("score", "learn", "admin")
@@ -64,10 +65,12 @@ class Gate:
         self._buckets: dict[str, tuple[float, float]] = {}  # client -> requests left, at monotonic time
         self.refused = 0
 
-    def check(self, authorization: bytes, client: str, scope: str) -> None:
-        """authorization: the header's value; client: its address; scope: what the request needs."""
+    def check(self, headers: Mapping[bytes, bytes], client: str, scope: str) -> None:
+        """headers: of the request; client: its address; scope: what the request needs."""
         if self._tokens:
-            client = self._admit(authorization, scope)
+            client = self._admit(headers.get(b"authorization", b""), scope)
+        else:
+            self._refuse_strange_pages(headers.get(b"host", b""), headers.get(b"origin", b""))
         if self._rate > 0:
             self._pace(client)
 
@@ -84,6 +87,17 @@ class Gate:
             self.refused += 1
             raise Refusal(403, f"this token may {', '.join(sorted(scopes))}; the request needs {scope}")
         return digest.hex()
+
+    def _refuse_strange_pages(self, host: bytes, origin: bytes) -> None:
+        name = host.decode("latin-1").rpartition(":")[0] if b":" in host.rpartition(b"]")[2] else host.decode("latin-1")
+        if name and not is_loopback(name.strip("[]")):
+            self.refused += 1
+            raise Refusal(
+                403, f"the host is {name[:100]!r}; without tokens only this machine may ask, by a loopback name"
+            )
+        if origin and origin.partition(b"://")[2] != host:
+            self.refused += 1
+            raise Refusal(403, "a page of another origin may not ask; use tokens for that")
 
     def _pace(self, client: str) -> None:
         """A bucket of one second's worth of requests, at least one."""

@@ -28,6 +28,14 @@ def _require(condition: bool, name: str, found: object, accepted: str) -> None:
         raise ConfigError(f"{name} = {found!r} is out of range: {accepted}")
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is that of this machine for itself."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True)
 class ServerSettings:
     """Where it listens and what it lets in."""
@@ -58,12 +66,7 @@ class ServerSettings:
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
 
 @dataclass(frozen=True)

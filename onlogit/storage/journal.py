@@ -107,6 +107,15 @@ class Journal:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    @property
+    def shapes(self) -> int:
+        """How many shapes are kept."""
+        return len(self._shapes)
+
+    def knows(self, shape: bytes) -> bool:
+        """Whether this shape is kept."""
+        return shape in self._shapes
+
     def append(self, entries: Sequence[New]) -> int:
         """Keeps entries, in order, all or none; the number of the first."""
         first, shapes, rows = self.last + 1, dict(self._shapes), []

@@ -203,6 +203,33 @@ def test_an_entry_that_breaks_the_fold_is_put_aside(tmp_path: Path, monkeypatch:
         Service(replace(told, model=Config(learner="ftrl")))
 
 
+def test_the_journal_is_trimmed_behind_three_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a batch of ever new schemas does not make it keep them all."""
+    monkeypatch.setattr("onlogit.daemon.scribe.MOST_SHAPES", 2)
+    keep = KeepSettings(state=str(tmp_path), keep_bytes=0)
+    told = Settings(keep=keep, events=EventSettings(label="y", key="k"), model=CONFIG)
+    service = Service(told)
+    service.start()
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    kinds = [pa.float64(), pa.int8(), pa.int16(), pa.int32(), pa.float32(), pa.int64()]
+    for n, kind in enumerate(kinds):
+        batch = events([n]).set_column(1, "x", pa.array([n], kind))
+        service.submit(Work(EVENTS, answers.put, 1, batch=batch))
+        assert answers.get(timeout=20)[0] == n + 2
+        service.checkpoint()
+    kept: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for _ in range(3):
+        service.scribe.call(lambda journal: kept.put(journal.first))
+        first = kept.get(timeout=20)
+    assert first == 6
+    assert service.scribe.journal.shapes == 2
+    live = service.ask(packed)
+    assert service.stop(time.monotonic() + 20)
+    again = Service(told)
+    assert packed(again.worker.fold) == live
+    again.stop(time.monotonic() + 1)
+
+
 def test_rows_of_every_kind_of_column() -> None:
     arrow = pa.schema(
         [

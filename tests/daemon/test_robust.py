@@ -5,6 +5,9 @@ import hmac
 import http.server
 import json
 import resource
+import shutil
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,6 +50,24 @@ def test_another_address_is_refused_without_tokens(serve: Callable[..., Running]
     daemon = serve("--host", "0.0.0.0", "--label", "y", wait=False)
     assert daemon.end() == 2
     assert "needs tokens" in daemon.log.read_text()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+def test_tls(serve: Callable[..., Running], tmp_path: Path) -> None:
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost"
+    words += " -keyout key.pem -out cert.pem"
+    subprocess.run(
+        ["openssl", *words.split(), "-addext", "subjectAltName=IP:127.0.0.1"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+    daemon = serve("--label", "y", "--tls-cert", "cert.pem", "--tls-key", "key.pem")
+    assert daemon.url.startswith("https://")
+    context = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+    assert httpx.get(f"{daemon.url}/ready", verify=context).json()["ready"]
+    with pytest.raises(httpx.TransportError):
+        httpx.get(daemon.url.replace("https", "http") + "/ready")
 
 
 def seeds() -> list[tuple[str, bytes, str]]:

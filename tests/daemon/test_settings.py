@@ -76,11 +76,35 @@ def test_a_gate_admits_by_scope_and_by_pace() -> None:
         (b"Bearer 0123456789abcdef", "learn", 403),
     ):
         with pytest.raises(Refusal) as refusal:
-            gate.check(header, "me", scope)
+            gate.check({b"authorization": header}, "me", scope)
         assert refusal.value.status == status
-    gate.check(b"Bearer 0123456789abcdef", "me", "score")
-    gate.check(b"bearer 0123456789abcdef", "me", "score")
+    gate.check({b"authorization": b"Bearer 0123456789abcdef"}, "me", "score")
+    gate.check({b"authorization": b"bearer 0123456789abcdef"}, "me", "score")
     with pytest.raises(Refusal) as refusal:
-        gate.check(b"Bearer 0123456789abcdef", "me", "score")
+        gate.check({b"authorization": b"Bearer 0123456789abcdef"}, "me", "score")
     assert refusal.value.status == 429
     assert Settings().server.rate_limit == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "admitted"),
+    [
+        (b"127.0.0.1:8642", b"", True),
+        (b"localhost:1", b"http://localhost:1", True),
+        (b"[::1]:8642", b"", True),
+        (b"localhost", b"", True),
+        (b"", b"", True),
+        (b"evil.example:8642", b"", False),
+        (b"127.0.0.1:8642", b"https://evil.example", False),
+        (b"127.0.0.1:8642", b"null", False),
+        (b"127.0.0.1:8642", b"http://127.0.0.1:9", False),
+    ],
+)
+def test_no_web_page_of_elsewhere_is_let_in(host: bytes, origin: bytes, admitted: bool) -> None:
+    gate = Gate({}, 0.0)
+    if admitted:
+        gate.check({b"host": host, b"origin": origin}, "me", "learn")
+    else:
+        with pytest.raises(Refusal) as refusal:
+            gate.check({b"host": host, b"origin": origin}, "me", "learn")
+        assert refusal.value.status == 403
