@@ -32,7 +32,7 @@ ROWS, LINES = 8192, 1000
 
 def request(path: str, body: bytes, kind: str = "application/json") -> bytes:
     """A whole HTTP/1.1 request."""
-    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 

@@ -3,8 +3,8 @@
 `Memory` keeps an event as it was scored until its label comes; `Maturity` keeps what was stated until every earlier event
 is settled, because a monitor that sees outcomes in arrival order cries wolf: fast outcomes are not like slow ones.
 
-Memory: 4 d + 8 s + the learner's memo + 33 bytes a remembered event of d numbers and s slots; 33 bytes an event that is
-not yet settled; 16 bytes an event by key that came to be due without a label, for as long as events are remembered.
+Memory: 4 d + 8 s + the learner's memo + 33 bytes a remembered event of d numbers and s slots, 32 to 64 more where it has a
+key; 33 bytes an event that is not yet settled; 16 bytes an event by key that came to be due without a label, for as long as events are remembered.
 Appending and forgetting cost O(1) an event: forgotten ones leave holes, which are closed when they are half of all.
 """
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from onlogit.encoding import Rows
 from onlogit.errors import StateError
-from onlogit.kernels import hashing
+from onlogit.kernels import hashing, pending
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -96,6 +96,34 @@ def join_rows(first: Rows, second: Rows) -> Rows:
     )
 
 
+class KeyIndex:
+    """From the key of an event that waits to its number (kernels/pending.py). Its places are not state; `count` keys."""
+
+    def __init__(self, places: int = 64) -> None:
+        self.places, self.count = places, 0
+        self._shift = np.uint64(65 - places.bit_length())
+        self._keys, self._events = np.zeros(places, np.uint64), np.full(places, pending.NONE, np.int64)
+
+    def add(self, key: U64, event: I64) -> None:
+        """Put in keys [m] with their events [m]; of a key that comes again the last event holds."""
+        if 2 * (self.count + len(key)) > self.places:
+            held = self._events != pending.NONE
+            grown = KeyIndex(1 << (2 * (self.count + len(key))).bit_length())
+            grown.add(self._keys[held], self._events[held])
+            self.__dict__.update(grown.__dict__)
+        self.count += pending.add_keys(self._keys, self._events, self._shift, key, event)
+
+    def find(self, key: U64) -> I64:
+        """The events of keys [m], -1 where there is none."""
+        out = np.empty(len(key), np.int64)
+        pending.find_keys(self._keys, self._events, self._shift, key, out)
+        return out
+
+    def remove(self, key: U64, event: I64) -> None:
+        """Take out keys [m] that these events [m] still have."""
+        self.count -= pending.remove_keys(self._keys, self._events, self._shift, key, event)
+
+
 class Memory:
     """Events that wait for their label, in the order in which they were scored, found by number or by key."""
 
@@ -115,13 +143,13 @@ class Memory:
         self._slots = Arena(slot=np.empty(0, np.int32), value=np.empty(0, np.float32))
         self._missed = Arena(key=np.empty(0, np.uint64), since=np.empty(0, np.int64))
         self._missed_before = 0
-        self._by_key: dict[int, int] = {}
+        self._by_key = KeyIndex()
         self.waiting = 0
 
     def remember(self, event: I64, rows: Rows, y: I8, weight: F64, due: I64, key: U64 | None, memo: F32) -> None:
         """Append events [m] with ascending numbers; `key` None where outcomes are not told by key."""
         if key is not None:
-            self._by_key.update(zip(key.tolist(), event.tolist(), strict=True))
+            self._by_key.add(key, event)
         self._events.append(
             event=event, due=due, y=y, weight=weight, key=np.zeros(len(event), np.uint64) if key is None else key,
             dense=rows.dense, memo=memo, start=rows.starts[:-1] + self._slots.n, length=np.diff(rows.starts),
@@ -132,7 +160,7 @@ class Memory:
 
     def find(self, key: U64) -> I64:
         """The numbers of the events with these keys; -1 where no such event is remembered."""
-        return np.array([self._by_key.get(k, -1) for k in key.tolist()], np.int64)
+        return self._by_key.find(key)
 
     def expiring(self, before: int) -> I64:
         """The numbers of remembered events below `before`, ascending."""
@@ -184,10 +212,8 @@ class Memory:
             return
         at = np.searchsorted(self._events["event"], event)
         self._events["alive"][at] = False
-        if self._by_key:
-            for key, number in zip(self._events["key"][at].tolist(), event.tolist(), strict=True):
-                if self._by_key.get(key) == number:
-                    del self._by_key[key]
+        if self._by_key.count:
+            self._by_key.remove(self._events["key"][at], event)
         self.waiting -= len(event)
         if self._events.n > max(2 * self.waiting, 4096):
             self._close_holes()
@@ -201,7 +227,7 @@ class Memory:
 
     def state(self) -> dict[str, Array]:
         self._close_holes()
-        keyed = np.array([self.waiting > 0 and len(self._by_key) > 0])
+        keyed = np.array([self.waiting > 0 and self._by_key.count > 0])
         events = {name: array for name, array in self._events.state().items() if name != "alive"}
         self._missed.keep(self._missed["since"] >= self._missed_before)
         missed = {f"missed_{name}": array for name, array in self._missed.state().items()}
@@ -221,9 +247,9 @@ class Memory:
             raise StateError("remembered events: their numbers or their slots contradict each other")
         self.waiting = self._events.n
         keyed = "keyed" in state and bool(state["keyed"].any())
-        self._by_key = (
-            dict(zip(self._events["key"].tolist(), self._events["event"].tolist(), strict=True)) if keyed else {}
-        )
+        self._by_key = KeyIndex()
+        if keyed:
+            self._by_key.add(self._events["key"], self._events["event"])
 
 
 def thinned(event: I64, y: I8, weight: F64, share: float) -> F64:

@@ -526,3 +526,24 @@ def named_counts(rows: list[list[int]], weight: list[float], index: list[int], n
     return [
         sum(w > 0 and index.index(k + 1) in slots for slots, w in zip(rows, weight, strict=True)) for k in range(names)
     ]
+
+
+# ---- pending
+
+
+class PendingIndex:
+    """From the key of an event that waits to its number, by a dictionary."""
+
+    def __init__(self) -> None:
+        self.held: dict[int, int] = {}
+
+    def add(self, keys: list[int], numbers: list[int]) -> None:
+        self.held.update(zip(keys, numbers, strict=True))
+
+    def find(self, keys: list[int]) -> list[int]:
+        return [self.held.get(key, -1) for key in keys]
+
+    def remove(self, keys: list[int], numbers: list[int]) -> None:
+        for key, number in zip(keys, numbers, strict=True):
+            if key in self.held and self.held[key] == number:
+                del self.held[key]

@@ -173,10 +173,10 @@ class Fold:
             return np.zeros(0, np.bool_), np.zeros(0, np.int64)
         event = self.model.pipeline.memory.find(keys)
         again = event >= 0
-        first = np.unique(keys, return_index=True)[1]
-        if len(first) < len(keys):
+        ordered = np.sort(keys)
+        if (ordered[1:] == ordered[:-1]).any():
             repeated = np.ones(len(keys), np.bool_)
-            repeated[first] = False
+            repeated[np.unique(keys, return_index=True)[1]] = False
             again = again | repeated
         return again, event
 
