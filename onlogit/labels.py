@@ -219,6 +219,8 @@ class Memory:
             self._close_holes()
 
     def _close_holes(self) -> None:
+        if self.waiting == self._events.n:
+            return
         alive = self._events["alive"].copy()
         self._slots.keep(np.repeat(alive, self._events["length"]))
         self._events.keep(alive)
