@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -91,7 +92,7 @@ class Server:
     def _deliver(self, done: list[tuple[Work, Any]]) -> None:
         """Hand answers over; called by the fold and the scribe."""
         assert self._loop is not None
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(_reply, done)
 
     def stop(self, seconds: float) -> None:
