@@ -4,7 +4,8 @@
 is settled, because a monitor that sees outcomes in arrival order cries wolf: fast outcomes are not like slow ones.
 
 Memory: 4 d + 8 s + the learner's memo + 33 bytes a remembered event of d numbers and s slots, 32 to 64 more where it has a
-key; 33 bytes an event that is not yet settled; 16 bytes an event by key that came to be due without a label, for as long as events are remembered.
+key; 33 bytes an event that is not yet settled; 16 bytes an event by key that came to be due without a label, for as long
+as events are remembered.
 Appending and forgetting cost O(1) an event: forgotten ones leave holes, which are closed when they are half of all.
 """
 
