@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import socket
 import sys
 import tempfile
@@ -104,12 +105,21 @@ def single_events(daemon: Running, path: str, rows: list[dict[str, Any]], rate: 
     import uvloop
 
     requests = [request(path, json.dumps(row).encode()) for row in rows]
-    before = cpu(daemon)
+    before, counted = cpu(daemon), within(daemon, path)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         latency = runner.run(open_loop(int(daemon.url.rpartition(":")[2]), requests, rate)) * 1e3
     figures = {f"p{q:g}_ms": float(np.quantile(latency, q / 100)) for q in (50, 90, 99, 99.9)}
+    told = {name: count - counted[name] for name, count in within(daemon, path).items()}
+    figures |= {f"server_within_{name}": count / told["+Inf"] for name, count in told.items() if name != "+Inf"}
     figures["server_cpu_us"] = 1e6 * (cpu(daemon) - before) / len(rows)
     return {name: round(value, 3) for name, value in figures.items()}
+
+
+def within(daemon: Running, path: str) -> dict[str, float]:
+    """How many requests the daemon, by its own clock, has answered within so many seconds."""
+    text = daemon.get("/metrics").text
+    pattern = r'request_duration_seconds_bucket\{le="(0\.001|0\.005|\+Inf)",route="' + path + r'"\} ([0-9.]+)'
+    return {"0.001": 0.0, "0.005": 0.0, "+Inf": 0.0} | {le: float(count) for le, count in re.findall(pattern, text)}
 
 
 def closed_loop(daemon: Running, requests: list[bytes], threads: int = 4) -> float:
