@@ -526,3 +526,40 @@ def named_counts(rows: list[list[int]], weight: list[float], index: list[int], n
     return [
         sum(w > 0 and index.index(k + 1) in slots for slots, w in zip(rows, weight, strict=True)) for k in range(names)
     ]
+
+
+# ---- slices
+
+
+class NaiveSlices:
+    """Slices' e-detectors one event at a time, from probabilities; the shared clock counts events."""
+
+    LEVELS = (-1.2, -0.6, -0.3, 0.3, 0.6, 1.2)
+
+    def __init__(self, tolerance: float) -> None:
+        self.tolerance = tolerance
+        self.R: dict[int, list[float]] = {}
+        self.last: dict[int, int] = {}
+        self.seen: dict[int, list[tuple[float, float]]] = {}  # (ℓ, v) of the slice's events
+        self.pivot: dict[int, float] = {}
+        self.clock = 0
+
+    def step(self, s: int, l: float, y: int) -> float:
+        """M of the event's slice after it."""
+        before, self.clock = self.clock, self.clock + 1
+        sums = self.R.setdefault(s, [0.0] * 8)
+        wait = self.clock - self.last.get(s, before)
+        self.last[s] = self.clock
+        c, p = self.pivot.get(s, 0.0), 1 / (1 + math.exp(-l))
+        arms = [l + a for a in self.LEVELS] + [c + b * (l - c) for b in (0.6, 1.6)]
+        telling = [abs(a) > self.tolerance for a in self.LEVELS] + [True, True]
+        for k, arm in enumerate(arms):
+            null = min(max(arm, l - self.tolerance), l + self.tolerance)
+            q, p0 = 1 / (1 + math.exp(-arm)), 1 / (1 + math.exp(-null))
+            if abs(arm - l) > self.tolerance:
+                sums[k] = (sums[k] + min(1.0, 20 * p * (1 - p)) * wait) * (q / p0 if y else (1 - q) / (1 - p0))
+        seen = self.seen.setdefault(s, [])
+        seen.append((l, p * (1 - p)))
+        if len(seen) >= 16 and len(seen) & (len(seen) - 1) == 0:
+            self.pivot[s] = sum(l * v for l, v in seen) / sum(v for _, v in seen)
+        return sum(r for r, t in zip(sums, telling, strict=True) if t) / sum(telling)

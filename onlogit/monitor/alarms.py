@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from onlogit.kernels import slices as of_slices
 from onlogit.kernels.evidence import (
     ARMS,
     F64,
@@ -28,6 +29,7 @@ from onlogit.kernels.evidence import (
     TERMS,
     Evidence,
 )
+from onlogit.monitor.patience import Patience
 
 NO_TIME = int(np.iinfo(np.int64).min)
 FAMILIES = {"level": (0, FIRST_SLOPE), "slope": (FIRST_SLOPE, FIRST_REGION), "region": (FIRST_REGION, ARMS)}
@@ -38,7 +40,7 @@ Z95 = 1.959963984540054
 class Alarm:
     """Evidence passed patience. Times are microseconds since 1970 UTC; probabilities and rates in [0, 1]."""
 
-    kind: str  # "calibration"
+    kind: str  # "calibration", "change" (since the reference window), "slice" or "test"
     what: str  # "level", "slope" or "region"
     event: int  # number of the event at which it was raised
     time: int | None
@@ -59,6 +61,9 @@ class Alarm:
     arms: tuple[tuple[str, float], ...]  # the strongest arms and their shares of the evidence
     advice: str
     repeats: int  # how often evidence had passed patience anew, unreported, since the alarm before
+    unit: str = "events"  # of patience: or "days", "hours" and so on
+    slice: str | None = None  # "column=value" where it is about one slice
+    features: tuple[tuple[str, float], ...] = ()  # where outcomes moved away most: "column in bin" and its z-score
 
     def to_json(self) -> dict[str, object]:
         """One JSON-able dict, times as ISO 8601 in UTC."""
@@ -66,6 +71,7 @@ class Alarm:
         told["time"], told["onset_time"] = iso_time(self.time), iso_time(self.onset_time)
         told["region"] = None if self.region is None else list(self.region)
         told["arms"] = [{"arm": name, "share": share} for name, share in self.arms]
+        told["features"] = [{"feature": name, "score": score} for name, score in self.features]
         return told
 
     def text(self) -> str:
@@ -76,10 +82,17 @@ class Alarm:
         interval = f"{self.effect_low:+.2f} to {self.effect_high:+.2f}"
         if self.effect_unit == "slope":
             interval = f"{self.effect_low:.2f} to {self.effect_high:.2f}"
+        where = "" if self.slice is None else f" in {self.slice}"
+        moved = (
+            ""
+            if not self.features
+            else " Moved most: " + ", ".join(f"{f} (z {z:+.1f})" for f, z in self.features) + "."
+        )
+        patience = f"{self.patience:,.0f}" if self.unit == "events" else f"{self.patience:,.6g} {self.unit}"
         return (
-            f"{self.kind} alarm ({self.what}) at event {self.event}{when}: {self.direction}\n"
+            f"{self.kind} alarm ({self.what}) at event {self.event}{when}{where}: {self.direction}\n"
             f"  since about event {self.onset_event}{since}, {self.examples} examples, {size} ({interval}), evidence "
-            f"{self.evidence:,.0f} of patience {self.patience:,.0f}. {self.advice}"
+            f"{self.evidence:,.0f} of patience {patience}.{moved} {self.advice}"
         )
 
 
@@ -121,6 +134,7 @@ def raise_alarm(
     patience: float,
     tolerance: float,
     kind: str = "calibration",
+    unit: str = "events",
 ) -> Alarm:
     """The alarm that the evidence in this state amounts to. Reads only."""
     shares = weights * evidence.sums / float(evidence.level[NOW])
@@ -158,6 +172,59 @@ def raise_alarm(
         arms=tuple((arm_name(evidence, int(k)), float(shares[k])) for k in strongest if shares[k] >= 0.05),
         advice=_advice(what, estimate[0]),
         repeats=int(evidence.clock[REPEATS]) if evidence.clock[LAST_ALARM] >= 0 else 0,
+        unit=unit,
+    )
+
+
+def slice_alarm(
+    slices: of_slices.Slices,
+    s: int,
+    weights: F64,
+    share: float,  # of the slice's M that is held against patience: what e-Benjamini-Hochberg leaves of it
+    name: str,
+    event: int,
+    time: int,
+    patience: Patience,
+    tolerance: float,
+) -> Alarm:
+    """The alarm of one slice. Reads only."""
+    level = float(slices.level[s, of_slices.EVIDENCE])
+    shares = weights * slices.sums[s] / level
+    slope = float(shares[len(of_slices.LEVELS) :].sum()) > 0.5
+    arm = int(np.argmax(np.where((np.arange(of_slices.ARMS) >= len(of_slices.LEVELS)) == slope, shares, -1.0)))
+    sums = slices.totals[s] - slices.before[s, arm]
+    n, outcomes, stated = (max(float(x), 0.0) for x in sums[:3])
+    n = max(n, 1.0)
+    observed, expected = min(outcomes / n, 1.0), min(stated / n, 1.0)
+    what = "slope" if slope else "level"
+    estimate = slope_estimate(sums) if slope else level_estimate(sums)
+    arms = [f"level {a:+g}" for a in of_slices.LEVELS] + [f"slope {b:g}" for b in of_slices.SLOPES]
+    return Alarm(
+        kind="slice",
+        what=what,
+        event=event,
+        time=_time(time),
+        onset_event=int(slices.onset_event[s, arm]),
+        onset_time=_time(int(slices.onset_time[s, arm])),
+        evidence=level * share,
+        patience=patience.amount,
+        tolerance=tolerance,
+        examples=int(n),
+        observed=observed,
+        expected=expected,
+        effect=estimate[0],
+        effect_low=estimate[0] - Z95 * estimate[1],
+        effect_high=estimate[0] + Z95 * estimate[1],
+        effect_unit="slope" if slope else "logits",
+        region=None,
+        direction=_direction(what, observed, expected, estimate[0], None),
+        arms=tuple(
+            (arms[int(k)], float(shares[k])) for k in np.argsort(-shares, kind="stable")[:5] if shares[k] >= 0.05
+        ),
+        advice=_advice(what, estimate[0]),
+        repeats=0,
+        unit=patience.unit,
+        slice=name,
     )
 
 

@@ -1,0 +1,117 @@
+"""Watches anybody's stated probabilities: calibration, slices, and in time the features. No model, no I/O, no clock.
+
+Feed record batches in the order in which events were scored, each with its outcome once that is known (null: not known).
+Any cut of the stream into batches gives the same alarms. With a label time only events that stand apart are judged
+(kernels/turns.py says why); others are tallied. An error leaves everything as it was before its batch.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from onlogit.errors import ConfigError
+from onlogit.kernels.turns import take_turns_by_time
+from onlogit.monitor.alarms import Alarm
+from onlogit.monitor.calibration import NONE, CalibrationMonitor
+from onlogit.monitor.patience import Patience, patience_of
+from onlogit.monitor.reading import I8, NO_TIME, U64, Columns, Given, Reader
+from onlogit.monitor.slices import SliceMonitor
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How to watch. Ranges are those of CalibrationMonitor and SliceMonitor."""
+
+    patience: Patience = field(default_factory=lambda: patience_of(10_000.0))
+    tolerance: float = 0.1
+    reference: int = 0
+    window: int = 10_000
+    slices: int = 1_000
+    test: float | None = None  # level of one sequential test, instead of a watch without end
+
+
+@dataclass
+class Counts:
+    """What came, in rows."""
+
+    events: int = 0
+    labelled: int = 0  # with probability, weight and outcome
+    judged: int = 0  # of which gathered evidence
+    unlabelled: int = 0
+    no_probability: int = 0
+    no_weight: int = 0
+
+
+class Watch:
+    """One watch. `outcomes`: keys, ascending, and labels, where they are not in the records."""
+
+    def __init__(self, columns: Columns, wishes: Wishes, outcomes: tuple[U64, I8] | None = None) -> None:
+        if wishes.patience.tick is not None and not columns.time:
+            raise ConfigError(f"a patience of {wishes.patience} needs a time: name the time column")
+        if wishes.test is not None and (wishes.reference or columns.by):
+            raise ConfigError("a test is about the whole of a stream: leave out the reference and the slices")
+        if outcomes is not None and not columns.key:
+            raise ConfigError("outcomes are joined by key: name the key column")
+        self.columns, self.wishes = columns, wishes
+        self.counts = Counts()
+        self.reader = Reader(columns, labelled=outcomes is None)
+        settings = wishes.patience, wishes.tolerance, wishes.reference, wishes.window
+        self.monitor = (
+            CalibrationMonitor(*settings)
+            if wishes.test is None
+            else CalibrationMonitor.test(wishes.test, wishes.tolerance, wishes.window)
+        )
+        self.slices = SliceMonitor(columns.by, wishes.patience, wishes.tolerance, wishes.slices)
+        self._outcomes = outcomes
+        self._turn = np.array([NO_TIME])
+
+    def step(self, batch: pa.RecordBatch) -> list[Alarm]:
+        """Judge a batch; the alarms that it raises, in order. SchemaError or DataError before anything changed."""
+        given = self.reader.read(batch)
+        y = given.y if self._outcomes is None else self._look_up(given)
+        n = len(y)
+        event = np.arange(self.counts.events, self.counts.events + n)
+        judged = np.ones(n, np.bool_)
+        if given.known is not None and given.time is not None:
+            take_turns_by_time(given.time, given.known, y, given.weight, self._turn, judged)
+        alarms = self.monitor.update(event, given.time, given.z, y, given.weight, judged)
+        weight = np.where(judged, given.weight, 0.0)
+        if self.columns.by:
+            alarms += self._judge_slices(batch, event, given, y, weight)
+        self._count(given, y, weight)
+        return sorted(alarms, key=lambda alarm: alarm.event)
+
+    def _look_up(self, given: Given) -> I8:
+        """Outcomes by key; -1 where there is none."""
+        assert self._outcomes is not None
+        assert given.key is not None
+        keys, labels = self._outcomes
+        if not len(keys):
+            return np.full(len(given.key), -1, np.int8)
+        at = np.minimum(np.searchsorted(keys, given.key), len(keys) - 1)
+        found: I8 = np.where(keys[at] == given.key, labels[at], -1).astype(np.int8)
+        return found
+
+    def _judge_slices(
+        self,
+        batch: pa.RecordBatch,
+        event: np.ndarray,
+        given: Given,
+        y: I8,
+        weight: np.ndarray,
+    ) -> list[Alarm]:
+        time = np.full(len(y), NO_TIME) if given.time is None else given.time
+        tick = self.wishes.patience.tick
+        values = [batch.column(name) for name in self.columns.by]
+        return self.slices.update(values, event, time, given.z, y, weight, NONE if tick is None else time / tick)
+
+    def _count(self, given: Given, y: I8, weight: np.ndarray) -> None:
+        counts = self.counts
+        some = given.weight > 0.0
+        counts.events += len(y)
+        counts.no_probability += given.no_probability
+        counts.no_weight += int(np.count_nonzero(~some)) - given.no_probability
+        counts.unlabelled += int(np.count_nonzero(some & (y < 0)))
+        counts.labelled += int(np.count_nonzero(some & (y >= 0)))
+        counts.judged += int(np.count_nonzero((weight > 0.0) & (y >= 0)))

@@ -1,0 +1,67 @@
+"""The summary of `onlogit watch`, for a person."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def summary(figures: Mapping[str, Any]) -> str:
+    """Counts, estimates over all and lately, evidence, worst slices."""
+    lines = [("events", _counts(figures))]
+    for name, label in (("", "overall"), ("lately", "lately")):
+        found = figures[name] if name else figures
+        if found["examples"]:
+            lines += [(label, text) if k == 0 else ("", text) for k, text in enumerate(_quality(found))]
+    lines.append(("evidence", _evidence(figures)))
+    text = [f"{name:<10} {value}" for name, value in lines]
+    if figures["slices"]:
+        text += ["worst slices, by their evidence", *map(_slice, figures["slices"])]
+    return "\n".join(text)
+
+
+def _counts(figures: Mapping[str, Any]) -> str:
+    odd = [
+        f"{figures[name]:,} {what}"
+        for name, what in (
+            ("unlabelled", "without outcome yet"),
+            ("no_probability", "without probability"),
+            ("no_weight", "of weight 0"),
+        )
+        if figures[name]
+    ]
+    apart = figures["labelled"] - figures["judged"]
+    odd += [f"{apart:,} not judged, as others stood too near"] if apart else []
+    labelled = f"{figures['labelled']:,} with outcome"
+    return f"{figures['events']:,} ({', '.join([labelled, *odd])})"
+
+
+def _quality(found: Mapping[str, Any]) -> list[str]:
+    def number(name: str, form: str) -> str:
+        return "-" if found[name] is None else format(found[name], form)
+
+    return [
+        f"{found['examples']:,.0f} examples, observed {number('rate', '.4f')}, expected {number('expected', '.4f')} "
+        f"(ratio {number('observed_over_expected', '.3f')}), level {number('level', '+.2f')} logits "
+        f"({number('level_low', '+.2f')} to {number('level_high', '+.2f')})",
+        f"log loss {number('log_loss', '.5f')}, Brier {number('brier', '.5f')} (reliability {number('reliability', '.5f')}, "
+        f"resolution {number('resolution', '.5f')}, uncertainty {number('uncertainty', '.5f')})",
+        f"AUC {number('auc', '.4f')}, average precision {number('average_precision', '.4f')}, calibration error "
+        f"{number('calibration_error', '.4f')} (smooth {number('smooth_calibration_error', '.4f')})",
+        f"true log-odds = {number('intercept', '+.3f')} (se {number('intercept_error', '.3f')}) + "
+        f"{number('slope', '.3f')} (se {number('slope_error', '.3f')}) x stated",
+    ]
+
+
+def _evidence(figures: Mapping[str, Any]) -> str:
+    threshold = f"{figures['patience']:,.6g}" + ("" if figures["unit"] == "1/level" else f" {figures['unit']}")
+    return (
+        f"{figures['evidence']:,.1f} now, {figures['peak_evidence']:,.1f} at most, an alarm at {threshold}; "
+        f"alarms: {figures['alarms']}"
+    )
+
+
+def _slice(found: Mapping[str, Any]) -> str:
+    return (
+        f"  {found['column']}={found['value']}: {found['examples']:,} examples, observed {found['observed']:.4f}, expected "
+        f"{found['expected']:.4f}, {found['shift']:+.2f} logits (se {found['shift_error']:.2f}), evidence "
+        f"{found['peak']:,.0f} at most, {found['needed']:,.0f} needed alone"
+    )
