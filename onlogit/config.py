@@ -85,11 +85,14 @@ class MonitorConfig:
     patience: float = 100_000.0  # mean number of events between false alarms that is accepted
     tolerance: float = 0.1  # miscalibration, in logits, that nobody minds
     warm_up: int = 1_000  # labels to learn before what is stated gathers evidence
+    features: bool = False  # warn when features are no longer distributed as in the reference window
+    reference: int = 10_000  # events of that window
 
     def __post_init__(self) -> None:
         _require(1 < self.patience < math.inf, "patience", self.patience, "a number of events above 1")
         _require(0 <= self.tolerance <= 0.5, "tolerance", self.tolerance, "0 to 0.5 logits")
         _require(self.warm_up >= 0, "warm_up", self.warm_up, "0 labels or more")
+        _require(200 <= self.reference <= 1 << 40, "reference", self.reference, "200 events or more")
 
 
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}  # seconds

@@ -291,6 +291,8 @@ def _added(
     merged: dict[str, dict[str, npt.NDArray[Any]]] = {
         name: own(fresh.state(), f"{name}.") for name in ("memory", "maturity")
     }
+    if fresh.features is not None:  # like evidence, the reference begins anew
+        merged["features"] = own(fresh.state(), "features.")
     merged["maturity"]["first"] = np.array([total.events])
     merged["monitor"] = monitors.merge(
         own(fresh.state(), "monitor."), own(base, "monitor."), [own(state, "monitor.") for state in states]

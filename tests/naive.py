@@ -563,3 +563,13 @@ class NaiveSlices:
         if len(seen) >= 16 and len(seen) & (len(seen) - 1) == 0:
             self.pivot[s] = sum(l * v for l, v in seen) / sum(v for _, v in seen)
         return sum(r for r, t in zip(sums, telling, strict=True) if t) / sum(telling)
+
+
+# ---- drift
+
+
+def naive_projection(q: F64, low: F64, high: F64) -> F64:
+    """The distribution within bounds that is nearest to q, found by trying ever finer scales of it."""
+    scales = np.geomspace(1e-6, 1e6, 100_001)
+    best = min(scales, key=lambda s: abs(np.clip(q * s, low, high).sum() - 1.0))
+    return np.asarray(np.clip(q * best, low, high))

@@ -25,8 +25,14 @@ from onlogit.config import MonitorConfig
     "--slices", type=int, default=1_000, show_default=True, metavar="N", help="Values of a column with a slice each."
 )
 @click.option(
+    "--feature-columns",
+    metavar="COLUMNS",
+    multiple=True,
+    help="Warn when one of these columns, or the probability, is no longer distributed as in the first events.",
+)
+@click.option(
     "--reference", type=int, default=0, metavar="N",
-    help="Judge change since the first N labelled events, not the probabilities as such.",
+    help="Judge change since the first N labelled events, not the probabilities as such; features likewise.",
 )  # fmt: skip
 @click.option(
     "--patience", default="10000", show_default=True, metavar="A", envvar="ONLOGIT_PATIENCE",

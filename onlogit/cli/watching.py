@@ -29,7 +29,9 @@ class Watching:
         if where == told["outcomes"] == "-":
             raise click.UsageError("SOURCE and --outcomes cannot both be stdin")
         own = ("prob", "label", "positive", "weight", "time", "label_time", "key")
-        self.columns = Columns(**{name: told[name] for name in own}, by=names(told["by"]))
+        self.columns = Columns(
+            **{name: told[name] for name in own}, by=names(told["by"]), features=names(told["feature_columns"])
+        )
         wishes = Wishes(
             patience=patience_of(told["patience"]),
             **{name: told[name] for name in ("tolerance", "reference", "window", "slices", "test")},
@@ -41,7 +43,7 @@ class Watching:
         wanted = [name for name in self.columns.names if joined is None or name != self.columns.label]
         self.source = self._open(where, told, wanted)
         self.as_json, self.quiet = bool(told["as_json"]), bool(told["quiet"])
-        self.alarms = 0
+        self.alarms = self.warnings = 0
 
     def _open(self, where: str, told: dict[str, Any], wanted: list[str]) -> Source:
         """The source; a number that may look whole for long is read as one with a fraction."""
@@ -63,11 +65,9 @@ class Watching:
         began = time.perf_counter()
         for batch in self._batches(self.source):
             for alarm in self.watch.step(batch):
-                self.alarms += 1
-                if self.as_json:
-                    say(alarm_json(alarm))
-                else:
-                    say(alarm.text())
+                self.alarms += alarm.pages
+                self.warnings += not alarm.pages
+                say(alarm_json(alarm) if self.as_json else alarm.text())
         figures = self.figures(time.perf_counter() - began)
         if self.as_json:
             say(to_json(figures))
@@ -91,8 +91,10 @@ class Watching:
             "unit": "1/level" if watch.wishes.test is not None else monitor.allowed.unit,
             "tolerance": monitor.tolerance,
             "alarms": self.alarms,
+            "warnings": self.warnings,
             "lately": lately,
             "faded": monitor.faded()._asdict(),
             "slices": [each._asdict() for each in watch.slices.worst()],
+            "features": [each._asdict() for each in watch.features.distances()] if watch.features else [],
             "seconds": seconds,
         }

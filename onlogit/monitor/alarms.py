@@ -10,6 +10,7 @@ interval covers the truth in 70 to 95 % of alarms. The family is right in 85 % o
 import math
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import numpy as np
 
@@ -40,8 +41,8 @@ Z95 = 1.959963984540054
 class Alarm:
     """Evidence passed patience. Times are microseconds since 1970 UTC; probabilities and rates in [0, 1]."""
 
-    kind: str  # "calibration", "change" (since the reference window), "slice" or "test"
-    what: str  # "level", "slope" or "region"
+    kind: str  # "calibration", "change" (since the reference window), "slice", "test", or "drift", which only warns
+    what: str  # "level", "slope" or "region"; of a drift "feature", or "pipeline" where it is missing or unseen values
     event: int  # number of the event at which it was raised
     time: int | None
     onset_event: int  # number of the first event that belongs to the change, as estimated
@@ -63,7 +64,8 @@ class Alarm:
     repeats: int  # how often evidence had passed patience anew, unreported, since the alarm before
     unit: str = "events"  # of patience: or "days", "hours" and so on
     slice: str | None = None  # "column=value" where it is about one slice
-    features: tuple[tuple[str, float], ...] = ()  # where outcomes moved away most: "column in bin" and its z-score
+    features: tuple[tuple[str, float], ...] = ()
+    """Where outcomes moved away most since the onset, "column in bin" and its z-score; of a drift the feature and its PSI."""
 
     def to_json(self) -> dict[str, object]:
         """One JSON-able dict, times as ISO 8601 in UTC."""
@@ -74,6 +76,15 @@ class Alarm:
         told["features"] = [{"feature": name, "score": score} for name, score in self.features]
         return told
 
+    @property
+    def pages(self) -> bool:
+        """Whether it says that probabilities are wrong; a drift of features only warns."""
+        return self.kind != "drift"
+
+    @property
+    def _patience(self) -> str:
+        return f"{self.patience:,.0f}" if self.unit == "events" else f"{self.patience:,.6g} {self.unit}"
+
     def text(self) -> str:
         """Two lines for a person."""
         when = "" if self.time is None else f" ({iso_time(self.time)})"
@@ -82,17 +93,22 @@ class Alarm:
         interval = f"{self.effect_low:+.2f} to {self.effect_high:+.2f}"
         if self.effect_unit == "slope":
             interval = f"{self.effect_low:.2f} to {self.effect_high:.2f}"
+        if self.kind == "drift":
+            return (
+                f"drift warning ({self.what}) at event {self.event}{when}: {self.direction}\n"
+                f"  PSI {self.effect:.3f} where chance stays below {self.effect_high:.3f}, evidence {self.evidence:,.0f} of "
+                f"patience {self._patience}. {self.advice}"
+            )
         where = "" if self.slice is None else f" in {self.slice}"
         moved = (
             ""
             if not self.features
             else " Moved most: " + ", ".join(f"{f} (z {z:+.1f})" for f, z in self.features) + "."
         )
-        patience = f"{self.patience:,.0f}" if self.unit == "events" else f"{self.patience:,.6g} {self.unit}"
         return (
             f"{self.kind} alarm ({self.what}) at event {self.event}{when}{where}: {self.direction}\n"
             f"  since about event {self.onset_event}{since}, {self.examples} examples, {size} ({interval}), evidence "
-            f"{self.evidence:,.0f} of patience {patience}.{moved} {self.advice}"
+            f"{self.evidence:,.0f} of patience {self._patience}.{moved} {self.advice}"
         )
 
 
@@ -225,6 +241,57 @@ def slice_alarm(
         repeats=0,
         unit=patience.unit,
         slice=name,
+    )
+
+
+class Moved(Protocol):
+    """What a warning says of a feature: `features.Distance`."""
+
+    @property
+    def feature(self) -> str: ...
+    @property
+    def examples(self) -> float: ...
+    @property
+    def psi(self) -> float: ...
+    @property
+    def psi_by_chance(self) -> float: ...
+    @property
+    def moved(self) -> str: ...
+    @property
+    def share(self) -> float: ...
+    @property
+    def reference(self) -> float: ...
+
+
+def drift_warning(found: Moved, event: int, time: int, evidence: float, patience: Patience) -> Alarm:
+    """The warning that a feature has moved. `effect` is its PSI, `effect_high` what chance alone stays below."""
+    broken = found.moved in ("missing", "unseen")
+    return Alarm(
+        kind="drift",
+        what="pipeline" if broken else "feature",
+        event=event,
+        time=_time(time),
+        onset_event=event,
+        onset_time=None,
+        evidence=evidence,
+        patience=patience.amount,
+        tolerance=0.0,
+        examples=int(found.examples),
+        observed=found.share,
+        expected=found.reference,
+        effect=found.psi,
+        effect_low=0.0,
+        effect_high=found.psi_by_chance,
+        effect_unit="PSI",
+        region=None,
+        direction=f"{found.feature}: {found.moved} in {found.share:.1%} of late events, {found.reference:.1%} at the reference",
+        arms=(),
+        advice="Check where the column comes from."
+        if broken
+        else "Calibration may hold all the same: it is watched apart.",
+        repeats=0,
+        unit=patience.unit,
+        features=((found.feature, found.psi),),
     )
 
 

@@ -5,7 +5,7 @@ Any cut of the stream into batches gives the same alarms. With a label time only
 (kernels/turns.py says why); others are tallied. An error leaves everything as it was before its batch.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -14,8 +14,9 @@ from onlogit.errors import ConfigError
 from onlogit.kernels.turns import take_turns_by_time
 from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.calibration import NONE, CalibrationMonitor
+from onlogit.monitor.features import FeatureMonitor
 from onlogit.monitor.patience import Patience, patience_of
-from onlogit.monitor.reading import I8, NO_TIME, U64, Columns, Given, Reader
+from onlogit.monitor.reading import F64, I8, I64, NO_TIME, U64, Columns, Given, Reader
 from onlogit.monitor.slices import SliceMonitor
 
 
@@ -63,6 +64,11 @@ class Watch:
             else CalibrationMonitor.test(wishes.test, wishes.tolerance, wishes.window)
         )
         self.slices = SliceMonitor(columns.by, wishes.patience, wishes.tolerance, wishes.slices)
+        self.features: FeatureMonitor | None = None
+        if columns.features:  # what is stated is watched with what it is stated from
+            watched = tuple(dict.fromkeys((columns.prob, *columns.features)))
+            reference = wishes.reference or 10_000
+            self.features = FeatureMonitor(watched, wishes.patience, reference, wishes.window)
         self._outcomes = outcomes
         self._turn = np.array([NO_TIME])
 
@@ -75,10 +81,20 @@ class Watch:
         judged = np.ones(n, np.bool_)
         if given.known is not None and given.time is not None:
             take_turns_by_time(given.time, given.known, y, given.weight, self._turn, judged)
+        columns = [] if self.features is None else [batch.column(name) for name in self.features.names]
+        if self.features is not None:
+            self.features.check(columns)
+        elapsed = NONE
+        if self.wishes.patience.tick is not None and given.time is not None:
+            elapsed = given.time / self.wishes.patience.tick
         alarms = self.monitor.update(event, given.time, given.z, y, given.weight, judged)
         weight = np.where(judged, given.weight, 0.0)
+        if self.features is not None:
+            alarms = self._watch_features(self.features, columns, event, given, y, elapsed, alarms)
         if self.columns.by:
-            alarms += self._judge_slices(batch, event, given, y, weight)
+            time = np.full(n, NO_TIME) if given.time is None else given.time
+            values = [batch.column(name) for name in self.columns.by]
+            alarms += self.slices.update(values, event, time, given.z, y, weight, elapsed)
         self._count(given, y, weight)
         return sorted(alarms, key=lambda alarm: alarm.event)
 
@@ -93,20 +109,29 @@ class Watch:
         found: I8 = np.where(keys[at] == given.key, labels[at], -1).astype(np.int8)
         return found
 
-    def _judge_slices(
-        self,
-        batch: pa.RecordBatch,
-        event: np.ndarray,
-        given: Given,
-        y: I8,
-        weight: np.ndarray,
-    ) -> list[Alarm]:
+    @staticmethod
+    def _watch_features(
+        features: FeatureMonitor, columns: list[pa.Array], event: I64, given: Given, y: I8, elapsed: F64,
+        alarms: list[Alarm],
+    ) -> list[Alarm]:  # fmt: skip
+        """Features up to each alarm, which is told what moved until then; the alarms with the warnings."""
         time = np.full(len(y), NO_TIME) if given.time is None else given.time
-        tick = self.wishes.patience.tick
-        values = [batch.column(name) for name in self.columns.by]
-        return self.slices.update(values, event, time, given.z, y, weight, NONE if tick is None else time / tick)
+        p = 1.0 / (1.0 + np.exp(-np.clip(given.z, -700.0, 700.0)))
+        told: list[Alarm] = []
+        row = 0
+        for alarm in [*alarms, None]:
+            end = len(y) if alarm is None else int(np.searchsorted(event, alarm.event)) + 1
+            part = slice(row, end)
+            told += features.update(
+                [column[row:end] for column in columns], event[part], time[part], given.weight[part],
+                elapsed[part] if elapsed.size else elapsed, p[part], y[part],
+            )  # fmt: skip
+            if alarm is not None:
+                told.append(replace(alarm, features=features.moved(alarm.onset_event)))
+            row = end
+        return told
 
-    def _count(self, given: Given, y: I8, weight: np.ndarray) -> None:
+    def _count(self, given: Given, y: I8, weight: F64) -> None:
         counts = self.counts
         some = given.weight > 0.0
         counts.events += len(y)

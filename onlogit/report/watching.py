@@ -15,6 +15,8 @@ def summary(figures: Mapping[str, Any]) -> str:
     text = [f"{name:<10} {value}" for name, value in lines]
     if figures["slices"]:
         text += ["worst slices, by their evidence", *map(_slice, figures["slices"])]
+    if figures["features"]:
+        text += ["features, late against the reference, by their evidence", *map(_feature, figures["features"])]
     return "\n".join(text)
 
 
@@ -55,7 +57,7 @@ def _evidence(figures: Mapping[str, Any]) -> str:
     threshold = f"{figures['patience']:,.6g}" + ("" if figures["unit"] == "1/level" else f" {figures['unit']}")
     return (
         f"{figures['evidence']:,.1f} now, {figures['peak_evidence']:,.1f} at most, an alarm at {threshold}; "
-        f"alarms: {figures['alarms']}"
+        f"alarms: {figures['alarms']}" + (f", warnings: {figures['warnings']}" if figures["warnings"] else "")
     )
 
 
@@ -64,4 +66,15 @@ def _slice(found: Mapping[str, Any]) -> str:
         f"  {found['column']}={found['value']}: {found['examples']:,} examples, observed {found['observed']:.4f}, expected "
         f"{found['expected']:.4f}, {found['shift']:+.2f} logits (se {found['shift_error']:.2f}), evidence "
         f"{found['peak']:,.0f} at most, {found['needed']:,.0f} needed alone"
+    )
+
+
+def _feature(found: Mapping[str, Any]) -> str:
+    ks = ""
+    if found["kolmogorov_smirnov"] is not None:
+        ks = f", KS {found['kolmogorov_smirnov']:.3f} (chance: below {found['kolmogorov_smirnov_by_chance']:.3f})"
+    return (
+        f"  {found['feature']}: PSI {found['psi']:.3f} (chance: below {found['psi_by_chance']:.3f}), Jensen-Shannon "
+        f"{found['jensen_shannon']:.4f} (chance: below {found['jensen_shannon_by_chance']:.4f}){ks}, {found['moved']} "
+        f"{found['reference']:.1%} -> {found['share']:.1%}, evidence {found['peak']:,.0f} at most"
     )
