@@ -13,6 +13,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from onlogit.cli.options import names
 from onlogit.cli.printing import alarm_json, say, to_json
 from onlogit.errors import AlarmRaised
+from onlogit.monitor.decisions import costs_of
 from onlogit.monitor.patience import patience_of
 from onlogit.monitor.reading import Columns, read_outcomes
 from onlogit.monitor.watch import Watch, Wishes
@@ -34,6 +35,8 @@ class Watching:
         )
         wishes = Wishes(
             patience=patience_of(told["patience"]),
+            thresholds=tuple(told["threshold"]),
+            costs=costs_of(told["costs"]),
             **{name: told[name] for name in ("tolerance", "reference", "window", "slices", "test")},
         )
         joined = None
@@ -82,6 +85,7 @@ class Watching:
         """What `--json` ends with."""
         watch, monitor = self.watch, self.watch.monitor
         overall, lately = monitor.overall()._asdict(), monitor.lately()._asdict()
+        outlook = watch.decisions.outlook()
         return {
             **asdict(watch.counts),
             **overall,
@@ -95,6 +99,8 @@ class Watching:
             "lately": lately,
             "faded": monitor.faded()._asdict(),
             "slices": [each._asdict() for each in watch.slices.worst()],
+            "decisions": [each._asdict() for each in watch.decisions.read()],
+            "outlook": None if outlook is None else outlook._asdict(),
             "features": [each._asdict() for each in watch.features.distances()] if watch.features else [],
             "seconds": seconds,
         }

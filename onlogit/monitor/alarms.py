@@ -8,7 +8,7 @@ interval covers the truth in 70 to 95 % of alarms. The family is right in 85 % o
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -42,7 +42,9 @@ class Alarm:
     """Evidence passed patience. Times are microseconds since 1970 UTC; probabilities and rates in [0, 1]."""
 
     kind: str  # "calibration", "change" (since the reference window), "slice", "test", or "drift", which only warns
-    what: str  # "level", "slope" or "region"; of a drift "feature", or "pipeline" where it is missing or unseen values
+    what: (
+        str  # "level", "slope" or "region"; of a drift "feature"; "pipeline" where it is about missing or unseen values
+    )
     event: int  # number of the event at which it was raised
     time: int | None
     onset_event: int  # number of the first event that belongs to the change, as estimated
@@ -63,6 +65,9 @@ class Alarm:
     advice: str
     repeats: int  # how often evidence had passed patience anew, unreported, since the alarm before
     unit: str = "events"  # of patience: or "days", "hours" and so on
+    cost: float | None = (
+        None  # what decisions lately cost beyond what was promised, per 1,000 events, where costs are given
+    )
     slice: str | None = None  # "column=value" where it is about one slice
     features: tuple[tuple[str, float], ...] = ()
     """Where outcomes moved away most since the onset, "column in bin" and its z-score; of a drift the feature and its PSI."""
@@ -100,15 +105,14 @@ class Alarm:
                 f"patience {self._patience}. {self.advice}"
             )
         where = "" if self.slice is None else f" in {self.slice}"
-        moved = (
-            ""
-            if not self.features
-            else " Moved most: " + ", ".join(f"{f} (z {z:+.1f})" for f, z in self.features) + "."
-        )
+        moved = ", ".join(f"{feature} (z {z:+.1f})" for feature, z in self.features)
+        more = f" Moved most: {moved}." if moved else ""
+        if self.cost is not None:
+            more += f" Decisions lately cost {self.cost:+,.0f} per 1,000 events beyond what p promised."
         return (
             f"{self.kind} alarm ({self.what}) at event {self.event}{when}{where}: {self.direction}\n"
             f"  since about event {self.onset_event}{since}, {self.examples} examples, {size} ({interval}), evidence "
-            f"{self.evidence:,.0f} of patience {self._patience}.{moved} {self.advice}"
+            f"{self.evidence:,.0f} of patience {self._patience}.{more} {self.advice}"
         )
 
 
@@ -293,6 +297,16 @@ def drift_warning(found: Moved, event: int, time: int, evidence: float, patience
         unit=patience.unit,
         features=((found.feature, found.psi),),
     )
+
+
+def explained(alarm: Alarm, moved: tuple[tuple[str, float], ...], cost: float | None) -> Alarm:
+    """An alarm with where outcomes moved and what that costs; where they did for missing or unseen values, it says so."""
+    told = replace(alarm, features=moved, cost=cost)
+    if moved and moved[0][0].endswith((" in missing", " in unseen")):
+        column = moved[0][0].rpartition(" in ")[0]
+        advice = f"Check where {column} comes from: outcomes moved most where it is {moved[0][0].rpartition(' ')[2]}."
+        return replace(told, what="pipeline", advice=advice)
+    return told
 
 
 def level_estimate(sums: F64) -> tuple[float, float]:

@@ -5,15 +5,16 @@ Any cut of the stream into batches gives the same alarms. With a label time only
 (kernels/turns.py says why); others are tallied. An error leaves everything as it was before its batch.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.errors import ConfigError
 from onlogit.kernels.turns import take_turns_by_time
-from onlogit.monitor.alarms import Alarm
+from onlogit.monitor.alarms import Alarm, explained
 from onlogit.monitor.calibration import NONE, CalibrationMonitor
+from onlogit.monitor.decisions import Costs, DecisionMonitor
 from onlogit.monitor.features import FeatureMonitor
 from onlogit.monitor.patience import Patience, patience_of
 from onlogit.monitor.reading import F64, I8, I64, NO_TIME, U64, Columns, Given, Reader
@@ -29,6 +30,8 @@ class Wishes:
     reference: int = 0
     window: int = 10_000
     slices: int = 1_000
+    thresholds: tuple[float, ...] = ()  # of p, at which something is done
+    costs: Costs | None = None  # of wrong decisions: a threshold more
     test: float | None = None  # level of one sequential test, instead of a watch without end
 
 
@@ -64,10 +67,11 @@ class Watch:
             else CalibrationMonitor.test(wishes.test, wishes.tolerance, wishes.window)
         )
         self.slices = SliceMonitor(columns.by, wishes.patience, wishes.tolerance, wishes.slices)
+        reference = wishes.reference or 10_000
+        self.decisions = DecisionMonitor(wishes.thresholds, wishes.costs, wishes.window, reference)
         self.features: FeatureMonitor | None = None
         if columns.features:  # what is stated is watched with what it is stated from
             watched = tuple(dict.fromkeys((columns.prob, *columns.features)))
-            reference = wishes.reference or 10_000
             self.features = FeatureMonitor(watched, wishes.patience, reference, wishes.window)
         self._outcomes = outcomes
         self._turn = np.array([NO_TIME])
@@ -89,8 +93,7 @@ class Watch:
             elapsed = given.time / self.wishes.patience.tick
         alarms = self.monitor.update(event, given.time, given.z, y, given.weight, judged)
         weight = np.where(judged, given.weight, 0.0)
-        if self.features is not None:
-            alarms = self._watch_features(self.features, columns, event, given, y, elapsed, alarms)
+        alarms = self._tell(columns, event, given, y, elapsed, alarms)
         if self.columns.by:
             time = np.full(n, NO_TIME) if given.time is None else given.time
             values = [batch.column(name) for name in self.columns.by]
@@ -109,12 +112,10 @@ class Watch:
         found: I8 = np.where(keys[at] == given.key, labels[at], -1).astype(np.int8)
         return found
 
-    @staticmethod
-    def _watch_features(
-        features: FeatureMonitor, columns: list[pa.Array], event: I64, given: Given, y: I8, elapsed: F64,
-        alarms: list[Alarm],
-    ) -> list[Alarm]:  # fmt: skip
-        """Features up to each alarm, which is told what moved until then; the alarms with the warnings."""
+    def _tell(
+        self, columns: list[pa.Array], event: I64, given: Given, y: I8, elapsed: F64, alarms: list[Alarm]
+    ) -> list[Alarm]:
+        """Features and decisions up to each alarm, which is told what they were then; the alarms with the warnings."""
         time = np.full(len(y), NO_TIME) if given.time is None else given.time
         p = 1.0 / (1.0 + np.exp(-np.clip(given.z, -700.0, 700.0)))
         told: list[Alarm] = []
@@ -122,12 +123,15 @@ class Watch:
         for alarm in [*alarms, None]:
             end = len(y) if alarm is None else int(np.searchsorted(event, alarm.event)) + 1
             part = slice(row, end)
-            told += features.update(
-                [column[row:end] for column in columns], event[part], time[part], given.weight[part],
-                elapsed[part] if elapsed.size else elapsed, p[part], y[part],
-            )  # fmt: skip
+            self.decisions.update(given.z[part], y[part], given.weight[part])
+            if self.features is not None:
+                told += self.features.update(
+                    [column[row:end] for column in columns], event[part], time[part], given.weight[part],
+                    elapsed[part] if elapsed.size else elapsed, p[part], y[part],
+                )  # fmt: skip
             if alarm is not None:
-                told.append(replace(alarm, features=features.moved(alarm.onset_event)))
+                moved = self.features.moved(alarm.onset_event) if self.features is not None else ()
+                told.append(explained(alarm, moved, self.decisions.excess()))
             row = end
         return told
 

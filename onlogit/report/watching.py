@@ -15,6 +15,9 @@ def summary(figures: Mapping[str, Any]) -> str:
     text = [f"{name:<10} {value}" for name, value in lines]
     if figures["slices"]:
         text += ["worst slices, by their evidence", *map(_slice, figures["slices"])]
+    text += [line for found in figures["decisions"] for line in _decision(found)]
+    if figures["outlook"] and figures["outlook"]["unknown"] > 0.0:
+        text.append(_outlook(figures["outlook"]))
     if figures["features"]:
         text += ["features, late against the reference, by their evidence", *map(_feature, figures["features"])]
     return "\n".join(text)
@@ -77,4 +80,29 @@ def _feature(found: Mapping[str, Any]) -> str:
         f"  {found['feature']}: PSI {found['psi']:.3f} (chance: below {found['psi_by_chance']:.3f}), Jensen-Shannon "
         f"{found['jensen_shannon']:.4f} (chance: below {found['jensen_shannon_by_chance']:.4f}){ks}, {found['moved']} "
         f"{found['reference']:.1%} -> {found['share']:.1%}, evidence {found['peak']:,.0f} at most"
+    )
+
+
+def _decision(found: Mapping[str, Any]) -> list[str]:
+    def share(name: str) -> str:
+        before = found[name + "_reference"]
+        return f"{found[name]:.2%}" + ("" if before is None else f" (reference {before:.2%})")
+
+    lines = [
+        f"decisions at p >= {found['threshold']:.4g}, last {found['events']:,} events: acted on {share('action_rate')}, near the "
+        f"threshold {share('near')}; by stated p {found['expected_true']:.2%} rightly, {found['expected_false']:.2%} wrongly, "
+        f"{found['expected_missed']:.2%} missed"
+    ]
+    if found["expected_cost"] is not None:
+        cost = f"  cost per 1,000 events: {found['expected_cost']:,.1f} by stated p"
+        if found["realised_cost"] is not None:
+            cost += f"; where outcomes are known {found['realised_cost']:,.1f}, of {found['expected_cost_known']:,.1f} promised"
+        lines.append(cost)
+    return lines
+
+
+def _outlook(found: Mapping[str, Any]) -> str:
+    return (
+        f"outlook    {found['unknown']:.1%} of the last {found['events']:,} events have no outcome yet; with the rate that each "
+        f"bin of p has had so far, {found['rate']:.4f} of all will be 1. That cannot see a change in what p means."
     )
