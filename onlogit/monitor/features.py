@@ -21,9 +21,10 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from onlogit.errors import ConfigError, StateError
 from onlogit.kernels import drift as kernel
 from onlogit.kernels.drift import BINS, F64, I32, I64
-from onlogit.monitor.alarms import Alarm, drift_warning
+from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.bins import MISSING, UNSEEN, Bins, bounds
 from onlogit.monitor.patience import Patience
+from onlogit.monitor.raising import drift_warning
 from onlogit.monitor.residuals import Residuals
 
 I8 = npt.NDArray[np.int8]

@@ -2,14 +2,25 @@
 
 Sums add exactly, so recent ones are those now less those at an earlier mark. A ring keeps eight marks, N/8 labelled events
 apart: the window is the last 7/8 N to N of them. At each mark the faded sums are multiplied by 2^(-1/8) and what came since
-is added: a half-life of N. The running cost is nothing an event; memory 160 kB.
+is added: a half-life of N. Cost: 20 µs a mark, so 16 ns an event at N = 10,000; 86 kB.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from onlogit.kernels.tally import F64, I64, MASK, PART_BITS, WEIGHT_UNIT, Tally, values
+from onlogit.kernels.tally import (
+    F64,
+    I64,
+    MASK,
+    PART_BITS,
+    WEIGHT_UNIT,
+    Tally,
+    coarsen,
+    fade_limbs,
+    fade_weights,
+    values,
+)
 from onlogit.monitor.estimates import Sums
 
 MARKS = 8
@@ -46,12 +57,14 @@ def note(recent: Recent, tally: Tally, window: int, rows: int) -> None:
     """Count labelled rows that were tallied; at a mark, keep the sums. Rows must not run over a mark (`room`)."""
     recent.seen[0] += rows
     if rows and recent.seen[0] % step(window) == 0:
-        since = _since(recent, tally, int(recent.seen[1] - 1) % MARKS)
-        for faded, new in zip((recent.faded_totals, recent.faded_shares, recent.faded_ranks), since, strict=True):
-            faded *= FADE
-            faded += new
-        at = int(recent.seen[1]) % MARKS
-        recent.totals[at], recent.shares[at], recent.ranks[at] = tally.totals, tally.shares, coarse(tally.ranks)
+        last, at = int(recent.seen[1] - 1) % MARKS, int(recent.seen[1]) % MARKS
+        fade_limbs(tally.totals, recent.totals[last], FADE, recent.faded_totals)
+        fade_limbs(
+            tally.shares.reshape(-1, 2), recent.shares[last].reshape(-1, 2), FADE, recent.faded_shares.reshape(-1)
+        )
+        recent.totals[at], recent.shares[at] = tally.totals, tally.shares
+        coarsen(tally.ranks, recent.ranks[at])
+        fade_weights(recent.ranks[at].reshape(-1), recent.ranks[last].reshape(-1), FADE, recent.faded_ranks.reshape(-1))
         recent.seen[1] += 1
 
 
@@ -82,7 +95,8 @@ def faded(recent: Recent, tally: Tally) -> Sums:
 
 def coarse(ranks: I64) -> I64:
     """Ranks in 512 cells."""
-    summed: I64 = ranks.reshape(CELLS, -1, 2).sum(axis=1)
+    summed = np.empty((CELLS, 2), np.int64)
+    coarsen(ranks, summed)
     return summed
 
 

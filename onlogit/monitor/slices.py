@@ -16,8 +16,9 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from onlogit.errors import ConfigError, StateError
 from onlogit.kernels import slices as kernel
 from onlogit.kernels.evidence import F64, I8, I64
-from onlogit.monitor.alarms import Alarm, level_estimate, slice_alarm
+from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.patience import Patience
+from onlogit.monitor.raising import level_estimate, slice_alarm
 
 I32 = npt.NDArray[np.int32]
 Array = npt.NDArray[np.generic]

@@ -99,7 +99,7 @@ def test_nothing_yet() -> None:
 
 
 def test_settings_and_states_out_of_range() -> None:
-    with pytest.raises(ConfigError, match="threshold = 1.0"):
+    with pytest.raises(ConfigError, match="a probability between 0 and 1"):
         DecisionMonitor((1.0,), None, 100, 100)
     for text in ("5", "a,b", "1,-2", "1,2,3", "0,1"):
         with pytest.raises(ConfigError, match="costs"):
