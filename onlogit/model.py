@@ -131,8 +131,7 @@ class OnlineLogit:
 
     def watch_afresh(self) -> None:
         """Quality, evidence and alarms start anew, with the events whose labels are still awaited and those to come."""
-        monitor = self.config.monitor
-        self.pipeline.monitor = CalibrationMonitor(monitor.patience, monitor.tolerance)
+        self.pipeline.monitor = CalibrationMonitor.of(self.config.monitor)
 
     def quality(self) -> Quality:
         """Progressive quality of what was stated, over every event that is settled: log loss, Brier, AUC, calibration."""

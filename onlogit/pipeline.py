@@ -29,7 +29,6 @@ from onlogit.learners import Tape, create
 from onlogit.learners.protocol import BOTH, LEARN, SCORE
 from onlogit.monitor import Alarm, CalibrationMonitor
 from onlogit.monitor.features import FeatureMonitor
-from onlogit.monitor.patience import patience_of
 from onlogit.schema import Schema
 
 F32 = npt.NDArray[np.float32]
@@ -108,11 +107,14 @@ class Pipeline:
         self.encoder = Encoder(schema, config.slot_bits, config.names)
         self.numbers = len(self.encoder.dense_names)
         self.learner = create(config, self.numbers)
-        self.monitor = CalibrationMonitor(config.monitor.patience, config.monitor.tolerance)
+        self.monitor = CalibrationMonitor.of(config.monitor)
+        patience = self.monitor.allowed
+        if patience.tick is not None and schema.with_role("time") is None:
+            raise ConfigError(f"a patience of {patience} needs the time of events: name a time column")
         self.features: FeatureMonitor | None = None
         if config.monitor.features:
             watched = tuple(column.name for column in schema.features if column.role in ("number", "category"))
-            self.features = FeatureMonitor(watched, patience_of(config.monitor.patience), config.monitor.reference)
+            self.features = FeatureMonitor(watched, patience, config.monitor.reference)
         self._warnings: deque[list[Alarm]] = deque()  # of batches encoded and not yet walked
         self.memory = Memory(self.numbers, self.learner.memo_width)
         self.maturity = Maturity()
@@ -158,7 +160,8 @@ class Pipeline:
         event = np.arange(self._encoded, self._encoded + n)
         time = np.full(n, NO_TIME) if encoded.time is None else encoded.time
         columns = [batch.column(name) for name in features.names]
-        return features.update(columns, event, time, encoded.weight, np.zeros(0))
+        elapsed = np.zeros(0) if features.allowed.tick is None else time / features.allowed.tick
+        return features.update(columns, event, time, encoded.weight, elapsed)
 
     def walk(self, encoded: Encoded, now: int | None = None) -> Walked:
         """The second part: score and learn. Changes learner, memory and counts."""

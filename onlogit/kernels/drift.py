@@ -128,8 +128,8 @@ def gather_drift(state: Drift, patience: float, code: I32, weight: F64, elapsed:
             state.clock[2] *= KEPT * KEPT
         start = 1.0
         if elapsed.size > 0:
-            start = elapsed[i] - state.clock[1] if state.clock[0] > 0.0 else 0.0
-            state.clock[1] = elapsed[i]
+            start = max(elapsed[i] - state.clock[1], 0.0) if state.clock[0] > 0.0 else 0.0
+            state.clock[1] = max(elapsed[i], state.clock[1]) if state.clock[0] > 0.0 else elapsed[i]
         else:
             state.clock[1] += 1.0
         state.clock[0] += 1.0

@@ -278,8 +278,10 @@ def recur(state: Evidence, weights: F64, patience: float, elapsed: F64, rows: I6
         start, start_here = told, told * REGIONS
         if elapsed.size > 0:
             now = elapsed[rows[r]]
-            start, start_here = told * (now - state.started[WIDE]), told * (now - state.started[j])
-            state.started[WIDE] = state.started[j] = now
+            start = told * max(now - state.started[WIDE], 0.0)
+            start_here = told * max(now - state.started[j], 0.0)
+            state.started[WIDE] = max(state.started[WIDE], now)
+            state.started[j] = max(state.started[j], now)
         m = update_sums(out.sums, out.weights, out.ratio[r], start)
         update_runs(out.runs, out.ratio[r], out.opened[:ACTIVE], r)
         k = FIRST_REGION + 2 * j
@@ -363,9 +365,9 @@ def gather_evidence(
     """Fold rows `row`.. into the state; the row at which an alarm is due (state left as it stood there), or -1.
 
     event, time: int64[n]; z: float64[n] log-odds as stated, not NaN; y: int8[n], 1, 0 or -1; weight: float64[n];
-    elapsed: float64[n], not falling, and slack: float64[n], 1 or more, each also [0] for none. After an alarm the caller
-    reads the state, calls `restart`, and goes on from the next row. Passing patience again within `patience` judged events
-    (or of elapsed time) of the last alarm restarts and counts, and is no new alarm.
+    elapsed: float64[n], which starts nothing where it falls, and slack: float64[n], 1 or more; each also [0] for none.
+    After an alarm the caller reads the state, calls `restart`, and goes on from the next row. Passing patience again within
+    `patience` judged events (or of elapsed time) of the last alarm restarts and counts, and is no new alarm.
     """
     rows = np.empty(BLOCK, np.int64)
     slopes = np.empty((2, 6))

@@ -181,7 +181,7 @@ def gather_slices(
             for new in range(state.seen[0], s + 1):
                 state.level[new, AT] = state.clock[0]
             state.seen[0] = s + 1
-        state.clock[0] = elapsed[i] if elapsed.size > 0 else state.clock[0] + 1.0
+        state.clock[0] = max(elapsed[i], state.clock[0]) if elapsed.size > 0 else state.clock[0] + 1.0
         q = 1.0 / (1.0 + u)
         v = u * q * q
         start = min(1.0, START * v) * (state.clock[0] - state.level[s, AT])

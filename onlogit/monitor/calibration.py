@@ -13,17 +13,18 @@ once in `patience`. `rearm` closes it when the fault is mended. Cost: about 130 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from onlogit.config import MonitorConfig
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.kernels import evidence as detector
 from onlogit.kernels.evidence import F64, I8, I64, Evidence
 from onlogit.kernels.tally import LARGEST_WEIGHT, Quality, Tally, new_tally, quality, tally_rows
-from onlogit.monitor import change, recent
+from onlogit.monitor import change, merging, recent
 from onlogit.monitor.alarms import NO_TIME, Alarm
 from onlogit.monitor.estimates import Estimates, estimates, sums_of
 from onlogit.monitor.patience import Patience, patience_of
@@ -67,6 +68,12 @@ class CalibrationMonitor:
         self._factors = detector.arm_factors(self.tolerance)
 
     @classmethod
+    def of(cls, config: MonitorConfig) -> "CalibrationMonitor":
+        """The monitor that a config describes."""
+        patience = Patience.of(config.patience, config.unit)
+        return cls(patience, config.tolerance, config.reference if config.change else 0)
+
+    @classmethod
     def test(cls, level: float = 0.05, tolerance: float = 0.1, window: int = 10_000) -> "CalibrationMonitor":
         """A sequential test of calibration: under the null, P(evidence ever reaches 1/level) <= level, looked at all along."""
         if not 0.0 < level < 1.0:
@@ -76,6 +83,25 @@ class CalibrationMonitor:
         monitor._evidence.sums[:] = 1.0
         monitor._evidence.level[: detector.PEAK + 1] = 1.0
         return monitor
+
+    @classmethod
+    def merge(cls, parts: Sequence["CalibrationMonitor"]) -> "CalibrationMonitor":
+        """One monitor of workers that judged parts of one stream of probabilities, with the same settings, each in order.
+
+        Tallies are exactly those of one worker, but for the running base rate. Evidence goes on from where the workers were
+        together (monitor/merging.py); windows begin anew. ConfigError where settings differ, or a reference is involved.
+        """
+        first = parts[0]
+        settings = {(part.allowed, part.tolerance, part.reference, part.window, part.once) for part in parts}
+        if len(settings) > 1 or first.reference or first.once:
+            raise ConfigError("monitors merge where all have the same settings, and neither a reference nor a test")
+        merged = cls(first.allowed, first.tolerance, 0, first.window)
+        states = [part.state() for part in parts]
+        fresh = merged.state()
+        merged.restore(merging.merge(fresh, fresh, states))
+        found = merging.merge_evidence([p._evidence for p in parts], merged._weights, first.allowed.tick is not None)
+        merged._evidence = found
+        return merged
 
     def update(
         self, event: I64, time: I64 | None, z: F64, y: I8, weight: F64, judged: npt.NDArray[np.bool_] | None = None

@@ -22,6 +22,11 @@ class Patience(NamedTuple):
         names = {seconds * 1e6: name for name, seconds in UNITS.values()}
         return "events" if self.tick is None else names[self.tick] + "s"
 
+    @classmethod
+    def of(cls, amount: float, unit: str) -> "Patience":
+        """The patience of a number and the name of its unit, as `unit` gives it."""
+        return cls(amount, {name + "s": seconds * 1e6 for name, seconds in UNITS.values()}.get(unit))
+
     def __str__(self) -> str:
         return f"{self.amount:,.6g} {self.unit}"
 

@@ -96,7 +96,9 @@ def raise_alarm(
         effect_high=estimate[0] + Z95 * estimate[1],
         effect_unit="slope" if what == "slope" else "logits",
         region=region,
-        direction=_direction(what, observed, expected, estimate[0], region),
+        direction=_direction(
+            what, observed, expected, estimate[0], region, "as at the reference" if kind == "change" else "stated"
+        ),
         arms=tuple((arm_name(evidence, int(k)), float(shares[k])) for k in strongest if shares[k] >= 0.05),
         advice=_advice(what, estimate[0]),
         repeats=int(evidence.clock[REPEATS]) if evidence.clock[LAST_ALARM] >= 0 else 0,
@@ -231,8 +233,15 @@ def slope_estimate(sums: F64) -> tuple[float, float]:
     return 1.0 + min(max(step, -20.0), 20.0), 1.0 / math.sqrt(spread)
 
 
-def _direction(what: str, observed: float, expected: float, effect: float, region: tuple[float, float] | None) -> str:
-    figures = f"stated {expected:.3g}, observed {observed:.3g}"
+def _direction(
+    what: str,
+    observed: float,
+    expected: float,
+    effect: float,
+    region: tuple[float, float] | None,
+    stated: str = "stated",
+) -> str:
+    figures = f"{stated} {expected:.3g}, observed {observed:.3g}"
     if what == "slope":
         if effect < 1.0:
             return f"probabilities are too extreme: true log-odds move {effect:.2f} as far as stated ({figures})"

@@ -33,6 +33,17 @@ def source(tmp_path: Path, flights: Make) -> Path:
     return path
 
 
+def test_the_monitor_by_flags(onlogit: Call, source: Path, tmp_path: Path) -> None:
+    flags = ("--patience", "1e4", "--watch-change", "--watch-features", "--out", "m")
+    told = onlogit("learn", source, *EVENT, *flags)
+    assert told.returncode == 0, told.stderr
+    monitor = ol.load(tmp_path / "m").config.monitor
+    assert (monitor.patience, monitor.unit, monitor.change, monitor.features) == (1e4, "events", True, True)
+    refused = onlogit("learn", source, *EVENT, "--patience", "9d")
+    assert refused.returncode == 2
+    assert "name a time column" in refused.stderr
+
+
 def test_figures_predictions_and_model_agree(onlogit: Call, source: Path, tmp_path: Path, flights: Make) -> None:
     told = onlogit(
         "learn", source, *EVENT, "--json", "--out", "m", "--predictions", "p.parquet", "--patience", "200",

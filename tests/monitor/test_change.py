@@ -1,9 +1,13 @@
 """The change null: a stable but imperfect model raises nothing, a change does; patience in time; the sequential test."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
+from onlogit import Config, MonitorConfig, OnlineLogit
 from onlogit.errors import ConfigError, DataError
 from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.calibration import CalibrationMonitor
@@ -140,3 +144,34 @@ def test_rearmed_the_next_alarm_is_news() -> None:
 def test_settings_out_of_range(name: str, value: int) -> None:
     with pytest.raises(ConfigError, match=f"{name} = "):
         CalibrationMonitor(**{name: value})
+
+
+def test_time_that_falls_starts_nothing_and_stays_finite() -> None:
+    z = scores(5, 3_000)
+    y = outcomes(z + 0.5, 5)
+    event = np.arange(z.size)
+    monitor = CalibrationMonitor("1000d")
+    monitor.update(event, (event % 100) * DAY, z, y, np.ones(z.size))
+    assert 0.0 < monitor.evidence < 1e300
+    assert (monitor.state()["evidence.sums"] >= 0.0).all()
+
+
+def test_in_the_pipeline_by_config() -> None:
+    z = scores(6, 6_000)
+    y = outcomes(0.5 * z, 6)
+    table = pa.table({"x": z, "y": y, "at": pa.array(np.arange(z.size) * DAY, pa.timestamp("us"))})
+    settings = MonitorConfig(patience=50.0, unit="weeks", change=True, reference=500, warm_up=100)
+    model = OnlineLogit("y", time="at", drop=["at"], config=Config(learner="sgd", monitor=settings))
+    model.step(table)
+    watch = model.pipeline.monitor
+    assert (watch.allowed.unit, watch.patience) == ("weeks", 50.0)
+    assert watch.reference_map is not None
+    assert watch.reference_map.examples[0] == 500
+    with pytest.raises(ConfigError, match="name a time column"):
+        OnlineLogit("y", config=Config(monitor=settings)).step(table.drop(["at"]))
+
+
+@pytest.mark.parametrize("settings", [{"unit": "years"}, {"unit": "days", "patience": 0.0}, {"reference": 10}])
+def test_monitor_settings_out_of_range(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="is out of range"):
+        MonitorConfig(**settings)
