@@ -110,7 +110,7 @@ def null_slices(streams: int, count: int = 100) -> Null:
         event = np.arange(length)
         row = slices.gather_slices(
             slices.new_slices(count), weights, factors, PATIENCE, code.astype(np.int32), event, event, stream.z, stream.y,
-            np.ones(length), none, 0,
+            np.ones(length), none, none, 0,
         )  # fmt: skip
         times.append(length if row < 0 else row + 1)
     return _null(f"any of {count} slices, edge of the tolerance", times)
@@ -213,7 +213,7 @@ def cost_lines(rows: int) -> list[str]:
     monitor, sliced = CalibrationMonitor(1e9), SliceMonitor(("customer",), Patience(1e12), TOLERANCE)
     works: tuple[Callable[[], object], ...] = (
         lambda: monitor.update(event, None, stream.z, stream.y, ones),
-        lambda: sliced.update([customer], event, event, stream.z, stream.y, ones, none),
+        lambda: sliced.update([customer], event, event, stream.z, stream.y, ones, none, none),
         lambda: adwin(stream, 300.0),  # a threshold that it never reaches
     )
     best = [math.inf] * len(works)

@@ -112,14 +112,18 @@ def _settle(state: Slices, s: int, n: int) -> None:
 
 
 @inline
-def _weigh(factors: F64, slopes: F64, happened: int, u: float, bent: float, odds: F64, ratio: F64) -> None:
-    """L of each arm, from the odds u of what did not happen and bent = u^.6."""
+def _weigh(
+    factors: F64, slopes: F64, happened: int, u: float, bent: float, slack: float, odds: F64, ratio: F64
+) -> None:
+    """L of each arm, from the odds u of what did not happen and bent = u^.6. slack: e^τ of this row, 0 for that of all."""
     for k in range(6):
         odds[k] = u * factors[happened, k]
     first, second = slopes[0], slopes[1]
     odds[6] = bent / first if happened == 1 else bent * first
     odds[7] = u * bent / second if happened == 1 else u * bent * second
     low, high = u * factors[happened, 6], u * factors[happened, 7]
+    if slack > 0.0:
+        low, high = u / slack, u * slack
     for k in range(ratio.size):
         ratio[k] = (1.0 + min(max(odds[k], low), high)) / (1.0 + odds[k])
 
@@ -158,12 +162,14 @@ def gather_slices(
     y: I8,
     weight: F64,
     elapsed: F64,
+    slack: F64,
     row: int,
 ) -> int:
     """Fold rows `row`.. into the state; the row after which slices alarm (the caller says which), or -1.
 
-    code: int32[n], the row's slice; elapsed: float64[n], the shared clock, or [0]: it counts the rows that are judged. Other
-    columns as in `gather_evidence`. A slice that alarmed less than `patience` ago and passes it again restarts in silence.
+    code: int32[n], the row's slice; elapsed: float64[n], the shared clock, or [0]: it counts the rows that are judged. The
+    other columns, and slack, are as in `gather_evidence`. A slice that alarmed less than `patience` ago and passes it
+    again restarts in silence.
     """
     odds, ratio, opened = np.empty(ARMS), np.empty(ARMS), np.empty(ARMS, np.int64)
     for i in range(row, z.size):
@@ -186,7 +192,8 @@ def gather_slices(
         v = u * q * q
         start = min(1.0, START * v) * (state.clock[0] - state.level[s, AT])
         state.level[s, AT] = state.clock[0]
-        _weigh(factors, state.slopes[s], happened, u, exponential(0.6 * t), odds, ratio)
+        own = slack[i] if slack.size > 0 else 0.0
+        _weigh(factors, state.slopes[s], happened, u, exponential(0.6 * t), own, odds, ratio)
         m = update_sums(state.sums[s], weights, ratio, start)
         opened[:] = -1
         update_runs(state.runs[s], ratio, opened, s)

@@ -138,6 +138,18 @@ class CalibrationMonitor:
             row, done = end, done + rows
         return alarms
 
+    def until_reference(self, y: I8, weight: F64) -> int:
+        """After how many of these rows the reference window is complete: 0 if it is or there is none, all if not."""
+        if not self._waiting:
+            return 0
+        labelled = np.flatnonzero((y >= 0) & (weight > 0.0))
+        lacking = self.reference - int(self._recent.seen[0])
+        return int(labelled[lacking - 1]) + 1 if lacking <= labelled.size else len(y)
+
+    def as_judged(self, z: F64) -> tuple[F64, F64]:
+        """Log-odds as evidence takes them, corrected by the reference's map where there is one, and the slack beside it."""
+        return change.judge(self._map, z, self.tolerance) if self.reference_map is not None else (z, NONE)
+
     @property
     def _waiting(self) -> bool:
         """Whether the reference window is still open."""
@@ -147,9 +159,7 @@ class CalibrationMonitor:
         tally_rows(self.tally, z, y, weight)
         if self._waiting or self.decided:
             return []
-        slack = NONE
-        if self.reference:
-            z, slack = change.judge(self._map, z, self.tolerance)
+        z, slack = self.as_judged(z)
         elapsed = NONE
         if self.once:
             elapsed = np.zeros(z.size)

@@ -6,7 +6,7 @@ outcome that is not known. Cost: 12 ns an event, most of it the logarithm.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +15,14 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from onlogit.encoding import columns as arrow
 from onlogit.encoding.event_columns import read_key, read_time, read_weight
 from onlogit.encoding.label_values import LabelValues
-from onlogit.errors import ConfigError, DataError, SchemaError
+from onlogit.errors import ConfigError, DataError, SchemaError, StateError
 from onlogit.schema import kind_of
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
+Array = np.ndarray[Any, Any]
 NO_TIME = int(np.iinfo(np.int64).min)
 
 
@@ -64,6 +65,7 @@ class Given(NamedTuple):
     known: I64 | None  # when the label was known
     key: U64 | None
     no_probability: int
+    negative: str | None  # the label's negative value, as settled after these rows
 
 
 class Reader:
@@ -77,7 +79,7 @@ class Reader:
         self._clock = NO_TIME
 
     def read(self, batch: pa.RecordBatch) -> Given:
-        """One batch. SchemaError or DataError, with nothing changed, where a column or a value is not what it has to be."""
+        """One batch, and nothing is changed (`accept` goes on). SchemaError or DataError where it is not what it has to be."""
         batch = arrow.one_batch(batch)
         columns, n, first = self.columns, batch.num_rows, self.rows
         p = read_probability(_column(batch, columns.prob), columns.prob, first)
@@ -97,13 +99,34 @@ class Reader:
         key = read_key(_column(batch, columns.key), columns.key, first) if columns.key else None
         for name in (*columns.by, *columns.features):
             _column(batch, name)
-        self._labels.negative = negative
-        self.rows += n
-        if time is not None and n:
-            self._clock = int(time[-1])
         with np.errstate(divide="ignore"):
             z = np.where(missing, 0.0, np.log(p) - np.log1p(-p))
-        return Given(z, y, weight, time, known, key, int(np.count_nonzero(missing)))
+        return Given(z, y, weight, time, known, key, int(np.count_nonzero(missing)), negative)
+
+    def accept(self, given: Given) -> None:
+        """Go on behind what was read."""
+        self._labels.negative = given.negative
+        self.rows += len(given.z)
+        if given.time is not None and len(given.time):
+            self._clock = int(given.time[-1])
+
+    def state(self) -> dict[str, Array]:
+        """What reading depends on, as copies."""
+        negative = self._labels.negative
+        text = b"" if negative is None else b"=" + negative.encode()
+        return {"rows": np.array([self.rows, self._clock]), "negative": np.frombuffer(text, np.uint8).copy()}
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Take up a state() of the same columns. StateError, with nothing changed, if it is not one."""
+        rows, negative = state.get("rows"), state.get("negative")
+        if rows is None or negative is None or rows.shape != (2,) or rows.dtype != np.int64 or rows[0] < 0:
+            raise StateError("watch: rows, or the negative label, is missing or not counts and text")
+        try:
+            text = negative.tobytes().decode()
+        except UnicodeDecodeError as error:
+            raise StateError("watch: the negative label is not text") from error
+        self._labels.negative = text[1:] if text else None
+        self.rows, self._clock = (int(x) for x in rows)
 
     def _times(self, batch: pa.RecordBatch, first: int) -> I64 | None:
         name = self.columns.time

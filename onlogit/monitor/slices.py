@@ -58,7 +58,7 @@ class SliceMonitor:
         self._factors = kernel.arm_factors(tolerance)
 
     def update(
-        self, values: list[pa.Array], event: I64, time: I64, z: F64, y: I8, weight: F64, elapsed: F64
+        self, values: list[pa.Array], event: I64, time: I64, z: F64, y: I8, weight: F64, elapsed: F64, slack: F64
     ) -> list[Alarm]:
         """Judge rows in order; the alarms of slices. values: an Arrow array of n a column; others as in `gather_slices`."""
         alarms = []
@@ -68,7 +68,19 @@ class SliceMonitor:
             row, state = 0, self._states[c]
             while row >= 0:
                 row = kernel.gather_slices(
-                    state, self._weights, self._factors, self.patience, code, event, time, z, y, weight, elapsed, row
+                    state,
+                    self._weights,
+                    self._factors,
+                    self.patience,
+                    code,
+                    event,
+                    time,
+                    z,
+                    y,
+                    weight,
+                    elapsed,
+                    slack,
+                    row,
                 )
                 if row >= 0:
                     alarms += self._alarm(c, int(event[row]), int(time[row]))

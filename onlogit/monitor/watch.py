@@ -5,19 +5,20 @@ Any cut of the stream into batches gives the same alarms. With a label time only
 (kernels/turns.py says why); others are tallied. An error leaves everything as it was before its batch.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.errors import ConfigError
+from onlogit.errors import ConfigError, StateError
 from onlogit.kernels.turns import take_turns_by_time
 from onlogit.monitor.alarms import Alarm, explained
 from onlogit.monitor.calibration import NONE, CalibrationMonitor
 from onlogit.monitor.decisions import Costs, DecisionMonitor
 from onlogit.monitor.features import FeatureMonitor
 from onlogit.monitor.patience import Patience, patience_of
-from onlogit.monitor.reading import F64, I8, I64, NO_TIME, U64, Columns, Given, Reader
+from onlogit.monitor.reading import F64, I8, I64, NO_TIME, U64, Array, Columns, Given, Reader
 from onlogit.monitor.slices import SliceMonitor
 
 
@@ -79,25 +80,38 @@ class Watch:
     def step(self, batch: pa.RecordBatch) -> list[Alarm]:
         """Judge a batch; the alarms that it raises, in order. SchemaError or DataError before anything changed."""
         given = self.reader.read(batch)
+        columns = [] if self.features is None else [batch.column(name) for name in self.features.names]
+        if self.features is not None:
+            self.features.check(columns)
+        self.reader.accept(given)  # from here on nothing is refused
         y = given.y if self._outcomes is None else self._look_up(given)
         n = len(y)
         event = np.arange(self.counts.events, self.counts.events + n)
         judged = np.ones(n, np.bool_)
         if given.known is not None and given.time is not None:
             take_turns_by_time(given.time, given.known, y, given.weight, self._turn, judged)
-        columns = [] if self.features is None else [batch.column(name) for name in self.features.names]
-        if self.features is not None:
-            self.features.check(columns)
         elapsed = NONE
         if self.wishes.patience.tick is not None and given.time is not None:
             elapsed = given.time / self.wishes.patience.tick
-        alarms = self.monitor.update(event, given.time, given.z, y, given.weight, judged)
+        begun = self.monitor.until_reference(y, given.weight)
         weight = np.where(judged, given.weight, 0.0)
+        alarms = self.monitor.update(event, given.time, given.z, y, given.weight, judged)
         alarms = self._tell(columns, event, given, y, elapsed, alarms)
-        if self.columns.by:
+        if self.columns.by and begun < n:
             time = np.full(n, NO_TIME) if given.time is None else given.time
-            values = [batch.column(name) for name in self.columns.by]
-            alarms += self.slices.update(values, event, time, given.z, y, weight, elapsed)
+            values = [batch.column(name)[begun:] for name in self.columns.by]
+            z, slack = self.monitor.as_judged(given.z)
+            late = slice(begun, None)
+            alarms += self.slices.update(
+                values,
+                event[late],
+                time[late],
+                z[late],
+                y[late],
+                weight[late],
+                _from(elapsed, begun),
+                _from(slack, begun),
+            )
         self._count(given, y, weight)
         return sorted(alarms, key=lambda alarm: alarm.event)
 
@@ -135,6 +149,28 @@ class Watch:
             row = end
         return told
 
+    def state(self) -> dict[str, Array]:
+        """Everything remembered, as copies; outcomes of another source are not part of it."""
+        counts = np.array(list(asdict(self.counts).values()), np.int64)
+        own: dict[str, Array] = {"counts": counts, "turn": self._turn.copy()}
+        return own | {
+            f"{name}.{key}": array for name, part in self._parts().items() for key, array in part.state().items()
+        }
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Take up a state() of a watch with the same columns and wishes. StateError if it is not one."""
+        for name, size in (("counts", len(asdict(self.counts))), ("turn", 1)):
+            if name not in state or state[name].shape != (size,) or state[name].dtype != np.int64:
+                raise StateError(f"watch: {name} is missing, or not int64[{size}]")
+        for name, part in self._parts().items():
+            part.restore({key.removeprefix(name + "."): a for key, a in state.items() if key.startswith(name + ".")})
+        self.counts = Counts(*(int(count) for count in state["counts"]))
+        self._turn[:] = state["turn"]
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"reader": self.reader, "monitor": self.monitor, "slices": self.slices, "decisions": self.decisions}
+        return parts if self.features is None else parts | {"features": self.features}
+
     def _count(self, given: Given, y: I8, weight: F64) -> None:
         counts = self.counts
         some = given.weight > 0.0
@@ -144,3 +180,8 @@ class Watch:
         counts.unlabelled += int(np.count_nonzero(some & (y < 0)))
         counts.labelled += int(np.count_nonzero(some & (y >= 0)))
         counts.judged += int(np.count_nonzero((weight > 0.0) & (y >= 0)))
+
+
+def _from(column: F64, row: int) -> F64:
+    """A column from a row on; one that is not there stays so."""
+    return column[row:] if column.size else column

@@ -35,7 +35,7 @@ def run(
     event = np.arange(z.size)
     return gather_slices(
         state, arm_weights(tolerance), arm_factors(tolerance), patience, code, event, event, z, y, np.ones(z.size),
-        elapsed, 0,
+        elapsed, NONE, 0,
     )  # fmt: skip
 
 
@@ -75,9 +75,11 @@ def test_any_cut_gives_the_same_bytes(cuts: list[int], seed: int) -> None:
     code, z, y = stream(seed, 500, 9, 0.3)
     whole, pieces = new_slices(9), new_slices(9)
     event, w, f = np.arange(500), arm_weights(0.1), arm_factors(0.1)
-    gather_slices(whole, w, f, 1e15, code, event, event, z, y, np.ones(500), NONE, 0)
+    gather_slices(whole, w, f, 1e15, code, event, event, z, y, np.ones(500), NONE, NONE, 0)
     for a, b in pairwise([0, *sorted(cuts), 500]):
-        gather_slices(pieces, w, f, 1e15, code[a:b], event[a:b], event[a:b], z[a:b], y[a:b], np.ones(b - a), NONE, 0)
+        gather_slices(
+            pieces, w, f, 1e15, code[a:b], event[a:b], event[a:b], z[a:b], y[a:b], np.ones(b - a), NONE, NONE, 0
+        )
     assert [x.tobytes() for x in whole] == [x.tobytes() for x in pieces]
 
 

@@ -153,7 +153,7 @@ def test_time_that_falls_starts_nothing_and_stays_finite() -> None:
     monitor = CalibrationMonitor("1000d")
     monitor.update(event, (event % 100) * DAY, z, y, np.ones(z.size))
     assert 0.0 < monitor.evidence < 1e300
-    assert (monitor.state()["evidence.sums"] >= 0.0).all()
+    assert not np.signbit(monitor.state()["evidence.sums"]).any()
 
 
 def test_in_the_pipeline_by_config() -> None:

@@ -27,7 +27,7 @@ def table(seed: int = 1) -> tuple[pa.Array, np.ndarray, np.ndarray]:
 
 def feed(monitor: SliceMonitor, town: pa.Array, z: np.ndarray, y: np.ndarray, first: int = 0) -> list[Alarm]:
     event = np.arange(first, first + len(z))
-    return monitor.update([town], event, event, z, y, np.ones(len(z)), NONE)
+    return monitor.update([town], event, event, z, y, np.ones(len(z)), NONE, NONE)
 
 
 def monitor(most: int = 100) -> SliceMonitor:
