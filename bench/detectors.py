@@ -19,10 +19,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
 
 from bench.detector_rivals import Rival, adwin, cusum, ddm, e_cusum, e_detector, kswin, page_hinkley
-from bench.detector_streams import BROKEN, CHANGE, CHANGES, NULLS, TOLERANCE, Make, plain, shifted
+from bench.detector_streams import BROKEN, CHANGE, CHANGES, NULLS, TOLERANCE, Make, outcomes, plain, shifted
 from onlogit.kernels import slices
+from onlogit.monitor.calibration import CalibrationMonitor
+from onlogit.monitor.features import FeatureMonitor
+from onlogit.monitor.patience import Patience
+from onlogit.monitor.slices import SliceMonitor
 
 PATIENCE = 10_000.0
 HORIZON = 20_000
@@ -116,6 +121,35 @@ def null_slices(streams: int, count: int = 100) -> Null:
     return _null(f"any of {count} slices, edge of the tolerance", times)
 
 
+def null_change(streams: int) -> Null:
+    """A stable but imperfect model against a reference of 4,000 events: slope .6 and .4 logits too high."""
+    length, reference = int(CUT * PATIENCE), 4_000
+    times = []
+    for seed in range(streams):
+        rng = np.random.default_rng(seed)
+        z = rng.normal(-1.5, 1.2, reference + length)
+        event, monitor = np.arange(z.size), CalibrationMonitor(PATIENCE, TOLERANCE, reference)
+        alarms = monitor.update(event, None, z, outcomes(0.6 * z - 0.4, rng), np.ones(z.size))
+        times.append(alarms[0].event + 1 - reference if alarms else length)
+    return _null("change null, stable slope of .6", times)
+
+
+def null_features(streams: int) -> Null:
+    """The first warning of any of two features and p, reference 4,000; a category of which some values are always new."""
+    length, reference = int(CUT * PATIENCE), 4_000
+    times = []
+    for seed in range(streams):
+        rng = np.random.default_rng(seed)
+        n = reference + length
+        columns = [rng.normal(-2.45, 1.0, n), rng.exponential(1.0, n).round(1), rng.geometric(0.01, n)]
+        event, features = np.arange(n), FeatureMonitor(("p", "x", "c"), Patience(PATIENCE), reference)
+        arrays = [pa.array(column) for column in columns[:2]]
+        arrays.append(pa.DictionaryArray.from_arrays(columns[2].astype(np.int32) - 1, [f"v{k}" for k in range(3_000)]))
+        warnings = features.update(arrays, event, event, np.ones(n), np.zeros(0))
+        times.append(warnings[0].event + 1 - reference if warnings else length)
+    return _null("drift of any of three features", times)
+
+
 def tuned(rival: Rival, streams: int, horizon: int) -> float:
     """The threshold that a share of BUDGET of null streams exceeds within the horizon."""
     made = [plain(-2.45, 1.0)(FAR + seed, horizon) for seed in range(streams)]
@@ -189,7 +223,7 @@ def null_table(told: Told, say: bool) -> list[str]:
     found = [null(name, make, e_detector(TOLERANCE), told.nulls) for name, make in NULLS.items()]
     found += [null("base rate 11 %, tolerance 0", NULLS["base rate 11 %"], e_detector(0.0), told.nulls)]
     found += [null("base rate 50 %, tolerance 0", NULLS["base rate 50 %"], e_detector(0.0), told.nulls)]
-    found += [null_slices(told.nulls)]
+    found += [make(told.nulls) for make in (null_slices, null_change, null_features)]
     found += [null(f"*{name}*", make, e_detector(TOLERANCE), told.nulls) for name, make in BROKEN.items()]
     for each in found:
         shares = " | ".join(f"{h / told.nulls:.2%} (< {u:.2%})" for h, u in zip(each.alarmed, each.upper, strict=True))
@@ -201,12 +235,6 @@ def null_table(told: Told, say: bool) -> list[str]:
 
 def cost_lines(rows: int) -> list[str]:
     """Nanoseconds an event, in this run: the monitor with all tallies, a column of 1,000 slices, and ADWIN."""
-    import pyarrow as pa  # type: ignore[import-untyped]
-
-    from onlogit.monitor.calibration import CalibrationMonitor
-    from onlogit.monitor.patience import Patience
-    from onlogit.monitor.slices import SliceMonitor
-
     stream = plain(-2.45, 1.0)(0, rows)
     event, ones, none = np.arange(rows), np.ones(rows), np.zeros(0)
     customer = pa.array([f"customer {k}" for k in np.random.default_rng(0).integers(0, 1_000, rows)])
