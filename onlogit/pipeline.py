@@ -20,7 +20,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from onlogit.config import Config
 from onlogit.encoding import Encoded, Encoder, Rows
 from onlogit.encoding.columns import one_batch
-from onlogit.errors import DataError, StateError
+from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.kernels.turns import take_turns
 from onlogit.label_delays import LabelDelays
 from onlogit.label_times import NO_TIME, LabelTimes, Plan

@@ -157,3 +157,20 @@ def test_a_wrong_call_says_what_to_do(onlogit: Call, source: Path, args: tuple[s
     assert told.returncode == (3 if "positive" in message else 2)
     assert message in told.stderr
     assert told.stdout == ""
+
+
+def test_the_monitor_by_a_configuration_file(onlogit: Call, source: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(
+        'label = "late"\npositive = "yes"\ndrop = ["id"]\nfeatures = ["x*town"]\n'
+        "[monitor]\npatience = 777\nfeatures = true\nchange = true\nreference = 300\n"
+    )
+    told = onlogit("learn", source, "--config", "c.toml", "--out", "m", "--json")
+    assert told.returncode == 0, told.stderr
+    model = ol.load(tmp_path / "m")
+    wanted = ol.MonitorConfig(patience=777.0, features=True, change=True, reference=300)
+    assert model.config.monitor == wanted
+    assert model.schema.terms == ("x*town",)
+    watch = model.pipeline.features
+    assert watch is not None
+    assert watch.begun
+    assert model.pipeline.monitor.reference_map is not None

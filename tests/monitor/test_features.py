@@ -179,3 +179,17 @@ def test_in_the_pipeline_by_config() -> None:
     again, state_again = run([100, 5_000, 9_999])
     assert sorted(again, key=str) == sorted(alarms, key=str)
     assert all(state[name].tobytes() == state_again[name].tobytes() for name in state)
+
+
+def test_models_that_watch_features_merge() -> None:
+    config = Config(learner="sgd", monitor=MonitorConfig(features=True, reference=400, warm_up=10))
+    table = watched()
+    parts = []
+    for k in range(2):
+        parts.append(OnlineLogit("y", config=config))
+        parts[k].step(table.slice(1_000 * k, 1_000))
+    merged = OnlineLogit.merge(parts)
+    assert merged.pipeline.features is not None
+    assert not merged.pipeline.features.begun
+    merged.step(table.slice(2_000, 1_000))
+    assert merged.pipeline.features.begun
