@@ -11,6 +11,7 @@ from onlogit import Config, MonitorConfig, OnlineLogit
 from onlogit.errors import ConfigError, DataError
 from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.calibration import CalibrationMonitor
+from onlogit.monitor.change import judge
 from onlogit.monitor.patience import patience_of
 
 F64 = npt.NDArray[np.float64]
@@ -45,6 +46,19 @@ def test_a_stable_imperfect_model_raises_nothing_against_its_reference() -> None
     assert alarmed <= 14  # 5,000 events at patience 20,000 and 1 in 100: at most .26 of 40 on average, here far fewer
 
 
+SHAPES = {"top decile off": lambda z: np.where(z > 0.0, z - 0.8, z), "never above .3": lambda z: np.minimum(z, -0.85)}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("reference", [500, 10_000])
+def test_maps_that_are_no_parabola(shape: str, reference: int) -> None:
+    alarmed = 0
+    for seed in range(20):
+        z = scores(seed, reference + 4_000)
+        alarmed += bool(feed(CalibrationMonitor(10_000.0, reference=reference), z, outcomes(SHAPES[shape](z), seed)))
+    assert alarmed <= 4  # .4 x 20 are allowed on average
+
+
 def test_a_change_since_the_reference_is_found_and_called_so() -> None:
     z = scores(1, 20_000)
     y = outcomes(np.where(np.arange(z.size) < 10_000, 0.6 * z - 0.4, 0.6 * z + 0.4), 1)
@@ -63,7 +77,8 @@ def test_the_map_is_that_of_the_reference_whatever_the_cut() -> None:
         feed(monitor, z, y, step)
         assert monitor.reference_map is not None
         assert monitor.reference_map.examples[0] == 2_000
-        assert monitor.reference_map.line[1] == pytest.approx(0.7, abs=0.15)
+        at = np.array([-3.0, -1.5, 0.0])
+        np.testing.assert_allclose(judge(monitor.reference_map, at, 0.1)[0], 0.7 * at, atol=0.35)
         states.append([array.tobytes() for array in monitor.state().values()])
     assert states[0] == states[1] == states[2]
 
