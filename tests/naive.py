@@ -155,6 +155,9 @@ class NaiveDetector:
         self.edges = [-4.0, -2.5, -1.5, -0.75, 0.0, 0.75, 1.5, 2.5, 4.0]
         self.pivot, self.v, self.vl, self.judged, self.settle = 0.0, 0.0, 0.0, 0, 64
         self.cells = np.zeros(256)
+        self.started: dict[
+            int, float
+        ] = {}  # elapsed time at the last start of each score bin's arms, and of the others
         self.R, self.C, self.onset = np.zeros(34), np.zeros(34), np.zeros(34, int)
         levels = [-1.2, -0.6, -0.3, -0.15, 0.15, 0.3, 0.6, 1.2]
         telling = [abs(a) > tolerance for a in levels]
@@ -179,24 +182,32 @@ class NaiveDetector:
         regions = [l + a if j == here else l for j in range(10) for a in (0.6, -0.6)]
         return [l + a for a in self.levels] + slopes + regions
 
-    def step(self, event: int, l: float, y: int) -> float:
-        """One labelled event; M after it."""
+    def step(self, event: int, l: float, y: int, now: float | None = None, slack: float = 0.0) -> float:
+        """One labelled event; M after it. now: elapsed time, which then is what starts; slack: tolerance of this event."""
+        tolerance = slack or self.tolerance
         if self.judged == self.settle:
             self.settle_bins()
+        here = sum(l >= e for e in self.edges)
         p = 1 / (1 + math.exp(-l))
         start = min(1.0, 20 * p * (1 - p))
         for k, arm in enumerate(self.arms(l)):
-            covered = abs(arm - l) <= self.tolerance if k < 14 else arm == l
-            null = min(max(arm, l - self.tolerance), l + self.tolerance)
+            covered = arm == l or abs(arm - l) <= tolerance
+            null = min(max(arm, l - tolerance), l + tolerance)
             q, p0 = 1 / (1 + math.exp(-arm)), 1 / (1 + math.exp(-null))
             likelihood = q / p0 if y else (1 - q) / (1 - p0)
-            if k >= 14 and covered:
+            if k >= 14 and arm == l:
                 continue
-            s = 0.0 if covered else start * (10 if k >= 14 else 1)
+            part = here if k >= 14 else 10
+            waited = (10 if k >= 14 else 1) if now is None else now - self.started.setdefault(part, now)
+            s = 0.0 if covered else start * waited
             self.R[k] = (self.R[k] + s) * (1.0 if covered else likelihood)
             if self.C[k] <= 1 and likelihood > 1 and not covered:
                 self.onset[k] = event
             self.C[k] = max(self.C[k], 1.0) * (1.0 if covered else likelihood)
+        if now is not None:
+            for part in range(11):
+                self.started.setdefault(part, now)
+            self.started[here] = self.started[10] = now
         self.cells[int((min(max(l, -15.99), 15.99) + 16) * 8)] += 1
         self.v, self.vl = self.v + p * (1 - p), self.vl + p * (1 - p) * l
         self.judged += 1

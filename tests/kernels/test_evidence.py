@@ -92,6 +92,28 @@ def test_slow_twin(tolerance: float, mean: float, sd: float) -> None:
     np.testing.assert_array_equal(state.onset_event[up], twin.onset[up])
 
 
+@pytest.mark.parametrize("slack", [0.0, 0.25])
+def test_slow_twin_by_time_and_with_slack(slack: float) -> None:
+    z, u, rng = honest(4, 400, -1.5, 1.2)
+    y = outcomes(z + 0.5, u)
+    elapsed = np.cumsum(rng.exponential(0.01, z.size)) + 7.0
+    slacks = np.exp(slack + 0.2 * rng.random(z.size)) if slack else NONE
+    twin, state, weights, factors = NaiveDetector(0.1), new_evidence(), arm_weights(0.1), arm_factors(0.1)
+    for i in range(z.size):
+        own = math.log(slacks[i]) if slack else 0.0
+        m = twin.step(i, float(z[i]), int(y[i]), float(elapsed[i]), own)
+        part, at = slice(i, i + 1), np.array([i])
+        gather_evidence(
+            state, weights, factors, 1e15, at, at, z[part], y[part], np.ones(1), elapsed[part], slacks[part], 0
+        )
+        assert state.level[NOW] == pytest.approx(m, rel=1e-9, abs=1e-15)
+    np.testing.assert_allclose(state.sums, twin.R, rtol=1e-9, atol=1e-15)
+    whole = new_evidence()
+    event = np.arange(z.size)
+    gather_evidence(whole, weights, factors, 1e15, event, event, z, y, np.ones(z.size), elapsed, slacks, 0)
+    assert content(whole) == content(state)
+
+
 def test_weights_and_starts_add_to_one() -> None:
     for tolerance in (0.0, 0.1, 0.15, 0.5):
         weights = arm_weights(tolerance)
