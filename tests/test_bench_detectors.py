@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import detectors
+from bench import detectors, draw_detectors
 from bench.detector_rivals import NONE, e_cusum, e_detector, page_hinkley
 from bench.detector_rivals import _ddm as ddm_kernel
 from bench.detector_streams import BROKEN, CHANGE, CHANGES, NULLS, Stream, plain
@@ -72,6 +72,17 @@ def test_the_sum_of_both_kinds_is_of_the_same_arms() -> None:
     assert 0 < e_cusum(0.1)(stream, 100.0).row < 1_000
     nothing = Stream(NONE, np.zeros(0, np.int8), np.zeros(0, np.bool_))
     assert e_detector(0.1)(nothing, 10.0).row == -1
+
+
+def test_the_picture_has_the_figures_of_the_page() -> None:
+    page = draw_detectors.PAGE.read_text()
+    changes, found = draw_detectors.delays(page)
+    assert changes == list(CHANGES)
+    picture = draw_detectors.draw(page)
+    assert picture == draw_detectors.PAGE.with_suffix(".svg").read_text()
+    for name, values in found.items():
+        assert name in picture
+        assert all(f"{value:,.0f}" in page for value in values)
 
 
 @pytest.mark.slow
