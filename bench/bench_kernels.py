@@ -173,11 +173,11 @@ def tallying(weight: float) -> Case:
 
 def gathering_evidence() -> Case:
     z, y = judged()
-    event, ones, state = np.arange(z.size), np.ones(z.size), evidence.new_evidence()
+    event, ones, state, none = np.arange(z.size), np.ones(z.size), evidence.new_evidence(), np.zeros(0)
     weights, factors = evidence.arm_weights(0.1), evidence.arm_factors(0.1)
 
     def run() -> None:
-        assert evidence.gather_evidence(state, weights, factors, 1e12, event, event, z, y, ones, 0) == -1
+        assert evidence.gather_evidence(state, weights, factors, 1e12, event, event, z, y, ones, none, none, 0) == -1
 
     return Case(z.size, run, 33.0, 16 * 8.0, lambda: f"M at most {state.level[evidence.PEAK]:.0f}")
 

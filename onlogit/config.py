@@ -82,14 +82,22 @@ class SgdConfig:
 class MonitorConfig:
     """When an alarm is worth raising."""
 
-    patience: float = 100_000.0  # mean number of events between false alarms that is accepted
+    patience: float = 100_000.0  # mean number of events between false alarms that is accepted, or of units of time
+    unit: str = "events"  # or "minutes", "hours", "days", "weeks" of the stream's time
     tolerance: float = 0.1  # miscalibration, in logits, that nobody minds
     warm_up: int = 1_000  # labels to learn before what is stated gathers evidence
+    change: bool = False  # judge change since a reference window, not the probabilities as such
+    features: bool = False  # warn when features are no longer distributed as in the reference window
+    reference: int = 10_000  # events of that window
 
     def __post_init__(self) -> None:
-        _require(1 < self.patience < math.inf, "patience", self.patience, "a number of events above 1")
+        units = ("events", "minutes", "hours", "days", "weeks")
+        _require(self.unit in units, "unit", self.unit, f"one of {', '.join(units)}")
+        least = 1 if self.unit == "events" else 0
+        _require(least < self.patience <= 1e15, "patience", self.patience, f"a number of {self.unit} above {least}")
         _require(0 <= self.tolerance <= 0.5, "tolerance", self.tolerance, "0 to 0.5 logits")
         _require(self.warm_up >= 0, "warm_up", self.warm_up, "0 labels or more")
+        _require(200 <= self.reference <= 1 << 40, "reference", self.reference, "200 events or more")
 
 
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}  # seconds

@@ -131,8 +131,7 @@ class OnlineLogit:
 
     def watch_afresh(self) -> None:
         """Quality, evidence and alarms start anew, with the events whose labels are still awaited and those to come."""
-        monitor = self.config.monitor
-        self.pipeline.monitor = CalibrationMonitor(monitor.patience, monitor.tolerance)
+        self.pipeline.monitor = CalibrationMonitor.of(self.config.monitor)
 
     def quality(self) -> Quality:
         """Progressive quality of what was stated, over every event that is settled: log loss, Brier, AUC, calibration."""
@@ -291,6 +290,8 @@ def _added(
     merged: dict[str, dict[str, npt.NDArray[Any]]] = {
         name: own(fresh.state(), f"{name}.") for name in ("memory", "maturity")
     }
+    if fresh.features is not None:  # like evidence, the reference begins anew
+        merged["features"] = own(fresh.state(), "features.")
     merged["maturity"]["first"] = np.array([total.events])
     merged["monitor"] = monitors.merge(
         own(fresh.state(), "monitor."), own(base, "monitor."), [own(state, "monitor.") for state in states]

@@ -9,6 +9,7 @@ A label comes in the record, to be learned at once or sealed until some time, or
 has the ways.
 """
 
+from collections import deque
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -18,7 +19,8 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.config import Config
 from onlogit.encoding import Encoded, Encoder, Rows
-from onlogit.errors import DataError, StateError
+from onlogit.encoding.columns import one_batch
+from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.kernels.turns import take_turns
 from onlogit.label_delays import LabelDelays
 from onlogit.label_times import NO_TIME, LabelTimes, Plan
@@ -26,6 +28,7 @@ from onlogit.labels import NEVER, VOID, WAITING, Array, Mature, Maturity, Memory
 from onlogit.learners import Tape, create
 from onlogit.learners.protocol import BOTH, LEARN, SCORE
 from onlogit.monitor import Alarm, CalibrationMonitor
+from onlogit.monitor.features import FeatureMonitor
 from onlogit.schema import Schema
 
 F32 = npt.NDArray[np.float32]
@@ -104,7 +107,15 @@ class Pipeline:
         self.encoder = Encoder(schema, config.slot_bits, config.names)
         self.numbers = len(self.encoder.dense_names)
         self.learner = create(config, self.numbers)
-        self.monitor = CalibrationMonitor(config.monitor.patience, config.monitor.tolerance)
+        self.monitor = CalibrationMonitor.of(config.monitor)
+        patience = self.monitor.allowed
+        if patience.tick is not None and schema.with_role("time") is None:
+            raise ConfigError(f"a patience of {patience} needs the time of events: name a time column")
+        self.features: FeatureMonitor | None = None
+        if config.monitor.features:
+            watched = tuple(column.name for column in schema.features if column.role in ("number", "category"))
+            self.features = FeatureMonitor(watched, patience, config.monitor.reference)
+        self._warnings: deque[list[Alarm]] = deque()  # of batches encoded and not yet walked
         self.memory = Memory(self.numbers, self.learner.memo_width)
         self.maturity = Maturity()
         self.delays = LabelDelays()  # of labels that are learned on arrival
@@ -122,7 +133,7 @@ class Pipeline:
         A DataError or SchemaError comes before anything changed.
         """
         walked = self.walk(self.encode(batch, now), now)
-        return walked.step._replace(alarms=self.judge(walked.mature))
+        return walked.step._replace(alarms=walked.step.alarms + self.judge(walked.mature))
 
     # A step in three parts, each with a state of its own, so that batch i may be judged while batch i + 1 is walked and
     # batch i + 2 encoded. Each part has to be given every batch in order. State is whole between steps only.
@@ -138,8 +149,19 @@ class Pipeline:
         encoded = self.encoder.encode(
             batch, first_event=self._encoded, update=not self.frozen, accept=self._refuse_repeats
         )
+        if self.features is not None:
+            self._warnings.append(self._watch_features(self.features, one_batch(batch), encoded))
         self._encoded += len(encoded.y)
         return encoded
+
+    def _watch_features(self, features: FeatureMonitor, batch: pa.RecordBatch, encoded: Encoded) -> list[Alarm]:
+        """The warnings that a batch's features give rise to, as they are when it is scored."""
+        n = len(encoded.y)
+        event = np.arange(self._encoded, self._encoded + n)
+        time = np.full(n, NO_TIME) if encoded.time is None else encoded.time
+        columns = [batch.column(name) for name in features.names]
+        elapsed = np.zeros(0) if features.allowed.tick is None else time / features.allowed.tick
+        return features.update(columns, event, time, encoded.weight, elapsed)
 
     def walk(self, encoded: Encoded, now: int | None = None) -> Walked:
         """The second part: score and learn. Changes learner, memory and counts."""
@@ -161,7 +183,8 @@ class Pipeline:
             self.delays.add(first + plan.place - plan.event, tile.y[tile.row], tile.weight[tile.row])
         self._warm_up(n, plan, weight[tile.row])
         self._count(encoded, plan, weight[tile.row])
-        return Walked(Step(event, z, sigmoid(z), scores.z_sd[:n], stated, []), mature)
+        warnings = self._warnings.popleft() if self._warnings else []
+        return Walked(Step(event, z, sigmoid(z), scores.z_sd[:n], stated, warnings), mature)
 
     def judge(self, mature: Mature) -> list[Alarm]:
         """The third part: tally and judge what is mature. Changes the monitor."""
@@ -357,10 +380,11 @@ class Pipeline:
         self.frozen = bool(state["frozen"][0])
 
     def _parts(self) -> dict[str, Any]:
-        return {
+        parts = {
             "encoder": self.encoder, "learner": self.learner, "monitor": self.monitor,
             "memory": self.memory, "maturity": self.maturity, "delays": self.delays,
         }  # fmt: skip
+        return parts if self.features is None else parts | {"features": self.features}
 
 
 def _fuse(row: I64, act: npt.NDArray[np.uint8], waiting: I64) -> Tape:

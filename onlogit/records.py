@@ -28,7 +28,8 @@ ALARMS = pa.schema(
         ("effect", pa.float64()), ("effect_low", pa.float64()), ("effect_high", pa.float64()),
         ("effect_unit", pa.string()), ("region", pa.list_(pa.float64())), ("direction", pa.string()),
         ("arms", pa.list_(pa.struct([("arm", pa.string()), ("share", pa.float64())]))),
-        ("advice", pa.string()), ("repeats", pa.int64()),
+        ("advice", pa.string()), ("repeats", pa.int64()), ("unit", pa.string()), ("cost", pa.float64()), ("slice", pa.string()),
+        ("features", pa.list_(pa.struct([("feature", pa.string()), ("score", pa.float64())]))),
     ]
 )  # fmt: skip
 """Alarms as records: `Alarm.to_json` in columns."""

@@ -155,6 +155,9 @@ class NaiveDetector:
         self.edges = [-4.0, -2.5, -1.5, -0.75, 0.0, 0.75, 1.5, 2.5, 4.0]
         self.pivot, self.v, self.vl, self.judged, self.settle = 0.0, 0.0, 0.0, 0, 64
         self.cells = np.zeros(256)
+        self.started: dict[
+            int, float
+        ] = {}  # elapsed time at the last start of each score bin's arms, and of the others
         self.R, self.C, self.onset = np.zeros(34), np.zeros(34), np.zeros(34, int)
         levels = [-1.2, -0.6, -0.3, -0.15, 0.15, 0.3, 0.6, 1.2]
         telling = [abs(a) > tolerance for a in levels]
@@ -179,24 +182,32 @@ class NaiveDetector:
         regions = [l + a if j == here else l for j in range(10) for a in (0.6, -0.6)]
         return [l + a for a in self.levels] + slopes + regions
 
-    def step(self, event: int, l: float, y: int) -> float:
-        """One labelled event; M after it."""
+    def step(self, event: int, l: float, y: int, now: float | None = None, slack: float = 0.0) -> float:
+        """One labelled event; M after it. now: elapsed time, which then is what starts; slack: tolerance of this event."""
+        tolerance = slack or self.tolerance
         if self.judged == self.settle:
             self.settle_bins()
+        here = sum(l >= e for e in self.edges)
         p = 1 / (1 + math.exp(-l))
         start = min(1.0, 20 * p * (1 - p))
         for k, arm in enumerate(self.arms(l)):
-            covered = abs(arm - l) <= self.tolerance if k < 14 else arm == l
-            null = min(max(arm, l - self.tolerance), l + self.tolerance)
+            covered = arm == l or abs(arm - l) <= tolerance
+            null = min(max(arm, l - tolerance), l + tolerance)
             q, p0 = 1 / (1 + math.exp(-arm)), 1 / (1 + math.exp(-null))
             likelihood = q / p0 if y else (1 - q) / (1 - p0)
-            if k >= 14 and covered:
+            if k >= 14 and arm == l:
                 continue
-            s = 0.0 if covered else start * (10 if k >= 14 else 1)
+            part = here if k >= 14 else 10
+            waited = (10 if k >= 14 else 1) if now is None else now - self.started.setdefault(part, now)
+            s = 0.0 if covered else start * waited
             self.R[k] = (self.R[k] + s) * (1.0 if covered else likelihood)
             if self.C[k] <= 1 and likelihood > 1 and not covered:
                 self.onset[k] = event
             self.C[k] = max(self.C[k], 1.0) * (1.0 if covered else likelihood)
+        if now is not None:
+            for part in range(11):
+                self.started.setdefault(part, now)
+            self.started[here] = self.started[10] = now
         self.cells[int((min(max(l, -15.99), 15.99) + 16) * 8)] += 1
         self.v, self.vl = self.v + p * (1 - p), self.vl + p * (1 - p) * l
         self.judged += 1
@@ -547,3 +558,50 @@ class PendingIndex:
         for key, number in zip(keys, numbers, strict=True):
             if key in self.held and self.held[key] == number:
                 del self.held[key]
+
+
+# ---- slices
+
+
+class NaiveSlices:
+    """Slices' e-detectors one event at a time, from probabilities; the shared clock counts events."""
+
+    LEVELS = (-1.2, -0.6, -0.3, 0.3, 0.6, 1.2)
+
+    def __init__(self, tolerance: float) -> None:
+        self.tolerance = tolerance
+        self.R: dict[int, list[float]] = {}
+        self.last: dict[int, int] = {}
+        self.seen: dict[int, list[tuple[float, float]]] = {}  # (ℓ, v) of the slice's events
+        self.pivot: dict[int, float] = {}
+        self.clock = 0
+
+    def step(self, s: int, l: float, y: int) -> float:
+        """M of the event's slice after it."""
+        before, self.clock = self.clock, self.clock + 1
+        sums = self.R.setdefault(s, [0.0] * 8)
+        wait = self.clock - self.last.get(s, before)
+        self.last[s] = self.clock
+        c, p = self.pivot.get(s, 0.0), 1 / (1 + math.exp(-l))
+        arms = [l + a for a in self.LEVELS] + [c + b * (l - c) for b in (0.6, 1.6)]
+        telling = [abs(a) > self.tolerance for a in self.LEVELS] + [True, True]
+        for k, arm in enumerate(arms):
+            null = min(max(arm, l - self.tolerance), l + self.tolerance)
+            q, p0 = 1 / (1 + math.exp(-arm)), 1 / (1 + math.exp(-null))
+            if abs(arm - l) > self.tolerance:
+                sums[k] = (sums[k] + min(1.0, 20 * p * (1 - p)) * wait) * (q / p0 if y else (1 - q) / (1 - p0))
+        seen = self.seen.setdefault(s, [])
+        seen.append((l, p * (1 - p)))
+        if len(seen) >= 16 and len(seen) & (len(seen) - 1) == 0:
+            self.pivot[s] = sum(l * v for l, v in seen) / sum(v for _, v in seen)
+        return sum(r for r, t in zip(sums, telling, strict=True) if t) / sum(telling)
+
+
+# ---- drift
+
+
+def naive_projection(q: F64, low: F64, high: F64) -> F64:
+    """The distribution within bounds that is nearest to q, found by trying ever finer scales of it."""
+    scales = np.geomspace(1e-6, 1e6, 100_001)
+    best = min(scales, key=lambda s: abs(np.clip(q * s, low, high).sum() - 1.0))
+    return np.asarray(np.clip(q * best, low, high))

@@ -24,6 +24,7 @@ COMMANDS = {  # where each is, and what `onlogit --help` says of it
     ),
     "score": ("onlogit.cli.score:score", "State probabilities for the records of a stream with a model file."),
     "merge": ("onlogit.cli.merge:merge", "Add up what several workers learned from parts of one stream."),
+    "watch": ("onlogit.cli.watch:watch", "Watch any model's probabilities, and say when they stop matching outcomes."),
     "run": ("onlogit.cli.run:run", "Score and learn without end, with checkpoints and alarms."),
     "decide": ("onlogit.cli.decide:decide", "What to do at a probability, by what mistakes cost."),
     "thresholds": ("onlogit.cli.thresholds:thresholds", "What every threshold would have cost, from p and outcomes."),

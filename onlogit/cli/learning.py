@@ -59,7 +59,7 @@ class Learning:
             self.progress.add(step, runner.elapsed)
         self.delays.heed()
         for alarm in step.alarms:
-            self.alarms += 1
+            self.alarms += alarm.pages
             if self.as_json:
                 say(alarm_json(alarm))
             else:

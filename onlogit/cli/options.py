@@ -22,7 +22,7 @@ FORMATS = ("arrow", "arrow-file", "parquet", "csv", "ndjson")
 LEARNERS = ("belief", *SGD_RATES)
 EVENT = ("label", "positive", "weight", "key", "time", "label_time", "due", "drop", "features")
 SGD = ("rate", "schedule", "l1", "l2", "batch", "averaged")
-MONITOR = ("patience", "tolerance", "warm_up")
+MONITOR = ("patience", "tolerance", "warm_up", "watch_change", "watch_features")
 SETTINGS = (
     "learner",
     "slot_bits",
@@ -47,8 +47,20 @@ def _fill(context: click.Context, parameter: click.Parameter, path: str | None) 
         roles["positive"] = str(roles["positive"]).lower()
     labels = {("label_delay" if name == "delay" else name): value for name, value in vars(config.labels).items()}
     rate = {"learner": config.learner, "slot_bits": config.slot_bits, "names": config.names}
-    context.default_map = roles | rate | labels | vars(config.monitor) | vars(config.sgd)
+    context.default_map = roles | rate | labels | _monitor_options(config.monitor) | vars(config.sgd)
     return config
+
+
+def _monitor_options(config: MonitorConfig) -> dict[str, Any]:
+    """The settings of the monitor as options have them."""
+    unit = "" if config.unit == "events" else config.unit[0]
+    return {
+        "patience": f"{config.patience!r}{unit}",
+        "tolerance": config.tolerance,
+        "warm_up": config.warm_up,
+        "watch_change": config.change,
+        "watch_features": config.features,
+    }
 
 
 def together(*decorators: Decorator[Any]) -> Decorator[Any]:
@@ -136,10 +148,21 @@ setting_options = together(
     setting("--batch", SgdConfig.batch, "sgd, adagrad, ftrl: examples in one step.", type=int, metavar="N"),
     setting("--averaged", SgdConfig.averaged, "sgd: state the mean of all past weights.", is_flag=True),
     setting(
-        "--patience", MonitorConfig.patience, "Mean number of events between false alarms.", type=float, metavar="N"
+        "--patience",
+        MonitorConfig.patience,
+        "Mean time between false alarms: in events, or as 90d, 12h.",
+        type=str,
+        metavar="N",
     ),
     setting("--tolerance", MonitorConfig.tolerance, "Miscalibration that nobody minds, in logits.", type=float),
     setting("--warm-up", MonitorConfig.warm_up, "Labels learned before evidence is gathered.", type=int, metavar="N"),
+    setting(
+        "--watch-change",
+        MonitorConfig.change,
+        f"Judge change since the first {MonitorConfig.reference:,} labels.",
+        is_flag=True,
+    ),
+    setting("--watch-features", MonitorConfig.features, "Warn when features drift.", is_flag=True),
 )
 
 decision_options = together(
@@ -188,10 +211,26 @@ def config_of(told: dict[str, Any]) -> Config:
         slot_bits=told["slot_bits"],
         names=told["names"],
         sgd=SgdConfig(**{name: told[name] for name in SGD}),
-        monitor=MonitorConfig(**{name: told[name] for name in MONITOR}),
+        monitor=monitor_of(told),
         labels=LabelConfig(
             told["label_delay"], told["remember"], told["horizon"], told["unresolved"], told["keep_negatives"]
         ),
+    )
+
+
+def monitor_of(told: dict[str, Any]) -> MonitorConfig:
+    """The settings of the monitor."""
+    from onlogit.monitor.patience import patience_of
+
+    patience = patience_of(told["patience"])
+    return replace(
+        (told["config"] or Config()).monitor,
+        patience=patience.amount,
+        unit=patience.unit,
+        tolerance=told["tolerance"],
+        warm_up=told["warm_up"],
+        change=told["watch_change"],
+        features=told["watch_features"],
     )
 
 

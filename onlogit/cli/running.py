@@ -152,7 +152,7 @@ class Running:
         runner.close()
 
     def _heed(self, step: Step, delays: DelayWarning) -> None:
-        self.alarms += len(step.alarms)
+        self.alarms += sum(alarm.pages for alarm in step.alarms)
         delays.heed()
         if not self.told["alarms"]:
             for alarm in step.alarms:

@@ -17,6 +17,14 @@ With s = 1 throughout, a stream of p = 1e-6, or a score that never varies, would
 odd outcome. Score bins are deciles of ℓ, and the second pivot is its mean weighted by p(1-p); both are settled
 anew from past events only, after 64 judged events and at each doubling, at most 65,536 apart.
 
+Time. With `elapsed` given, starts are counted in its unit and not in events: an arm starts with the time since it last
+did, times min(1, 20 p(1-p)). So Σ s_k <= elapsed for every arm, M - elapsed is a supermartingale, and patience is in that
+unit. Under `elapsed` = 0 throughout and sums of 1 at the outset nothing starts later: M is a plain e-process, and
+P(M ever >= 1/α) <= α (Ville).
+
+Slack. With `slack` given, the null has a width of its own for each row, e^τ_i in place of e^τ: this serves a null
+that was estimated.
+
 Range. ℓ is held to ±40. R needs no logarithm: it restarts at each alarm, so it stays below patience/w times one step's
 e^25; R_k >= s L_k keeps it clear of denormals where it matters. C_k <= R_k/s. A weight above 0 counts once; rows with
 weight 0 or without label are skipped. Cost: about 86 ns an event on one core; 6 kB.
@@ -53,7 +61,8 @@ START = 20.0  # s = min(1, START p(1-p)): full from p = .053 up
 
 TERMS = 7  # n, Σy, Σp, Σv, Σ(y-p)ℓ, Σvℓ, Σvℓ² with v = p(1-p)
 JUDGED, NEXT_SETTLE, LAST_ALARM, REPEATS = range(4)
-NOW, PEAK = range(2)
+NOW, PEAK, ALARMED = range(3)
+WIDE = REGIONS  # in `started`: the arms that every event concerns
 
 
 class Evidence(NamedTuple):
@@ -69,7 +78,8 @@ class Evidence(NamedTuple):
     edges: F64  # [REGIONS - 1] rising edges of the score bins, log-odds
     pivots: F64  # [4] the slope arms' pivots in log-odds, 0 and the weighted mean of ℓ; its Σv and Σvℓ, halved likewise
     clock: I64  # [4] judged events; when to settle next; judged events at the last alarm or -1; alarms held back since
-    level: F64  # [2] M now and its highest value so far
+    level: F64  # [3] M now, its highest value so far, and elapsed time at the last alarm
+    started: F64  # [REGIONS + 1] elapsed time at which the arms of each score bin, and the wide ones, last started
 
 
 class Block(NamedTuple):
@@ -106,7 +116,8 @@ def new_evidence() -> Evidence:
         edges=edges,
         pivots=np.zeros(4),
         clock=np.array([0, FIRST_SETTLE, -1, 0], np.int64),
-        level=np.zeros(2),
+        level=np.zeros(3),
+        started=np.zeros(REGIONS + 1),
     )
 
 
@@ -197,7 +208,7 @@ def weigh(odds: F64, low: float, high: float, ratio: F64) -> None:
 
 
 @inline
-def weigh_likelihoods(factors: F64, slopes: F64, y: I8, rows: I64, n: int, out: Block) -> None:
+def weigh_likelihoods(factors: F64, slopes: F64, slack: F64, y: I8, rows: I64, n: int, out: Block) -> None:
     """L of the active arms, 14 wide ones and the two of the row's score bin; and the terms of the sums.
 
     With u the odds of what did *not* happen, L = (1 + u0) / (1 + uq) for either outcome.
@@ -212,6 +223,8 @@ def weigh_likelihoods(factors: F64, slopes: F64, y: I8, rows: I64, n: int, out: 
             out.odds[r, 10 + 3 * i] = slopes[happened, 3 * i + 2] * (power * power)
             out.odds[r, 14 + i] = u * factors[happened, 8 + i]
         low, high = u * factors[happened, 10], u * factors[happened, 11]
+        if slack.size > 0:
+            low, high = u / slack[rows[r]], u * slack[rows[r]]
         weigh(out.odds[r], low, high, out.ratio[r])
         for i in range(2):
             out.local[r, i] = out.ratio[r, FIRST_REGION + i]
@@ -248,7 +261,7 @@ def update_runs(runs: F64, ratio: F64, opened: I64, r: int) -> None:
 
 
 @inline
-def recur(state: Evidence, weights: F64, patience: float, n: int, out: Block) -> int:
+def recur(state: Evidence, weights: F64, patience: float, elapsed: F64, rows: I64, n: int, out: Block) -> int:
     """Take R and C through the rows of a block, up to the one at which M reaches the patience; how many were taken."""
     sums, runs, region = state.sums, state.runs, out.region
     for k in range(FIRST_REGION):
@@ -260,13 +273,20 @@ def recur(state: Evidence, weights: F64, patience: float, n: int, out: Block) ->
     taken = n
     m = 0.0
     for r in range(n):
-        start = min(1.0, START * out.terms[r, 3])
+        j = out.bins[r]
+        told = min(1.0, START * out.terms[r, 3])
+        start, start_here = told, told * REGIONS
+        if elapsed.size > 0:
+            now = elapsed[rows[r]]
+            start = told * max(now - state.started[WIDE], 0.0)
+            start_here = told * max(now - state.started[j], 0.0)
+            state.started[WIDE] = max(state.started[WIDE], now)
+            state.started[j] = max(state.started[j], now)
         m = update_sums(out.sums, out.weights, out.ratio[r], start)
         update_runs(out.runs, out.ratio[r], out.opened[:ACTIVE], r)
-        j = out.bins[r]
         k = FIRST_REGION + 2 * j
-        sums[k] = (sums[k] + REGIONS * start) * out.local[r, 0]
-        sums[k + 1] = (sums[k + 1] + REGIONS * start) * out.local[r, 1]
+        sums[k] = (sums[k] + (start_here if out.local[r, 0] != 1.0 else 0.0)) * out.local[r, 0]
+        sums[k + 1] = (sums[k + 1] + (start_here if out.local[r, 1] != 1.0 else 0.0)) * out.local[r, 1]
         update_runs(runs[k : k + 2], out.local[r], out.opened[k : k + 2], r)
         region[j] = weights[k] * (sums[k] + sums[k + 1])
         for i in range(REGIONS):
@@ -338,13 +358,16 @@ def gather_evidence(
     z: F64,
     y: I8,
     weight: F64,
+    elapsed: F64,
+    slack: F64,
     row: int,
 ) -> int:
     """Fold rows `row`.. into the state; the row at which an alarm is due (state left as it stood there), or -1.
 
-    event, time: int64[n]; z: float64[n] log-odds as stated, not NaN; y: int8[n], 1, 0 or -1; weight: float64[n]. After
-    an alarm the caller reads the state, calls `restart`, and goes on from the next row. Passing patience again within
-    `patience` judged events of the last alarm restarts and counts, and is no new alarm.
+    event, time: int64[n]; z: float64[n] log-odds as stated, not NaN; y: int8[n], 1, 0 or -1; weight: float64[n];
+    elapsed: float64[n], which starts nothing where it falls, and slack: float64[n], 1 or more; each also [0] for none.
+    After an alarm the caller reads the state, calls `restart`, and goes on from the next row. Passing patience again within
+    `patience` judged events (or of elapsed time) of the last alarm restarts and counts, and is no new alarm.
     """
     rows = np.empty(BLOCK, np.int64)
     slopes = np.empty((2, 6))
@@ -374,15 +397,21 @@ def gather_evidence(
             settle(state)
             slope_factors(state.pivots, slopes)
         n = min(n, state.clock[NEXT_SETTLE] - state.clock[JUDGED])
+        if elapsed.size > 0 and state.clock[JUDGED] == 0:
+            state.started[:] = elapsed[rows[0]]
         read_rows(z, y, rows, state.edges, n, out)
-        weigh_likelihoods(factors, slopes, y, rows, n, out)
-        n = recur(state, weights, patience, n, out)
+        weigh_likelihoods(factors, slopes, slack, y, rows, n, out)
+        n = recur(state, weights, patience, elapsed, rows, n, out)
         add_up(state, z, rows, n, event, time, out)
         row = rows[n - 1] + 1
         if state.level[NOW] >= patience:
-            last = state.clock[LAST_ALARM]
-            if last < 0 or state.clock[JUDGED] - last >= patience:
+            last, since = state.clock[LAST_ALARM], float(state.clock[JUDGED] - state.clock[LAST_ALARM])
+            if elapsed.size > 0:
+                since = elapsed[row - 1] - state.level[ALARMED]
+            if last < 0 or since >= patience:
                 state.clock[LAST_ALARM] = state.clock[JUDGED]
+                if elapsed.size > 0:
+                    state.level[ALARMED] = elapsed[row - 1]
                 return row - 1
             state.clock[REPEATS] += 1
             restart(state)

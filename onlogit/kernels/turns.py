@@ -31,3 +31,19 @@ def take_turns(
         judged[i] = event[i] >= turn[0] and y[i] >= 0 and weight[i] > 0.0
         if judged[i]:
             turn[0] = known[i]
+
+
+@kernel
+def take_turns_by_time(
+    time: I64,  # [n] when the event was scored, microseconds, not falling
+    known: I64,  # [n] when its label was known
+    y: I8,  # [n] 1, 0, or -1 for none
+    weight: F64,  # [n]
+    turn: I64,  # [1] the first time at which an event may be judged next; changed
+    judged: npt.NDArray[np.bool_],  # [n] written
+) -> None:
+    """judged[i], where labels come by time: whether event i has one, and was scored when the last judged one was known."""
+    for i in range(time.size):
+        judged[i] = time[i] >= turn[0] and y[i] >= 0 and weight[i] > 0.0
+        if judged[i]:
+            turn[0] = max(known[i], turn[0])

@@ -1,45 +1,21 @@
-"""Alarms: what, since when, how big, where, and what to do about it.
+"""Alarms: what, since when, how big, where, and what to do about it. How they are made: monitor/raising.py."""
 
-An alarm is made from the detector's state at the moment when evidence passed the patience. Which family of arms
-carries the evidence is the verdict; the onset is that of the family's strongest arm; the effect is estimated from that
-arm's sums since its onset. Estimates go with an alarm and never raise one. The onset is the start that makes the change
-look largest, so the effect is somewhat too big: by .1 logits for shifts of .3 to .6, found in simulation, where the
-interval covers the truth in 70 to 95 % of alarms. The family is right in 85 % of them at .3 and in 97 % from .6 up.
-"""
-
-import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from onlogit.kernels.evidence import (
-    ARMS,
-    F64,
-    FIRST_REGION,
-    FIRST_SLOPE,
-    LAST_ALARM,
-    LEVELS,
-    NOW,
-    REGION_SHIFT,
-    REGIONS,
-    REPEATS,
-    SLOPES,
-    TERMS,
-    Evidence,
-)
-
 NO_TIME = int(np.iinfo(np.int64).min)
-FAMILIES = {"level": (0, FIRST_SLOPE), "slope": (FIRST_SLOPE, FIRST_REGION), "region": (FIRST_REGION, ARMS)}
-Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
 class Alarm:
     """Evidence passed patience. Times are microseconds since 1970 UTC; probabilities and rates in [0, 1]."""
 
-    kind: str  # "calibration"
-    what: str  # "level", "slope" or "region"
+    kind: str  # "calibration", "change" (since the reference window), "slice", "test", or "drift", which only warns
+    what: (
+        str  # "level", "slope" or "region"; of a drift "feature"; "pipeline" where it is about missing or unseen values
+    )
     event: int  # number of the event at which it was raised
     time: int | None
     onset_event: int  # number of the first event that belongs to the change, as estimated
@@ -59,6 +35,13 @@ class Alarm:
     arms: tuple[tuple[str, float], ...]  # the strongest arms and their shares of the evidence
     advice: str
     repeats: int  # how often evidence had passed patience anew, unreported, since the alarm before
+    unit: str = "events"  # of patience: or "days", "hours" and so on
+    cost: float | None = (
+        None  # what decisions lately cost beyond what was promised, per 1,000 events, where costs are given
+    )
+    slice: str | None = None  # "column=value" where it is about one slice
+    features: tuple[tuple[str, float], ...] = ()
+    """Where outcomes moved away most since the onset, "column in bin" and its z-score; of a drift the feature and its PSI."""
 
     def to_json(self) -> dict[str, object]:
         """One JSON-able dict, times as ISO 8601 in UTC."""
@@ -66,7 +49,17 @@ class Alarm:
         told["time"], told["onset_time"] = iso_time(self.time), iso_time(self.onset_time)
         told["region"] = None if self.region is None else list(self.region)
         told["arms"] = [{"arm": name, "share": share} for name, share in self.arms]
+        told["features"] = [{"feature": name, "score": score} for name, score in self.features]
         return told
+
+    @property
+    def pages(self) -> bool:
+        """Whether it says that probabilities are wrong; a drift of features only warns."""
+        return self.kind != "drift"
+
+    @property
+    def _patience(self) -> str:
+        return f"{self.patience:,.0f}" if self.unit == "events" else f"{self.patience:,.6g} {self.unit}"
 
     def text(self) -> str:
         """Two lines for a person."""
@@ -76,10 +69,21 @@ class Alarm:
         interval = f"{self.effect_low:+.2f} to {self.effect_high:+.2f}"
         if self.effect_unit == "slope":
             interval = f"{self.effect_low:.2f} to {self.effect_high:.2f}"
+        if self.kind == "drift":
+            return (
+                f"drift warning ({self.what}) at event {self.event}{when}: {self.direction}\n"
+                f"  PSI {self.effect:.3f} where chance stays below {self.effect_high:.3f}, evidence {self.evidence:,.0f} of "
+                f"patience {self._patience}. {self.advice}"
+            )
+        where = "" if self.slice is None else f" in {self.slice}"
+        moved = ", ".join(f"{feature} (z {z:+.1f})" for feature, z in self.features)
+        more = f" Moved most: {moved}." if moved else ""
+        if self.cost is not None:
+            more += f" Decisions lately cost {self.cost:+,.0f} per 1,000 events beyond what p promised."
         return (
-            f"{self.kind} alarm ({self.what}) at event {self.event}{when}: {self.direction}\n"
+            f"{self.kind} alarm ({self.what}) at event {self.event}{when}{where}: {self.direction}\n"
             f"  since about event {self.onset_event}{since}, {self.examples} examples, {size} ({interval}), evidence "
-            f"{self.evidence:,.0f} of patience {self.patience:,.0f}. {self.advice}"
+            f"{self.evidence:,.0f} of patience {self._patience}.{more} {self.advice}"
         )
 
 
@@ -93,120 +97,11 @@ def iso_time(time: int | None) -> str | None:
         return f"{time} us"
 
 
-def arm_name(evidence: Evidence, arm: int) -> str:
-    """An arm in words: its family and what it says."""
-    if arm < FIRST_SLOPE:
-        return f"level {LEVELS[arm]:+g}"
-    if arm < FIRST_REGION:
-        i = arm - FIRST_SLOPE
-        return f"slope {SLOPES[i % 3]:g} about p = {_sigmoid(float(evidence.pivots[i // 3])):.3g}"
-    low, high = region_of(evidence, arm)
-    shift = REGION_SHIFT if (arm - FIRST_REGION) % 2 == 0 else -REGION_SHIFT
-    return f"region {low:.3g} to {high:.3g} {shift:+g}"
-
-
-def region_of(evidence: Evidence, arm: int) -> tuple[float, float]:
-    """The stated probabilities that a region arm is about."""
-    j = (arm - FIRST_REGION) // 2
-    low = _sigmoid(float(evidence.edges[j - 1])) if j > 0 else 0.0
-    high = _sigmoid(float(evidence.edges[j])) if j < REGIONS - 1 else 1.0
-    return low, high
-
-
-def raise_alarm(
-    evidence: Evidence,
-    weights: F64,
-    event: int,
-    time: int,
-    patience: float,
-    tolerance: float,
-    kind: str = "calibration",
-) -> Alarm:
-    """The alarm that the evidence in this state amounts to. Reads only."""
-    shares = weights * evidence.sums / float(evidence.level[NOW])
-    family = {name: float(shares[a:b].sum()) for name, (a, b) in FAMILIES.items()}
-    what = max(family, key=lambda name: family[name])
-    first, end = FAMILIES[what]
-    arm = first + int(np.argmax(shares[first:end]))
-    region = region_of(evidence, arm) if what == "region" else None
-    row = 0 if region is None else 1 + (arm - FIRST_REGION) // 2
-    sums = evidence.totals[row] - evidence.before[arm]
-    n, outcomes, stated = (max(float(x), 0.0) for x in sums[:3])
-    n = max(n, 1.0)
-    observed, expected = min(outcomes / n, 1.0), min(stated / n, 1.0)
-    estimate = slope_estimate(sums) if what == "slope" else level_estimate(sums)
-    strongest = np.argsort(-shares, kind="stable")[:5]
-    return Alarm(
-        kind=kind,
-        what=what,
-        event=event,
-        time=_time(time),
-        onset_event=int(evidence.onset_event[arm]),
-        onset_time=_time(int(evidence.onset_time[arm])),
-        evidence=float(evidence.level[NOW]),
-        patience=patience,
-        tolerance=tolerance,
-        examples=int(n),
-        observed=observed,
-        expected=expected,
-        effect=estimate[0],
-        effect_low=estimate[0] - Z95 * estimate[1],
-        effect_high=estimate[0] + Z95 * estimate[1],
-        effect_unit="slope" if what == "slope" else "logits",
-        region=region,
-        direction=_direction(what, observed, expected, estimate[0], region),
-        arms=tuple((arm_name(evidence, int(k)), float(shares[k])) for k in strongest if shares[k] >= 0.05),
-        advice=_advice(what, estimate[0]),
-        repeats=int(evidence.clock[REPEATS]) if evidence.clock[LAST_ALARM] >= 0 else 0,
-    )
-
-
-def level_estimate(sums: F64) -> tuple[float, float]:
-    """Shift in logits and its standard error from [n, Σy, Σp, Σp(1-p), ..].
-
-    logit(rate) - logit(mean p), scaled by how much p varies: exact for equal p, to first order the score step
-    Σ(y-p)/Σp(1-p) else. Half an outcome of each kind is added, so that a rate of 0 or 1 stays finite.
-    """
-    n, y, p, v = (float(x) for x in sums[:4])
-    v = max(v, 1e-9 * max(n, 1.0))
-    odds, stated = (y + 0.5) / (max(n - y, 0.0) + 0.5), (p + 0.5) / (max(n - p, 0.0) + 0.5)
-    spread = max(p * (n - p) / n / v, 1.0) if n > 0 else 1.0
-    shift = min(max(math.log(odds / stated) * spread, -20.0), 20.0)
-    variance = v * (odds / (1 + odds) ** 2) / (stated / (1 + stated) ** 2)  # at the shifted probabilities
-    return shift, 1.0 / math.sqrt(max(variance, 1e-2))
-
-
-def slope_estimate(sums: F64) -> tuple[float, float]:
-    """The factor b on the log-odds and its standard error: one score step of intercept and slope from (0, 1)."""
-    n, y, p, v, score, vl, vll = (float(x) for x in sums[:TERMS])
-    v = max(v, 1e-9 * max(n, 1.0))
-    spread = max(vll - vl * vl / v, 1e-2)
-    step = (score - vl / v * (y - p)) / spread
-    return 1.0 + min(max(step, -20.0), 20.0), 1.0 / math.sqrt(spread)
-
-
-def _direction(what: str, observed: float, expected: float, effect: float, region: tuple[float, float] | None) -> str:
-    figures = f"stated {expected:.3g}, observed {observed:.3g}"
-    if what == "slope":
-        if effect < 1.0:
-            return f"probabilities are too extreme: true log-odds move {effect:.2f} as far as stated ({figures})"
-        return f"probabilities are too timid: true log-odds move {effect:.2f} times as far as stated ({figures})"
-    than = "less" if observed < expected else "more"
-    where = "" if region is None else f"between {region[0]:.3g} and {region[1]:.3g} "
-    return f"{where}outcomes happen {than} often than stated: {figures}"
-
-
-def _advice(what: str, effect: float) -> str:
-    if what == "level":
-        return f"Check that outcomes are complete and mean the same as before; else add {effect:+.2f} to the log-odds."
-    if what == "slope":
-        return "Check for inputs that went missing or stale; else refit the slope of the log-odds on recent outcomes."
-    return f"Look at what the events in this range share; till then read their log-odds {effect:+.2f}."
-
-
-def _time(time: int) -> int | None:
-    return None if time == NO_TIME else time
-
-
-def _sigmoid(l: float) -> float:
-    return 1.0 / (1.0 + math.exp(-l))
+def explained(alarm: Alarm, moved: tuple[tuple[str, float], ...], cost: float | None) -> Alarm:
+    """An alarm with where outcomes moved and what that costs; where they did for missing or unseen values, it says so."""
+    told = replace(alarm, features=moved, cost=cost)
+    if moved and moved[0][0].endswith((" in missing", " in unseen")):
+        column = moved[0][0].rpartition(" in ")[0]
+        advice = f"Check where {column} comes from: outcomes moved most where it is {moved[0][0].rpartition(' ')[2]}."
+        return replace(told, what="pipeline", advice=advice)
+    return told

@@ -3,47 +3,105 @@
 It must be fed in prediction order, each event once its outcome is settled; arrival order is biased, as fast outcomes
 come first. Any cut of the stream into updates gives the same bytes of state. It promises what `kernels/evidence.py`
 states: with probabilities right to within `tolerance` logits, the mean number of judged events to a false alarm is at
-least `patience`, and P(alarm within T events) <= T / patience. Measured on honest probabilities of base rate 11 % at
-the default patience and tolerance: one alarm in about 80,000 events.
+least `patience`, and P(alarm within T events) <= T / patience; for a patience in time ("90d") the same in that time. With a
+`reference` it judges change since then and not the probabilities as such (monitor/change.py). Measured on honest
+probabilities of base rate 11 % at the default patience and tolerance: one alarm in about 80,000 events.
 
-After an alarm evidence starts anew from zero, and the alarm is open for `patience` judged events: evidence that passes
-patience again in that time is counted (`Alarm.repeats` of the next alarm), not reported. So a fault that nobody mends
-is reported at most once in `patience` events. Cost: about 110 ns an event, 74 kB.
+After an alarm evidence starts anew from zero, and the alarm is open for `patience`: evidence that passes patience again in
+that time is counted (`Alarm.repeats` of the next alarm), not reported. So a fault that nobody mends is reported at most
+once in `patience`. `rearm` closes it when the fault is mended. Cost: about 130 ns an event, 160 kB.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from onlogit.config import MonitorConfig
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.kernels import evidence as detector
 from onlogit.kernels.evidence import F64, I8, I64, Evidence
 from onlogit.kernels.tally import LARGEST_WEIGHT, Quality, Tally, new_tally, quality, tally_rows
-from onlogit.monitor.alarms import NO_TIME, Alarm, raise_alarm
+from onlogit.monitor import change, merging, recent
+from onlogit.monitor.alarms import NO_TIME, Alarm
+from onlogit.monitor.estimates import Estimates, estimates, sums_of
+from onlogit.monitor.patience import Patience, patience_of
+from onlogit.monitor.raising import raise_alarm
 
+NONE = np.zeros(0)
 Array = npt.NDArray[np.generic]
 
 
 class CalibrationMonitor:
     """Watches one stream of stated log-odds and outcomes.
 
-    patience: mean number of judged events between false alarms that is acceptable, 1 to 1e15.
+    patience: mean number of judged events between false alarms that is acceptable, 1 to 1e15, or a time ("90d").
     tolerance: miscalibration in logits that does not matter, 0 to 0.5.
+    reference: so many labelled events give the calibration map that later ones are held against; 0: none is.
+    window: labelled events that recent estimates are about.
     """
 
-    def __init__(self, patience: float = 10_000.0, tolerance: float = 0.1) -> None:
-        if not 1.0 <= patience <= 1e15:
-            raise ConfigError(f"patience = {patience}: a number of events from 1 to 1e15 would be accepted")
+    def __init__(
+        self,
+        patience: float | str | Patience = 10_000.0,
+        tolerance: float = 0.1,
+        reference: int = 0,
+        window: int = 10_000,
+    ) -> None:
         if not 0.0 <= tolerance <= 0.5:
             raise ConfigError(f"tolerance = {tolerance}: logits from 0 to 0.5 would be accepted")
-        self.patience = float(patience)
-        self.tolerance = float(tolerance)
+        if not 0 <= reference <= 1 << 40 or (0 < reference < 100):
+            raise ConfigError(f"reference = {reference}: 0, or a window of 100 events or more would be accepted")
+        if not 8 <= window <= 1 << 40:
+            raise ConfigError(f"window = {window}: 8 events or more would be accepted")
+        self.allowed = patience_of(patience)
+        self.patience = self.allowed.amount
+        self.tolerance, self.reference, self.window = float(tolerance), int(reference), int(window)
+        self.once = False  # one test at a level instead of a watch without end
         self.tally: Tally = new_tally()
         self._evidence: Evidence = detector.new_evidence()
+        self._recent: recent.Recent = recent.new_recent()
+        self._map: change.Reference = change.no_reference()
         self._weights = detector.arm_weights(self.tolerance)
         self._factors = detector.arm_factors(self.tolerance)
+
+    @classmethod
+    def of(cls, config: MonitorConfig) -> "CalibrationMonitor":
+        """The monitor that a config describes."""
+        patience = Patience.of(config.patience, config.unit)
+        return cls(patience, config.tolerance, config.reference if config.change else 0)
+
+    @classmethod
+    def test(cls, level: float = 0.05, tolerance: float = 0.1, window: int = 10_000) -> "CalibrationMonitor":
+        """A sequential test of calibration: under the null, P(evidence ever reaches 1/level) <= level, looked at all along."""
+        if not 0.0 < level < 1.0:
+            raise ConfigError(f"level = {level}: a number between 0 and 1 would be accepted")
+        monitor = cls(1.0 / level, tolerance, window=window)
+        monitor.once = True
+        monitor._evidence.sums[:] = 1.0
+        monitor._evidence.level[: detector.PEAK + 1] = 1.0
+        return monitor
+
+    @classmethod
+    def merge(cls, parts: Sequence["CalibrationMonitor"]) -> "CalibrationMonitor":
+        """One monitor of workers that judged parts of one stream of probabilities, with the same settings, each in order.
+
+        Tallies are exactly those of one worker, but for the running base rate. Evidence goes on from where the workers were
+        together (monitor/merging.py); windows begin anew. ConfigError where settings differ, or a reference is involved.
+        """
+        first = parts[0]
+        settings = {(part.allowed, part.tolerance, part.reference, part.window, part.once) for part in parts}
+        if len(settings) > 1 or first.reference or first.once:
+            raise ConfigError("monitors merge where all have the same settings, and neither a reference nor a test")
+        merged = cls(first.allowed, first.tolerance, 0, first.window)
+        states = [part.state() for part in parts]
+        fresh = merged.state()
+        merged.restore(merging.merge(fresh, fresh, states))
+        found = merging.merge_evidence([p._evidence for p in parts], merged._weights, first.allowed.tick is not None)
+        merged._evidence = found
+        return merged
 
     def update(
         self, event: I64, time: I64 | None, z: F64, y: I8, weight: F64, judged: npt.NDArray[np.bool_] | None = None
@@ -53,27 +111,83 @@ class CalibrationMonitor:
         event: int64[n] event numbers; time: int64[n] microseconds UTC or None; z: float64[n] log-odds as stated; y:
         int8[n], 1, 0 or -1 for unlabelled; weight: float64[n], 0 to 2^20. A weight counts as repeats in the tally, and
         once in the evidence if above 0. Rows that are not `judged` (bool[n]; None: all are) are only tallied.
-        DataError, with nothing changed, on any other value.
+        DataError, with nothing changed, on any other value, and on none where patience is a time.
         """
         _check(event, time, z, y, weight)
+        if time is None and self.allowed.tick is not None:
+            raise DataError(f"a patience of {self.allowed} needs the time of every event")
         event, z = np.ascontiguousarray(event, np.int64), np.ascontiguousarray(z, np.float64)
         y, weight = np.ascontiguousarray(y, np.int8), np.ascontiguousarray(weight, np.float64)
         times = np.full(z.size, NO_TIME) if time is None else np.ascontiguousarray(time, np.int64)
-        tally_rows(self.tally, z, y, weight)
-        return list(self._alarms(event, times, z, y, weight if judged is None else np.where(judged, weight, 0.0)))
+        counts = weight if judged is None else np.where(judged, weight, 0.0)
+        labelled = np.flatnonzero((y >= 0) & (weight > 0.0))
+        alarms: list[Alarm] = []
+        row = done = 0
+        while row < z.size:  # cut where a window ends
+            room = recent.room(self._recent, self.window)
+            if self._waiting:
+                room = min(room, self.reference - int(self._recent.seen[0]))
+            end = int(labelled[done + room - 1]) + 1 if done + room <= labelled.size else z.size
+            part = slice(row, end)
+            alarms += self._take(event[part], times[part], z[part], y[part], weight[part], counts[part])
+            rows = min(room, labelled.size - done)
+            recent.note(self._recent, self.tally, self.window, rows)
+            if self._waiting and self._recent.seen[0] >= self.reference:
+                for mine, found in zip(self._map, change.freeze(sums_of(self.tally)), strict=True):
+                    mine[...] = found
+            row, done = end, done + rows
+        return alarms
 
-    def _alarms(self, event: I64, time: I64, z: F64, y: I8, weight: F64) -> Iterator[Alarm]:
+    def until_reference(self, y: I8, weight: F64) -> int:
+        """After how many of these rows the reference window is complete: 0 if it is or there is none, all if not."""
+        if not self._waiting:
+            return 0
+        labelled = np.flatnonzero((y >= 0) & (weight > 0.0))
+        lacking = self.reference - int(self._recent.seen[0])
+        return int(labelled[lacking - 1]) + 1 if lacking <= labelled.size else len(y)
+
+    def as_judged(self, z: F64) -> tuple[F64, F64]:
+        """Log-odds as evidence takes them, corrected by the reference's map where there is one, and the slack beside it."""
+        return change.judge(self._map, z, self.tolerance) if self.reference_map is not None else (z, NONE)
+
+    @property
+    def _waiting(self) -> bool:
+        """Whether the reference window is still open."""
+        return self.reference > 0 and self._map.examples[0] == 0.0
+
+    def _take(self, event: I64, time: I64, z: F64, y: I8, weight: F64, counts: F64) -> list[Alarm]:
+        tally_rows(self.tally, z, y, weight)
+        if self._waiting or self.decided:
+            return []
+        z, slack = self.as_judged(z)
+        elapsed = NONE
+        if self.once:
+            elapsed = np.zeros(z.size)
+        elif self.allowed.tick is not None:
+            elapsed = time / self.allowed.tick
+        return list(self._alarms(event, time, z, y, counts, elapsed, slack))
+
+    def _alarms(self, event: I64, time: I64, z: F64, y: I8, weight: F64, elapsed: F64, slack: F64) -> Iterator[Alarm]:
         state, row = self._evidence, 0
         while row < z.size:
             row = detector.gather_evidence(
-                state, self._weights, self._factors, self.patience, event, time, z, y, weight, row
+                state, self._weights, self._factors, self.patience, event, time, z, y, weight, elapsed, slack, row
             )
             if row < 0:
                 return
-            yield raise_alarm(state, self._weights, int(event[row]), int(time[row]), self.patience, self.tolerance)
+            kind = "test" if self.once else "change" if self.reference else "calibration"
+            at = int(event[row]), int(time[row])
+            yield raise_alarm(state, self._weights, *at, self.patience, self.tolerance, kind, self.allowed.unit)
+            if self.once:
+                return
             state.clock[detector.REPEATS] = 0
             detector.restart(state)
             row += 1
+
+    @property
+    def decided(self) -> bool:
+        """Whether a test has rejected: its evidence stays as it was then."""
+        return self.once and bool(self._evidence.clock[detector.LAST_ALARM] >= 0)
 
     @property
     def evidence(self) -> float:
@@ -89,7 +203,33 @@ class CalibrationMonitor:
     def alarm_open(self) -> bool:
         """Whether the last alarm is younger than `patience` judged events."""
         judged, _, last, _ = self._evidence.clock.tolist()
+        if self.allowed.tick is not None and last >= 0:
+            since = float(self._evidence.started[detector.WIDE] - self._evidence.level[detector.ALARMED])
+            return since < self.patience
         return bool(last >= 0 and judged - last < self.patience)
+
+    def rearm(self) -> None:
+        """Close the open alarm and start evidence anew: the fault is mended, and the next alarm is news again."""
+        self._evidence.clock[detector.LAST_ALARM] = -1
+        self._evidence.clock[detector.REPEATS] = 0
+        detector.restart(self._evidence)
+
+    @property
+    def reference_map(self) -> change.Reference | None:
+        """The calibration map of the reference window, once there is one."""
+        return self._map if self._map.examples[0] > 0.0 else None
+
+    def overall(self) -> Estimates:
+        """Estimates over all labelled events so far."""
+        return estimates(sums_of(self.tally))
+
+    def lately(self) -> Estimates:
+        """Estimates over the last 7/8 to 8/8 of `window` labelled events."""
+        return estimates(recent.windowed(self._recent, self.tally))
+
+    def faded(self) -> Estimates:
+        """Estimates in which an event counts half after `window` more."""
+        return estimates(recent.faded(self._recent, self.tally))
 
     def summary(self) -> Quality:
         """Quality of all that was judged so far; None where there is nothing to say."""
@@ -97,12 +237,12 @@ class CalibrationMonitor:
 
     def state(self) -> dict[str, Array]:
         """Everything the monitor remembers, as copies."""
-        return {name: array.copy() for name, array in _named(self.tally, self._evidence).items()}
+        return {name: array.copy() for name, array in self._named().items()}
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take up a state() of a monitor with the same settings. StateError, with nothing changed, if it is not one."""
-        tally, evidence = new_tally(), detector.new_evidence()
-        wanted = _named(tally, evidence)
+        fresh = CalibrationMonitor(self.allowed, self.tolerance, self.reference, self.window)
+        wanted = fresh._named()
         if state.keys() != wanted.keys():
             odd = ", ".join(sorted(state.keys() ^ wanted.keys()))
             raise StateError(f"calibration monitor: arrays missing or unknown: {odd}")
@@ -114,15 +254,21 @@ class CalibrationMonitor:
             if not np.isfinite(given).all():
                 raise StateError(f"calibration monitor: {name} holds a value that is not finite")
             into[...] = given
-        judged, settle, last, repeats = evidence.clock.tolist()
+        judged, settle, last, repeats = fresh._evidence.clock.tolist()
         if not (0 <= judged <= settle and settle >= detector.FIRST_SETTLE and -1 <= last <= judged and repeats >= 0):
-            raise StateError(f"calibration monitor: evidence.clock {evidence.clock.tolist()} contradicts itself")
-        self.tally, self._evidence = tally, evidence
+            raise StateError(f"calibration monitor: evidence.clock {fresh._evidence.clock.tolist()} contradicts itself")
+        if fresh._recent.seen[0] < 0 or fresh._recent.seen[1] < 1:
+            raise StateError(f"calibration monitor: recent.seen {fresh._recent.seen.tolist()} contradicts itself")
+        self.tally, self._evidence, self._recent, self._map = fresh.tally, fresh._evidence, fresh._recent, fresh._map
 
-
-def _named(tally: Tally, evidence: Evidence) -> dict[str, Array]:
-    named: dict[str, Array] = {f"tally.{name}": array for name, array in tally._asdict().items()}
-    return named | {f"evidence.{name}": array for name, array in evidence._asdict().items()}
+    def _named(self) -> dict[str, Array]:
+        parts: dict[str, Any] = {
+            "tally": self.tally,
+            "evidence": self._evidence,
+            "recent": self._recent,
+            "change": self._map,
+        }
+        return {f"{part}.{name}": array for part, state in parts.items() for name, array in state._asdict().items()}
 
 
 def _check(event: I64, time: I64 | None, z: F64, y: I8, weight: F64) -> None:

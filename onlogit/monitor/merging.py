@@ -1,8 +1,10 @@
-"""The monitors of several workers as one: tallies add exactly, evidence starts anew.
+"""The monitors of several workers as one: tallies add exactly.
 
 A tally is a sum of whole numbers, so that of all parts, each less the common base, is to the byte the tally of one monitor
-that judged every event; but for the log loss of the running base rate, in which each part has its own running rate. Evidence
-needs events in prediction order, which the parts together have not: it restarts at zero, and no alarm is open.
+that judged every event; but for the log loss of the running base rate, in which each part has its own running rate.
+
+`merge` is for models: what is merged states other probabilities than its parts did, so evidence against theirs restarts at
+zero, and no alarm is open. `merge_evidence` is for workers that judged parts of one stream of probabilities.
 """
 
 from collections.abc import Sequence
@@ -10,14 +12,72 @@ from typing import Any
 
 import numpy as np
 
+from onlogit.kernels.evidence import (
+    ALARMED,
+    ARMS,
+    F64,
+    FIRST_REGION,
+    FIRST_SETTLE,
+    JUDGED,
+    LAST_ALARM,
+    NEXT_SETTLE,
+    NOW,
+    PEAK,
+    REPEATS,
+    SETTLE_EVERY,
+    Evidence,
+    new_evidence,
+)
 from onlogit.kernels.tally import MASK, PART_BITS, Tally
+from onlogit.monitor.recent import coarse
 
 State = dict[str, np.ndarray[Any, Any]]
 
 
 def merge(fresh: State, base: State, parts: Sequence[State]) -> State:
     """States of calibration monitors with the same settings; `fresh` that of one that has seen nothing."""
-    return fresh | {f"tally.{name}": _add(name, base, parts) for name in Tally._fields}
+    merged = fresh | {f"tally.{name}": _add(name, base, parts) for name in Tally._fields}
+    for name in ("totals", "shares"):  # recent is what comes from here on
+        merged[f"recent.{name}"] = fresh[f"recent.{name}"].copy()
+        merged[f"recent.{name}"][0] = merged[f"tally.{name}"]
+    merged["recent.ranks"] = fresh["recent.ranks"].copy()
+    merged["recent.ranks"][0] = coarse(merged["tally.ranks"])
+    return merged
+
+
+def merge_evidence(parts: Sequence[Evidence], weights: F64, by_time: bool) -> Evidence:
+    """The evidence of workers that each judged its own events, each in their order.
+
+    Counted in events, R_k adds: with n_i events at worker i, every M_i - n_i is a supermartingale, and so is Σ M_i - Σ n_i.
+    Counted in time, which goes on for all of them alike, R_k is averaged. The onset of an arm is that of the worker with
+    the largest likelihood ratio, and so are the sums since then.
+    """
+    merged = new_evidence()
+    for name in ("sums", "totals", "cells"):
+        getattr(merged, name)[...] = sum(getattr(part, name) for part in parts)
+    if by_time:
+        merged.sums[...] /= len(parts)
+        for part in parts:
+            np.maximum(merged.started, part.started, out=merged.started)
+    best = np.argmax([part.runs for part in parts], axis=0)
+    rows = np.concatenate([np.zeros(FIRST_REGION, np.int64), 1 + np.arange(ARMS - FIRST_REGION) // 2])
+    for k, p in enumerate(best):
+        part = parts[p]
+        merged.runs[k], merged.onset_event[k] = part.runs[k], part.onset_event[k]
+        merged.onset_time[k] = part.onset_time[k]
+        merged.before[k] = merged.totals[rows[k]] - (part.totals[rows[k]] - part.before[k])
+    most = max(parts, key=lambda part: int(part.clock[JUDGED]))
+    merged.edges[...], merged.pivots[...] = most.edges, most.pivots
+    judged = sum(int(part.clock[JUDGED]) for part in parts)
+    since = [int(part.clock[JUDGED] - part.clock[LAST_ALARM]) for part in parts if part.clock[LAST_ALARM] >= 0]
+    merged.clock[JUDGED] = judged
+    merged.clock[NEXT_SETTLE] = judged + min(max(judged, FIRST_SETTLE), SETTLE_EVERY)
+    merged.clock[LAST_ALARM] = judged - min(since) if since else -1
+    merged.clock[REPEATS] = sum(int(part.clock[REPEATS]) for part in parts)
+    merged.level[NOW] = float(weights @ merged.sums)
+    merged.level[PEAK] = max(float(merged.level[NOW]), *(float(part.level[PEAK]) for part in parts))
+    merged.level[ALARMED] = max(float(part.level[ALARMED]) for part in parts)
+    return merged
 
 
 def _add(name: str, base: State, parts: Sequence[State]) -> np.ndarray[Any, Any]:

@@ -33,6 +33,17 @@ def source(tmp_path: Path, flights: Make) -> Path:
     return path
 
 
+def test_the_monitor_by_flags(onlogit: Call, source: Path, tmp_path: Path) -> None:
+    flags = ("--patience", "1e4", "--watch-change", "--watch-features", "--out", "m")
+    told = onlogit("learn", source, *EVENT, *flags)
+    assert told.returncode == 0, told.stderr
+    monitor = ol.load(tmp_path / "m").config.monitor
+    assert (monitor.patience, monitor.unit, monitor.change, monitor.features) == (1e4, "events", True, True)
+    refused = onlogit("learn", source, *EVENT, "--patience", "9d")
+    assert refused.returncode == 2
+    assert "name a time column" in refused.stderr
+
+
 def test_figures_predictions_and_model_agree(onlogit: Call, source: Path, tmp_path: Path, flights: Make) -> None:
     told = onlogit(
         "learn", source, *EVENT, "--json", "--out", "m", "--predictions", "p.parquet", "--patience", "200",
@@ -146,3 +157,20 @@ def test_a_wrong_call_says_what_to_do(onlogit: Call, source: Path, args: tuple[s
     assert told.returncode == (3 if "positive" in message else 2)
     assert message in told.stderr
     assert told.stdout == ""
+
+
+def test_the_monitor_by_a_configuration_file(onlogit: Call, source: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(
+        'label = "late"\npositive = "yes"\ndrop = ["id"]\nfeatures = ["x*town"]\n'
+        "[monitor]\npatience = 777\nfeatures = true\nchange = true\nreference = 300\n"
+    )
+    told = onlogit("learn", source, "--config", "c.toml", "--out", "m", "--json")
+    assert told.returncode == 0, told.stderr
+    model = ol.load(tmp_path / "m")
+    wanted = ol.MonitorConfig(patience=777.0, features=True, change=True, reference=300)
+    assert model.config.monitor == wanted
+    assert model.schema.terms == ("x*town",)
+    watch = model.pipeline.features
+    assert watch is not None
+    assert watch.begun
+    assert model.pipeline.monitor.reference_map is not None

@@ -26,6 +26,7 @@ from onlogit.kernels.evidence import (
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
 Stream = tuple[F64, I8, F64]
+NONE = np.zeros(0)
 
 
 def honest(seed: int, n: int, mean: float = -2.45, sd: float = 1.0) -> tuple[F64, F64, np.random.Generator]:
@@ -54,7 +55,7 @@ def run(
     weight = np.ones(z.size) if weight is None else weight
     row, alarms = 0, []
     while row < z.size:
-        row = gather_evidence(state, weights, factors, patience, event, event * 1000, z, y, weight, row)
+        row = gather_evidence(state, weights, factors, patience, event, event * 1000, z, y, weight, NONE, NONE, row)
         if row < 0:
             break
         alarms.append(int(event[row]))
@@ -82,13 +83,35 @@ def test_slow_twin(tolerance: float, mean: float, sd: float) -> None:
     for i in range(z.size):
         m = twin.step(i, float(z[i]), int(y[i]))
         at = np.array([i])
-        gather_evidence(state, weights, factors, 1e15, at, at, z[i : i + 1], y[i : i + 1], np.ones(1), 0)
+        gather_evidence(state, weights, factors, 1e15, at, at, z[i : i + 1], y[i : i + 1], np.ones(1), NONE, NONE, 0)
         assert state.level[NOW] == pytest.approx(m, rel=1e-9)
     np.testing.assert_allclose(state.sums, twin.R, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(state.runs[twin.C > 0], twin.C[twin.C > 0], rtol=1e-9)
     np.testing.assert_allclose(state.edges, twin.edges, rtol=1e-9, atol=1e-9)
     up = twin.C > 1 + 1e-9
     np.testing.assert_array_equal(state.onset_event[up], twin.onset[up])
+
+
+@pytest.mark.parametrize("slack", [0.0, 0.25])
+def test_slow_twin_by_time_and_with_slack(slack: float) -> None:
+    z, u, rng = honest(4, 400, -1.5, 1.2)
+    y = outcomes(z + 0.5, u)
+    elapsed = np.cumsum(rng.exponential(0.01, z.size)) + 7.0
+    slacks = np.exp(slack + 0.2 * rng.random(z.size)) if slack else NONE
+    twin, state, weights, factors = NaiveDetector(0.1), new_evidence(), arm_weights(0.1), arm_factors(0.1)
+    for i in range(z.size):
+        own = math.log(slacks[i]) if slack else 0.0
+        m = twin.step(i, float(z[i]), int(y[i]), float(elapsed[i]), own)
+        part, at = slice(i, i + 1), np.array([i])
+        gather_evidence(
+            state, weights, factors, 1e15, at, at, z[part], y[part], np.ones(1), elapsed[part], slacks[part], 0
+        )
+        assert state.level[NOW] == pytest.approx(m, rel=1e-9, abs=1e-15)
+    np.testing.assert_allclose(state.sums, twin.R, rtol=1e-9, atol=1e-15)
+    whole = new_evidence()
+    event = np.arange(z.size)
+    gather_evidence(whole, weights, factors, 1e15, event, event, z, y, np.ones(z.size), elapsed, slacks, 0)
+    assert content(whole) == content(state)
 
 
 def test_weights_and_starts_add_to_one() -> None:
@@ -114,7 +137,7 @@ def test_one_step_is_a_supermartingale(tolerance: float, truth: float) -> None:
         for y, chance in ((0, 1 - p), (1, p)):
             after = state._replace(**{name: array.copy() for name, array in state._asdict().items()})
             row = np.array([l]), np.array([y], np.int8), np.ones(1)
-            gather_evidence(after, weights, factors, 1e15, at, at, *row, 0)
+            gather_evidence(after, weights, factors, 1e15, at, at, *row, NONE, NONE, 0)
             expected += chance * after.level[NOW]
         assert expected <= state.level[NOW] * (1 + 1e-12) + 1 + 1e-12
 

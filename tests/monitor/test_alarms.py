@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from onlogit.kernels.evidence import ARMS, F64, new_evidence
-from onlogit.monitor.alarms import NO_TIME, arm_name, iso_time, level_estimate, raise_alarm, region_of, slope_estimate
+from onlogit.monitor.alarms import NO_TIME, iso_time
+from onlogit.monitor.raising import arm_name, level_estimate, raise_alarm, region_of, slope_estimate
 
 
 def sums(z: F64, true: F64) -> F64:

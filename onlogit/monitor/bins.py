@@ -1,0 +1,217 @@
+"""Features as bins, settled from the first half of a reference window; the second half then counts them.
+
+A number gets ten quantile bins, and bins below, above and missing; a category its 24 most frequent values, and bins for
+other ones that the first half had, for unseen ones and for missing ones. Since bins and counts come from different halves,
+the counts are a sample like any later one: a column of which every tenth value is new shows a tenth unseen in both.
+"""
+
+import math
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from onlogit.encoding import columns as arrow
+from onlogit.errors import SchemaError, StateError
+from onlogit.schema import kind_of
+
+F64 = npt.NDArray[np.float64]
+I32 = npt.NDArray[np.int32]
+
+QUANTILES = 10
+FREQUENT = 24
+MOST_VALUES = 10_000  # remembered of a category; with more of them, unseen ones count as other
+MISSING, OTHER, UNSEEN = range(3)  # bins of a category before those of its values; of a number only the first
+NUMBERS, CATEGORIES = "number", "category"
+
+
+def kind_of_column(array: pa.Array, name: str) -> str | None:
+    """NUMBERS, CATEGORIES, or None for a column of nulls alone. SchemaError for any other type."""
+    kind = kind_of(array.type)
+    if kind == "null":
+        return None
+    if kind in ("number", "integer"):
+        return NUMBERS
+    if kind in ("text", "bool"):
+        return CATEGORIES
+    raise SchemaError(
+        f"column {name!r} has type {array.type}; a feature to watch is a number, a bool, a string or a dictionary of them"
+    )
+
+
+@dataclass
+class Bins:
+    """The bins of one column. Before they are settled, `numbers` or `values` hold what the first half has had."""
+
+    name: str
+    kind: str | None = None
+    edges: F64 | None = None  # of a number: its first and last are the range
+    codes: dict[str, int] | None = None  # of a category: value -> bin
+    full: bool = False  # more values than are remembered
+    numbers: list[F64] = field(default_factory=list)
+    values: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def settled(self) -> bool:
+        return self.edges is not None or self.codes is not None
+
+    def check(self, array: pa.Array) -> None:
+        """SchemaError where the column is of another kind than before."""
+        kind = kind_of_column(array, self.name)
+        if kind is not None and self.kind is not None and kind != self.kind:
+            raise SchemaError(
+                f"column {self.name!r} has type {array.type}, and was a {self.kind} before; cast it to that"
+            )
+
+    def collect(self, array: pa.Array) -> None:
+        """Take in values of the first half."""
+        self.kind = self.kind or kind_of_column(array, self.name)
+        if self.kind == NUMBERS:
+            self.numbers.append(_numbers(array))
+        elif self.kind == CATEGORIES:
+            texts, index = _texts(array)
+            places, first, counts = np.unique(index, return_index=True, return_counts=True)
+            for k in np.argsort(first):  # in the order in which they came
+                text, count = texts[places[k]], counts[k]
+                if text is None:
+                    continue
+                if text in self.values or len(self.values) < MOST_VALUES:
+                    self.values[text] = self.values.get(text, 0) + int(count)
+                else:
+                    self.full = True
+
+    def settle(self) -> None:
+        """Make bins of what was collected."""
+        if self.kind == CATEGORIES:
+            frequent = sorted(self.values, key=lambda text: (-self.values[text], text))
+            self.codes = {text: 3 + k if k < FREQUENT else OTHER for k, text in enumerate(frequent)}
+            self.values = {}
+            return
+        x = np.concatenate([np.zeros(0), *self.numbers])
+        x = np.sort(x[np.isfinite(x)])
+        places = np.linspace(0, max(x.size - 1, 0), QUANTILES + 1).round().astype(np.int64)
+        self.edges = np.unique(x[places]) if x.size else np.zeros(0)
+        self.numbers = []
+
+    def bins(self, array: pa.Array) -> I32:
+        """The bin of each row: int32[n]."""
+        if self.codes is None:
+            assert self.edges is not None
+            if self.kind is None or pa.types.is_null(array.type):
+                return np.zeros(len(array), np.int32)
+            x, edges = _numbers(array), self.edges
+            at = np.searchsorted(edges, x, side="right").astype(np.int32) + 1
+            if edges.size:
+                at[x == edges[-1]] = max(edges.size, 2)  # the range includes its end
+            at[np.isnan(x)] = MISSING
+            return at
+        texts, index = _texts(array)
+        new = OTHER if self.full else UNSEEN
+        table = np.array([MISSING if text is None else self.codes.get(text, new) for text in texts], np.int32)
+        found: I32 = table[index]
+        return found
+
+    def label(self, j: int) -> str:
+        """A bin in words."""
+        if j == MISSING:
+            return "missing"
+        if self.codes is not None:
+            if j in (OTHER, UNSEEN):
+                return "other" if j == OTHER else "unseen"
+            return next((repr(text) for text, code in self.codes.items() if code == j), "other")
+        edges = self.edges
+        if edges is None or not edges.size:
+            return "present"
+        if j == 1:
+            return f"below {edges[0]:.4g}"
+        if j > edges.size:
+            return f"above {edges[-1]:.4g}"
+        return f"{edges[j - 2]:.4g} to {edges[j - 1]:.4g}"
+
+    def state(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Everything remembered, as arrays; texts as UTF-8 with an end for each."""
+        codes = self.codes if self.codes is not None else self.values
+        texts = [text.encode() for text in codes]
+        kind = [None, NUMBERS, CATEGORIES].index(self.kind)
+        return {
+            "kind": np.array([kind, self.edges is not None, self.codes is not None, self.full], np.int64),
+            "edges": np.zeros(0) if self.edges is None else self.edges.copy(),
+            "numbers": np.concatenate([np.zeros(0), *self.numbers]),
+            "texts": np.frombuffer(b"".join(texts), np.uint8).copy(),
+            "ends": np.cumsum([len(text) for text in texts], dtype=np.int64),
+            "codes": np.array(list(codes.values()), np.int64),
+        }
+
+    @classmethod
+    def of(cls, name: str, state: dict[str, np.ndarray[Any, Any]]) -> "Bins":
+        """The bins whose state() this is. StateError for anything else."""
+        wanted = {"kind": "i8", "edges": "f8", "numbers": "f8", "texts": "u1", "ends": "i8", "codes": "i8"}
+        for part, dtype in wanted.items():
+            if part not in state or state[part].dtype != np.dtype(dtype) or state[part].ndim != 1:
+                raise StateError(f"bins of {name!r}: {part} is missing, or not {dtype}[n]")
+        kind, ends, codes = state["kind"].tolist(), [0, *state["ends"].tolist()], state["codes"].tolist()
+        sound = len(kind) == 4 and 0 <= kind[0] <= 2 and len(ends) == len(codes) + 1 and ends == sorted(ends)
+        if not sound or ends[-1] != state["texts"].size or state["edges"].size > QUANTILES + 1:
+            raise StateError(f"bins of {name!r}: their parts contradict one another")
+        if kind[2] and not all(OTHER <= code < 3 + FREQUENT for code in codes):
+            raise StateError(f"bins of {name!r}: there is no such bin")
+        raw = state["texts"].tobytes()
+        try:
+            texts = [raw[a:b].decode() for a, b in pairwise(ends)]
+        except UnicodeDecodeError as error:
+            raise StateError(f"bins of {name!r}: a value is not text") from error
+        found = dict(zip(texts, codes, strict=True))
+        return cls(
+            name,
+            [None, NUMBERS, CATEGORIES][kind[0]],
+            state["edges"].copy() if kind[1] else None,
+            found if kind[2] else None,
+            bool(kind[3]),
+            [state["numbers"].copy()] if state["numbers"].size else [],
+            {} if kind[2] else found,
+        )
+
+    @property
+    def used(self) -> int:
+        """How many bins there are."""
+        if self.codes is not None:
+            return min(3 + len(self.codes), 3 + FREQUENT)
+        return 2 + (self.edges.size if self.edges is not None else 0)
+
+
+def bounds(counts: F64, miss: float) -> tuple[F64, F64]:
+    """Shares that every bin has with probability 1 - miss all at once: Chernoff's bound n KL(o, e) <= log(2 bins / miss)."""
+    n = float(counts.sum())
+    limit = math.log(2.0 * counts.size / miss) / n
+    shares = counts / n
+    low, high = _solve(shares, limit, -1.0), _solve(shares, limit, 1.0)
+    return low, high
+
+
+def _solve(shares: F64, limit: float, side: float) -> F64:
+    inner, outer = shares.copy(), np.full(shares.size, 1.0 if side > 0 else 0.0)
+    for _ in range(60):
+        middle = (inner + outer) / 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            left = np.where(shares > 0.0, shares * np.log(shares / middle), 0.0)
+            right = np.where(shares < 1.0, (1.0 - shares) * np.log((1.0 - shares) / (1.0 - middle)), 0.0)
+        fits = left + right <= limit
+        inner, outer = np.where(fits, middle, inner), np.where(fits, outer, middle)
+    return outer
+
+
+def _numbers(array: pa.Array) -> F64:
+    """float64[n]; NaN where missing."""
+    x = np.asarray(arrow.numbers(array).values, np.float64)
+    return np.where(arrow.nulls(array), np.nan, x) if array.null_count else x.copy()
+
+
+def _texts(array: pa.Array) -> tuple[list[str | None], npt.NDArray[np.int64]]:
+    """Distinct texts with None at the end, and the place of each row's."""
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    texts = [*array.dictionary.cast(pa.large_string()).to_pylist(), None]
+    return texts, np.asarray(array.indices.fill_null(len(texts) - 1)).astype(np.int64)

@@ -1,0 +1,203 @@
+"""Calibration of slices: an e-detector for every value of chosen columns, alarms by e-Benjamini-Hochberg.
+
+The first `most` values of a column, in the order in which events bring them, get a slice each; all later ones share
+"(other)", so memory is bounded and any cut of the stream gives the same slices. The promise is that of kernels/slices.py: a
+false alarm of any slice of any column comes at most once in `patience` of the whole stream, on average. With c columns each
+has c times the patience. Cost: about 130 ns an event and column of 1,000 values; 1.3 kB a slice.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from onlogit.errors import ConfigError, StateError
+from onlogit.kernels import slices as kernel
+from onlogit.kernels.evidence import F64, I8, I64
+from onlogit.monitor.alarms import Alarm
+from onlogit.monitor.patience import Patience
+from onlogit.monitor.raising import level_estimate, slice_alarm
+
+I32 = npt.NDArray[np.int32]
+Array = npt.NDArray[np.generic]
+NO_ROWS = np.zeros(0, np.int64)
+OTHER, NULL = "(other)", "(null)"
+
+
+class Slice(NamedTuple):
+    """How one slice does. `_asdict()` is JSON-safe."""
+
+    column: str
+    value: str
+    examples: int
+    observed: float
+    expected: float
+    shift: float  # in logits, as estimated, with its approximate standard error
+    shift_error: float
+    evidence: float  # M now
+    peak: float
+    needed: float  # what M alone would have to reach for an alarm
+
+
+class SliceMonitor:
+    """Watches the slices of some columns. Columns come with each update, in the order of `columns`."""
+
+    def __init__(self, columns: tuple[str, ...], patience: Patience, tolerance: float, most: int = 1_000) -> None:
+        if not 1 <= most <= 1 << 20:
+            raise ConfigError(f"slices = {most}: 1 to 1,048,576 values of a column would be accepted")
+        if len(set(columns)) < len(columns):
+            raise ConfigError(f"a column is named twice among {', '.join(columns)}; name each once")
+        self.columns, self.most, self.tolerance = columns, most, tolerance
+        self.allowed = patience
+        self.patience = patience.amount * max(len(columns), 1)
+        self._states = [kernel.new_slices(most + 1) for _ in columns]
+        self._names: list[dict[str | None, int]] = [{} for _ in columns]
+        self._weights = kernel.arm_weights(tolerance)
+        self._factors = kernel.arm_factors(tolerance)
+
+    def update(
+        self, values: list[pa.Array], event: I64, time: I64, z: F64, y: I8, weight: F64, elapsed: F64, slack: F64
+    ) -> list[Alarm]:
+        """Judge rows in order; the alarms of slices. values: an Arrow array of n a column; others as in `gather_slices`."""
+        alarms = []
+        judged = (y >= 0) & (weight > 0.0)
+        for c, array in enumerate(values):
+            code = self._codes(c, array, judged)
+            row, state = 0, self._states[c]
+            while row >= 0:
+                row = kernel.gather_slices(
+                    state,
+                    self._weights,
+                    self._factors,
+                    self.patience,
+                    code,
+                    event,
+                    time,
+                    z,
+                    y,
+                    weight,
+                    elapsed,
+                    slack,
+                    row,
+                )
+                if row >= 0:
+                    alarms += self._alarm(c, int(event[row]), int(time[row]))
+                    row += 1
+        return sorted(alarms, key=lambda alarm: alarm.event)
+
+    def _codes(self, c: int, array: pa.Array, judged: npt.NDArray[np.bool_]) -> I32:
+        """The slice of each row; a judged row with a value that is new opens one."""
+        if not pa.types.is_dictionary(array.type):
+            array = array.dictionary_encode()
+        texts = [*array.dictionary.cast(pa.large_string()).to_pylist(), None]
+        names = self._names[c]
+        table = np.array([names.get(text, -1) for text in texts], np.int32)
+        index = np.asarray(array.indices.fill_null(len(texts) - 1))
+        new = np.flatnonzero((table[index] < 0) & judged) if len(names) < self.most else NO_ROWS
+        if new.size:
+            _, first = np.unique(index[new], return_index=True)
+            for at in index[new[np.sort(first)]]:
+                if table[at] < 0:
+                    table[at] = names.setdefault(texts[at], len(names)) if len(names) < self.most else self.most
+        table[table < 0] = self.most  # no room for it, or seen in rows that are not judged alone
+        code: I32 = table[index]
+        return code
+
+    def _alarm(self, c: int, event: int, time: int) -> list[Alarm]:
+        """The slices that e-Benjamini-Hochberg picks; each of them restarts."""
+        state = self._states[c]
+        evidence = state.level[:, kernel.EVIDENCE]
+        seen = int(state.seen[0])
+        order = np.argsort(-evidence[:seen], kind="stable")
+        passes = np.flatnonzero(evidence[order] * np.arange(1, seen + 1) >= seen * self.patience)
+        picked = order[: int(passes[-1]) + 1] if passes.size else order[:0]
+        alarms = []
+        for s in (int(s) for s in picked):
+            share = picked.size / seen / (self.patience / self.allowed.amount)
+            name = f"{self.columns[c]}={self._label(c, s)}"
+            alarms.append(slice_alarm(state, s, self._weights, share, name, event, time, self.allowed, self.tolerance))
+            state.level[s, kernel.ALARMED] = state.clock[0]
+            _restart(state, s)
+        return alarms
+
+    def _label(self, c: int, s: int) -> str:
+        if s == self.most:
+            return OTHER
+        name = next(name for name, code in self._names[c].items() if code == s)
+        return NULL if name is None else name
+
+    def worst(self, count: int = 10) -> list[Slice]:
+        """The slices with most evidence against them, over all columns."""
+        found = []
+        for c, state in enumerate(self._states):
+            seen = int(state.seen[0])
+            for s in np.argsort(-state.level[:seen, kernel.PEAK], kind="stable")[:count].tolist():
+                n, y, p = (float(x) for x in state.totals[s, :3])
+                shift, error = level_estimate(state.totals[s])
+                found.append(
+                    Slice(
+                        self.columns[c], self._label(c, s), int(n), y / max(n, 1.0), p / max(n, 1.0), shift, error,
+                        float(state.level[s, kernel.EVIDENCE]), float(state.level[s, kernel.PEAK]),
+                        seen * self.patience,
+                    )
+                )  # fmt: skip
+        return sorted(found, key=lambda each: -each.peak / each.needed)[:count]
+
+    def state(self) -> dict[str, Array]:
+        """Everything remembered, as copies; the values of each column as text with an end for each, null as no text."""
+        arrays: dict[str, Array] = {}
+        for c, state in enumerate(self._states):
+            arrays |= {f"{c}.{name}": array.copy() for name, array in state._asdict().items()}
+            texts = [b"" if name is None else b"=" + name.encode() for name in self._names[c]]
+            arrays[f"{c}.names"] = np.frombuffer(b"".join(texts), np.uint8).copy()
+            arrays[f"{c}.ends"] = np.cumsum([len(text) for text in texts], dtype=np.int64)
+        return arrays
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Take up a state() of a monitor with the same settings. StateError, with nothing changed, if it is not one."""
+        fresh = [kernel.new_slices(self.most + 1) for _ in self.columns]
+        names = []
+        for c, arrays in enumerate(fresh):
+            for name, into in arrays._asdict().items():
+                given = state.get(f"{c}.{name}")
+                if (
+                    given is None
+                    or given.shape != into.shape
+                    or given.dtype != into.dtype
+                    or not np.isfinite(given).all()
+                ):
+                    raise StateError(
+                        f"slices of {self.columns[c]!r}: {name} is missing, or not {into.dtype}{into.shape}"
+                    )
+                into[...] = given
+            names.append(_names(state, c, self.most))
+            seen = int(arrays.seen[0])
+            if not 0 <= seen <= self.most + 1 or not ((arrays.grade >= 0) & (arrays.grade < kernel.CLASSES)).all():
+                raise StateError(f"slices of {self.columns[c]!r}: counts contradict one another")
+        self._states, self._names = fresh, names
+
+
+def _names(state: dict[str, Array], c: int, most: int) -> dict[str | None, int]:
+    data, ends = state.get(f"{c}.names"), state.get(f"{c}.ends")
+    if data is None or ends is None or data.dtype != np.uint8 or ends.dtype != np.int64 or ends.ndim != 1:
+        raise StateError(f"slices of column {c}: the names of values are missing")
+    bounds = np.concatenate([[0], ends])
+    if len(ends) > most or (np.diff(bounds) < 0).any() or bounds[-1] != data.size:
+        raise StateError(f"slices of column {c}: the names of values are damaged")
+    raw = data.tobytes()
+    try:
+        texts = [raw[a:b].decode() for a, b in pairwise(bounds.tolist())]
+    except UnicodeDecodeError as error:
+        raise StateError(f"slices of column {c}: the names of values are damaged") from error
+    return {text[1:] if text else None: code for code, text in enumerate(texts)}
+
+
+def _restart(state: kernel.Slices, s: int) -> None:
+    """As `kernel.restart`, from Python."""
+    state.sums[s] = state.runs[s] = 0.0
+    state.level[s, kernel.EVIDENCE] = 0.0
+    state.grades[state.grade[s]] -= 1
+    state.grades[0] += 1
+    state.grade[s] = 0
