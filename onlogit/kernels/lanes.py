@@ -174,14 +174,14 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 @instruction
 def larger(typing: Any, a: Any, b: Any) -> Any:
-    """The larger of each two lanes."""
-    return a(a, b), lambda context, builder, signature, args: _call(context, builder, a, "maxnum", args)
+    """The larger of each two lanes; b where one is NaN."""
+    return a(a, b), lambda context, builder, signature, args: builder.select(builder.fcmp_ordered(">", *args), *args)
 
 
 @instruction
 def smaller(typing: Any, a: Any, b: Any) -> Any:
-    """The smaller of each two lanes."""
-    return a(a, b), lambda context, builder, signature, args: _call(context, builder, a, "minnum", args)
+    """The smaller of each two lanes; b where one is NaN."""
+    return a(a, b), lambda context, builder, signature, args: builder.select(builder.fcmp_ordered("<", *args), *args)
 
 
 @instruction
