@@ -193,16 +193,16 @@ class Names:
         """Name what is new in a batch, in order, then count all that is named."""
         if not self.most:
             return
-        if len(self.names) < self.most:
-            fresh = np.zeros(weight.size, np.int64)
-            fresh = fresh[: naming.find_unnamed(rows.starts, rows.slots, weight, self._index, fresh)]
-            for first in range(0, len(fresh), CHUNK):  # few rows usually; many at the start, which fill the registry
-                few = fresh[first : first + CHUNK]
-                if len(self.names) < self.most:
-                    told: list[Candidates] = []
-                    with suppress(pa.ArrowException, OnlogitError):  # what cannot be named stays without one
-                        told = namer.of_rows(found, few)
-                    self._name(rows, few, told)
+        fresh, first = np.zeros(CHUNK, np.int64), 0
+        while len(self.names) < self.most:  # few rows usually; many at the start, which fill the registry
+            few = fresh[: naming.find_unnamed(rows.starts, rows.slots, weight, self._index, first, fresh)]
+            if not len(few):
+                break
+            told: list[Candidates] = []
+            with suppress(pa.ArrowException, OnlogitError):  # what cannot be named stays without one
+                told = namer.of_rows(found, few)
+            self._name(rows, few, told)
+            first = int(few[-1]) + 1
         naming.count_named(rows.starts, rows.slots, weight, self._index, self.counts)
 
     def _name(self, rows: Rows, fresh: I64, told: list[Candidates]) -> None:

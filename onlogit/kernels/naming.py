@@ -14,17 +14,18 @@ UNNAMED, NAMELESS = 0, -1  # values of `index` beside 1 + the name's number; a n
 
 
 @kernel
-def find_unnamed(starts: I64, slots: I32, weight: F64, index: I32, rows: I64) -> int:
-    """rows[:k] = the rows of weight > 0 with a slot that has no name yet; returns k. rows: i64[n]."""
+def find_unnamed(starts: I64, slots: I32, weight: F64, index: I32, first: int, rows: I64) -> int:
+    """rows[:k] = the next rows from `first` on, of weight > 0, with a slot that has no name yet; gives k <= rows.size."""
     k = 0
-    for i in range(weight.size):
-        if weight[i] <= 0.0:
-            continue
-        for j in range(starts[i], starts[i + 1]):
-            if index[slots[j]] == UNNAMED:
-                rows[k] = i
-                k += 1
-                break
+    i = first
+    while i < weight.size and k < rows.size:
+        if weight[i] > 0.0:
+            for j in range(starts[i], starts[i + 1]):
+                if index[slots[j]] == UNNAMED:
+                    rows[k] = i
+                    k += 1
+                    break
+        i += 1
     return k
 
 

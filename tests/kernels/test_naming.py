@@ -16,6 +16,9 @@ def test_naming(told: list[tuple[set[int], float]]) -> None:
     slots = np.array([slot for own in rows for slot in own], np.int32)
     found, counts = np.zeros(len(rows), np.int64), np.zeros(3, np.int64)
     packed = starts, slots, np.array(weight, np.float64), np.array(index, np.int32)
-    assert found[: find_unnamed(*packed, found)].tolist() == unnamed_rows(rows, weight, index)
+    expected = unnamed_rows(rows, weight, index)
+    assert found[: find_unnamed(*packed, 0, found)].tolist() == expected
+    few = np.zeros(2, np.int64)
+    assert few[: find_unnamed(*packed, 1, few)].tolist() == [row for row in expected if row >= 1][:2]
     count_named(*packed, counts)
     assert counts.tolist() == named_counts(rows, weight, index, 3)
