@@ -8,6 +8,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.encoding import columns as arrow
 from onlogit.encoding.hashes import Seed, seeds
+from onlogit.encoding.numbers import STAGGER
 from onlogit.kernels import derive, gather, hashing
 from onlogit.schema import CALENDAR, Column
 from onlogit.terms import Calendar, Category, Read, Term, text_of
@@ -84,8 +85,8 @@ class Categories:
         return _Seen(arrow.Codes(arrow.frozen(places), validity, shift), self.tables[j])
 
     def place(self, seen: list[_Seen], weight: F64, tags: U8) -> tuple[I32, dict[Leaf, U64]]:
-        """The slots that every row has, i32[k, n], and the hashes that terms asked for."""
-        out = np.zeros((self.features, weight.size), np.int32)
+        """The slots that every row has, i32[k, n + STAGGER], and the hashes that terms asked for."""
+        out = np.zeros((self.features, weight.size + STAGGER), np.int32)
         scratch = np.zeros(weight.size, np.uint64)
         factors: dict[Leaf, U64] = {}
         for j, (view, table) in enumerate(seen):
@@ -97,7 +98,7 @@ class Categories:
             else:
                 hashing.hash_strings(*view, *self.seeds[j], hashes)
             if j < self.features:
-                self.nulls[j] += hashing.place(hashes, weight, self.seeds[j].null, tags, out[j])
+                self.nulls[j] += hashing.place(hashes, weight, self.seeds[j].null, tags, out[j, : weight.size])
         return out, factors
 
     def hash_of(self, leaf: Term, value: object) -> np.uint64:

@@ -103,6 +103,7 @@ class Derived:
         self.knots = Knots(warming)
         names = list(dict.fromkeys([*self.slot_names, *(text_of(term) for term in warming)]))
         self.seeds = dict(zip(names, seeds(names), strict=True))
+        self._alive: dict[Warming, int] = {}  # first_row of the last batch; not state
         self.tables = {t: self.seeds[text_of(t)].table([str(i) for i in range(t.size)]) for t in warming}
         self.moments = gather.empty_moments(len(computed))
         self.odd = np.zeros((len(computed), 4), np.int64)
@@ -128,6 +129,7 @@ class Derived:
         for term in self.terms:
             numbers |= batch.numbers(term)
             parts += batch.parts(term)
+        self._alive = batch.alive
         n = operands.weight.size
         if numbers:
             gather.interleave(np.stack(list(numbers.values())), first, tile)
@@ -136,6 +138,10 @@ class Derived:
             values[p] = value
             hashing.place_valued(hashes, values[p], operands.weight, operands.tags, slots[p])
         return Parts(slots, values)
+
+    def first_row(self, term: Term) -> int:
+        """The first row of the last batch at which the term was past its warm-up, so that it said something."""
+        return max((self._alive.get(part, 0) for part in walk(term) if isinstance(part, Bucket | Spline)), default=0)
 
     def hash_of(self, name: str, value: Any, leaf: Callable[[Term, Any], np.uint64]) -> np.uint64:
         """The hash of one of `slot_names` at a value: of a product, one value for each of its categories; None is null.
@@ -177,7 +183,7 @@ class _Batch:
         self.n = operands.weight.size
         self._raw: dict[Term, arrow.Numbers] = {}
         self._standard: dict[str, Standard] = {}
-        self._alive: dict[Warming, int] = {}
+        self.alive: dict[Warming, int] = {}
         self._hashed: dict[Term, Hashed] = {}
 
     def numbers(self, term: Term) -> dict[str, F32]:
@@ -269,11 +275,11 @@ class _Batch:
     def _warm(self, term: Warming) -> tuple[int, F64 | None]:
         """The first row from which the term is alive, and its knots if that is in this batch."""
         knots = self.derived.knots
-        if term not in self._alive:
-            self._alive[term] = (
+        if term not in self.alive:
+            self.alive[term] = (
                 0 if knots.of(term) is not None else knots.warm(term, self.raw(term.of), self.operands.weight)
             )
-        return self._alive[term], knots.of(term)
+        return self.alive[term], knots.of(term)
 
     def _hats(self, term: Spline) -> list[tuple[U64, F32]]:
         alive, knots = self._warm(term)

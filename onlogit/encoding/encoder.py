@@ -320,7 +320,7 @@ class Encoder:
 
 
 def _assemble(dense: F32, always: I32, lit: Lit, parts: Parts, lists: Lists) -> Rows:
-    k, n = always.shape
+    k, n = len(always), len(dense)
     some, some_lit = lit
     if lists.null_slots.size:
         some, some_lit = np.append(some, lists.null_slots), np.concatenate([some_lit, lists.absent])

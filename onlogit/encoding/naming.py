@@ -91,7 +91,9 @@ class Namer:
         for term in self._lists.lists:
             told.append(self._entries(term, few))
         for derived in self._derived.terms:
-            told += [(text_of(derived), every, *pair) for pair in self._term(derived, few, leaves)]
+            said = np.flatnonzero(rows >= self._derived.first_row(derived))  # before, a row holds nothing of it
+            for hashes, values in self._term(derived, few, leaves):
+                told.append((text_of(derived), said, hashes[said], [values[at] for at in said.tolist()]))
         return [Candidates(name, row, (h & self._mask).astype(np.int64), values) for name, row, h, values in told]
 
     def _leaf(self, leaf: Leaf, few: dict[str, pa.Array]) -> Hashed:

@@ -16,6 +16,7 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
 SIDE_BY_SIDE = 16  # float32 columns to a cache line of the tile
+STAGGER = 16  # numbers between columns, so that no two of them begin a power of two apart
 
 
 class Standard(NamedTuple):
@@ -48,7 +49,7 @@ class NumberColumns:
     ) -> tuple[Lit, dict[str, Standard]]:
         """Write the features into the tile's first columns; the slots of missing ones, and what terms asked for."""
         n = weight.size
-        side_by_side = np.empty((SIDE_BY_SIDE, n), np.float32)
+        side_by_side = np.empty((SIDE_BY_SIDE, n + STAGGER), np.float32)
         missing = np.zeros(n, np.uint8)
         some: list[np.int32] = []
         lit: list[U8] = []
@@ -58,14 +59,14 @@ class NumberColumns:
             width = min(SIDE_BY_SIDE, len(numbers) - first)
             for c in range(width):
                 j = first + c
-                lost = gather.standardise(*numbers[j], weight, moments[j], odd[j], side_by_side[c], missing)
+                lost = gather.standardise(*numbers[j], weight, moments[j], odd[j], side_by_side[c, :n], missing)
                 if lost and j < self.features:
                     slot = np.zeros(n, np.int32)
                     hashing.place(np.full(n, self.null[j]), weight * missing, self.null[j], tags, slot)
                     some.append(slot[0])
                     lit.append(missing.copy())
                 if j in self.factors:
-                    factors[self.names[j]] = Standard(side_by_side[c].copy(), missing.copy())
+                    factors[self.names[j]] = Standard(side_by_side[c, :n].copy(), missing.copy())
             visible = min(width, self.features - first)
             if visible > 0:
                 gather.interleave(side_by_side[:visible], first, tile)

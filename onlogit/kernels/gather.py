@@ -244,9 +244,13 @@ def standardise(
 
 @kernel
 def interleave(columns: F32, first: int, tile: F32) -> None:
-    """tile[i, first + c] = columns[c, i]: a few columns, together a cache line wide, into the row tile."""
-    k, n = columns.shape
-    for i in range(n):
+    """tile[i, first + c] = columns[c, i]: a few columns, together a cache line wide, into the row tile.
+
+    Columns may be longer than the tile. They should be: where each begins a power of two after the one before it, all of
+    them fight for the same few lines of the cache.
+    """
+    k = columns.shape[0]
+    for i in range(tile.shape[0]):
         for c in range(k):
             tile[i, first + c] = columns[c, i]
 

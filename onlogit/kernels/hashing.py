@@ -212,14 +212,14 @@ def assemble(
 ) -> int:  # fmt: skip
     """Write the rows' slots one after the other, duplicates summed; return how many were written.
 
-    always: i32[k, n], the slots that every row has; some: i32[m] and lit: u8[m, n], slot some[c] where lit[c, i] is 1;
+    always: i32[k, n or more], the slots that every row has; some: i32[m] and lit: u8[m, n], slot some[c] where lit[c, i] is 1;
     parts and part_values: i32, f32[p, n], with a value each; list_starts, list_stops: i64[r, n], in list c row i owns
     list_slots and list_values, i32, f32[t], from start to stop. A value of 0 is left out.
     found: i64[a power of two > most slots of a row], filled with -1: an open-addressed index from slot to place in the
     present row (places of earlier rows are smaller, hence need no clearing). starts: i64[n + 1]; slots and values: long
     enough.
     """
-    k, n = always.shape
+    k, n = always.shape[0], starts.size - 1
     end = 0
     one = np.float32(1.0)
     for i in range(n):
