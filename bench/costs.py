@@ -7,8 +7,6 @@ to three minutes, most of it compiling into a fresh cache.
 
 import json
 import os
-import platform
-import re
 import resource
 import subprocess
 import sys
@@ -20,12 +18,11 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
 
-import numba  # type: ignore[import-untyped,unused-ignore]
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from bench.costs_page import chart, fill, side_by_side, table
+from bench.costs_page import chart, fill, machine, side_by_side, table
 from bench.workloads import dense, sigmoid
 from onlogit import BeliefConfig, Config, OnlineLogit
 from onlogit.encoding import Rows
@@ -40,7 +37,7 @@ F64 = npt.NDArray[np.float64]
 DOCS = Path(__file__).parents[1] / "docs"
 ROWS = 40_000
 WIDTHS, COUNTS, SLOTS, BITS = (1, 4, 8, 16, 20, 32, 48, 64, 128), (1, 2, 4, 8, 16, 24), (0, 2, 5, 10, 26), (18, 22)
-LIMITS = (0, 16, 64, 128, 200)
+LIMITS = (0, 16, 64, 128, 512)
 
 
 class Walk(NamedTuple):
@@ -140,6 +137,7 @@ def of_parts() -> dict[str, float]:
     row, act, waiting = tape
     rate, (z8, s8, kept, delta, shrink, root) = 1e-5, np.full((6, 8), 0.5, np.float32)
     tallied, event, no_time = tally.new_tally(), np.arange(ROWS), np.zeros(ROWS, np.int64)
+    none = np.zeros(0)
     watch = evidence.new_evidence(), evidence.arm_weights(0.1), evidence.arm_factors(0.1), 1e12
     parts = {
         "encoding": best(lambda: pipeline.encoder.encode(batch)),
@@ -150,7 +148,7 @@ def of_parts() -> dict[str, float]:
         "last word": best(lambda: stacking.walk(row, act, counts, y, memo, rate, *learner.stack, z)),
         "running rate": best(lambda: base_rate.walk(row, act, ones, counts, y, memo, learner.rate, z)),
         "tally": best(lambda: tally.tally_rows(tallied, z, encoded.y, ones)),
-        "evidence": best(lambda: evidence.gather_evidence(*watch, event, no_time, z, encoded.y, ones, 0)),
+        "evidence": best(lambda: evidence.gather_evidence(*watch, event, no_time, z, encoded.y, ones, none, none, 0)),
     }
     parts["dense update"] -= parts["implicit step"]
     parts["mixture"] += parts.pop("evidence weighed")
@@ -158,32 +156,30 @@ def of_parts() -> dict[str, float]:
 
 
 class Wide(NamedTuple):
-    """A stream of many numbers, and with each limit the loss beyond the true probabilities and the time of an event."""
+    """A stream of many numbers; by the limit on dense ones, loss beyond the true probabilities and µs an event."""
 
     numbers: int
     correlation: float
-    regret: list[float]
-    cost: list[float]
+    found: dict[int, tuple[float, float]]
 
 
 def of_limits(numbers: int, correlation: float, rows: int = 50_000) -> Wide:
     """All d numbers count; each belongs to a group of ten with that correlation, groups spread over the columns."""
     random = np.random.default_rng(numbers)
     x = random.standard_normal((rows, numbers), dtype=np.float32)
-    common = random.standard_normal((rows, numbers // 10), dtype=np.float32)[
-        :, random.permutation(numbers) % (numbers // 10)
-    ]
+    group = random.permutation(numbers) % (numbers // 10)
+    common = random.standard_normal((rows, numbers // 10), dtype=np.float32)[:, group]
     x = (np.sqrt(1.0 - correlation) * x + np.sqrt(correlation) * common).astype(np.float32)
     z = x @ random.normal(0.0, 1.0, numbers)
     z = 1.5 * z / z.std() - 0.5
     y = (random.random(rows) < sigmoid(z)).astype(np.float64)
-    found = Wide(numbers, correlation, [], [])
+    found = {}
     for limit in sorted({min(limit, numbers) for limit in LIMITS}):
         walk = numbers_alone(x, y, Config(slot_bits=4, belief=BeliefConfig(dense_limit=limit)))
         said = walk.run()
-        found.cost.append(best(walk.run, rows, 2) / 1e3)
-        found.regret.append(float(np.mean(np.logaddexp(0, said) - y * said - np.logaddexp(0, z) + y * z)))
-    return found
+        regret = np.mean(np.logaddexp(0, said) - y * said - np.logaddexp(0, z) + y * z)
+        found[limit] = float(regret), best(walk.run, rows, 2) / 1e3
+    return Wide(numbers, correlation, found)
 
 
 def of_starts() -> list[tuple[float, float, float]]:
@@ -207,15 +203,6 @@ def micro(nanoseconds: float) -> str:
     return f"{nanoseconds / 1e3:.2f}"
 
 
-def machine() -> str:
-    """What this was measured on."""
-    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    cores, name = os.cpu_count(), model[1] if model else platform.machine()
-    return (
-        f"{name}, {cores} cores; Python {platform.python_version()}, Numba {numba.__version__}, NumPy {np.__version__}."
-    )
-
-
 def main() -> None:
     """Measure all, print it, and write it."""
     widths, experts, parts = of_widths(), of_experts(), of_parts()
@@ -230,8 +217,8 @@ def main() -> None:
         "slots": table(["slots a row", *SLOTS], *([f"table of 2^{bits}, µs", *map(micro, slots[bits])] for bits in BITS)),
         "experts": table(["experts", *COUNTS], ["µs", *map(micro, experts)]),
         "parts": table(["", "ns", "share"], *([k, f"{v:.0f}", f"{v / whole:.0%}"] for k, v in parts.items())),
-        "limits": table(["numbers, correlation", *(f"limit {limit}" for limit in LIMITS)], *(
-            [f"{w.numbers}, {w.correlation:g}", *(f"{r:.4f}, {c:.1f} µs" for r, c in zip(w.regret, w.cost, strict=True))]
+        "limits": table(["numbers, correlation", *LIMITS[:-1], "all"], *(
+            [f"{w.numbers}, {w.correlation:g}", *("{:.4f}, {:.1f} µs".format(*w.found[min(k, w.numbers)]) for k in LIMITS)]
             for w in wide
         )),
         "starts": table(["", "CPU in all, s", "until the first event, s", "events a second after that"], *(

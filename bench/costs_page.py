@@ -1,8 +1,12 @@
 """How docs/speed.md and docs/speed.svg are written: tables into their places, three panels into one picture."""
 
+import os
+import platform
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numba  # type: ignore[import-untyped,unused-ignore]
 import numpy as np
 
 from onlogit.report.svg import Chart, labelled
@@ -12,6 +16,15 @@ STYLE = """svg{color-scheme:light dark;--ink:#1b2330;--soft:#5b6575;--ground:#ff
 --second:#e3a04a}}text{font:11px system-ui,sans-serif;fill:var(--soft)}.term{fill:var(--ink)}.grid{stroke:var(--line)}
 .main{fill:none;stroke:var(--main);stroke-width:2}.second{fill:none;stroke:var(--second);stroke-width:2}.dot{fill:var(--main)}
 .less{fill:var(--second)}.ground{fill:var(--ground)}"""
+
+
+def machine() -> str:
+    """What this was measured on."""
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    cores, name = os.cpu_count(), model[1] if model else platform.machine()
+    return (
+        f"{name}, {cores} cores; Python {platform.python_version()}, Numba {numba.__version__}, NumPy {np.__version__}."
+    )
 
 
 def fill(path: Path, tables: Mapping[str, str]) -> None:

@@ -346,8 +346,8 @@ class Runner:
 def score_stream(model: OnlineLogit, source: Source, sink: Sink, record: Recorder) -> int:
     """Write what `record` makes of every record of a source; the number of records. Changes nothing in the model.
 
-    Only the columns that features are made of are looked at; label, key and columns that the model does not know are passed on. Batches are
-    scored on all cores and written in their order.
+    Only the columns that features are made of are looked at; label, key and columns that the model does not know are passed
+    on. Batches are scored on all cores and written in their order.
     """
     read = {column.name for column in model.schema.features} | model.schema.operands
     cores = os.cpu_count() or 1
