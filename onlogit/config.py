@@ -32,7 +32,7 @@ class BeliefConfig:
     switching: tuple[float, ...] = (0.0, 1e-4, 1e-2)  # chance per example that another expert becomes the best
     stacking_half_life: float = 1e5  # of the last word, which combines what the experts say
     stacking_prior: float = 0.01  # variance of its weights around "what the mixture says"
-    dense_limit: int = 64  # numbers beyond this many get a variance each instead of a full covariance
+    dense_limit: int = 128  # numbers beyond this many get a variance each instead of a full covariance
 
     def __post_init__(self) -> None:
         _require(

@@ -346,15 +346,15 @@ class Runner:
 def score_stream(model: OnlineLogit, source: Source, sink: Sink, record: Recorder) -> int:
     """Write what `record` makes of every record of a source; the number of records. Changes nothing in the model.
 
-    Only the model's features are looked at; label, key and columns that the model does not know are passed on. Batches are
-    scored on all cores and written in their order.
+    Only the columns that features are made of are looked at; label, key and columns that the model does not know are passed
+    on. Batches are scored on all cores and written in their order.
     """
-    features = {column.name for column in model.schema.features}
+    read = {column.name for column in model.schema.features} | model.schema.operands
     cores = os.cpu_count() or 1
     count, ended = 0, False
 
     def state(batch: pa.RecordBatch) -> Step:
-        return model.score(batch.select([name for name in batch.schema.names if name in features]))
+        return model.score(batch.select([name for name in batch.schema.names if name in read]))
 
     with ThreadPoolExecutor(cores, thread_name_prefix="onlogit scoring") as threads:
         begun: deque[tuple[pa.RecordBatch, Future[Step]]] = deque()

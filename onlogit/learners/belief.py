@@ -5,7 +5,8 @@ the last word and the running rate follow in passes of their own. Mathematics: k
 and base_rate.py.
 
 Memory: 4 D² bytes an expert for the dense block, 8 + 8 E bytes a slot of E experts (pages of slots never learned are never
-touched), 8 E + 12 bytes a remembered row. Numbers beyond `dense_limit` get a variance each, like slots, in column order.
+touched), 8 E + 12 bytes a remembered row. Numbers beyond `dense_limit` get a variance each, like slots, in column order;
+docs/speed.md has what that costs and saves.
 """
 
 from collections.abc import Sequence

@@ -18,8 +18,9 @@ def read(file: BinaryIO, where: str, settings: Settings) -> Pass:
     metadata = reader.metadata
     ends = list(accumulate(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)))
     first = next((group for group, end in enumerate(ends) if end > settings.skip), len(ends))
-    names = names_wanted(reader.schema_arrow, settings.columns, where)
-    schema = pa.schema([reader.schema_arrow.field(name) for name in names])
+    found = reader.schema_arrow  # made anew each time it is asked for
+    names = names_wanted(found, settings.columns, where)
+    schema = pa.schema([found.field(name) for name in names])
     skipped = ends[first - 1] if first else 0
     return Pass(schema, group_batches(reader, range(first, len(ends)), names, schema, settings.batch_rows), skipped)
 

@@ -1,14 +1,16 @@
 """Every kind of bad input through the real command: its message, its exit code, and nothing half-written."""
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
-from pyarrow import csv
+from pyarrow import csv, parquet
 
 import onlogit as ol
 
@@ -183,3 +185,66 @@ def test_an_output_column_that_is_there_already(onlogit: Call, learned: Path) ->
     table = csv.read_csv(learned / "twice.csv")
     assert table.column_names == ["id", "x", "town", "late", "p", "z", "z_sd", "new_p", "new_z", "new_z_sd"]
     assert table["p"] == table["new_p"]
+
+
+ROWS = 300
+DRAW = np.random.default_rng(5)
+Y = DRAW.random(ROWS) < 0.4
+X = DRAW.normal(Y * 1.5)  # tells much about y
+INDICES = [[5, 5, 3, 1 << 40], [], [7, -2], None] * (ROWS // 4)  # unordered, twice, beyond any table of slots
+VALUES = [[1e30, -1e30, 0.5, None], [], [float("nan"), float("inf")], None] * (ROWS // 4)
+
+
+def pairs(indices: list[Any], values: list[Any]) -> dict[str, pa.Array]:
+    return {"i": pa.array(indices, pa.list_(pa.int64())), "v": pa.array(values, pa.list_(pa.float64()))}
+
+
+@pytest.mark.parametrize("learner", ["belief", "sgd"])
+@pytest.mark.parametrize(
+    ("columns", "args"),
+    [
+        ({"a": np.where(np.arange(ROWS) % 3, -1e30, 1e30), "b": np.full(ROWS, 1e308)}, ()),
+        ({"a": X * 1e-320, "b": (X * 1e-42).astype(np.float32), "c": np.full(ROWS, 5e-324)}, ()),
+        ({"a": np.zeros(ROWS), "b": np.full(ROWS, -7e9), "c": pa.array(["same"] * ROWS)}, ()),
+        ({"a": pa.nulls(ROWS), "b": pa.nulls(ROWS, pa.float64()), "c": np.full(ROWS, np.nan)}, ()),
+        (pairs(INDICES, VALUES), ("--feature", "sparse(i, v)")),
+    ],
+    ids=["huge", "denormal", "constant", "null", "lists"],
+)
+def test_odd_columns_do_not_hide_a_good_one(
+    onlogit: Call, tmp_path: Path, columns: dict[str, Any], args: tuple[str, ...], learner: str
+) -> None:
+    parquet.write_table(pa.table({**columns, "x": X, "y": Y}), tmp_path / "e.parquet")
+    rate = ("--rate", ".1") if learner == "sgd" else ()
+    told = onlogit("learn", "e.parquet", "--label", "y", *args, "--learner", learner, *rate, "--json", "--out", "m")
+    assert (told.returncode, told.stderr) == (0, "")
+    figures = json.loads(told.stdout)
+    assert figures["auc"] > 0.7
+    assert figures["log_loss"] < figures["base_log_loss"]
+    told = onlogit("score", "m", "e.parquet", "--out", "s.parquet")
+    assert told.returncode == 0, told.stderr
+    assert np.isfinite(parquet.read_table(tmp_path / "s.parquet")["z"].to_numpy()).all()
+
+
+@pytest.mark.parametrize("last", [[1.0], None, [1.0, 2.0, 3.0]], ids=["short", "null", "long"])
+def test_values_that_do_not_match_their_indices(onlogit: Call, tmp_path: Path, last: list[float] | None) -> None:
+    table = pa.table(pairs([[4, 9]] * ROWS, [[1.0, 2.0]] * (ROWS - 1) + [last]) | {"y": Y})
+    parquet.write_table(table, tmp_path / "e.parquet")
+    told = onlogit("learn", "e.parquet", "--label", "y", "--feature", "sparse(i, v)", *WRITES, "--batch-rows", "100")
+    assert (told.returncode, told.stdout) == (3, "")
+    assert (
+        f"column 'v', row {ROWS - 1} (counting from 0): {len(last or [])} values for 2 indices in column 'i'"
+        in told.stderr
+    )
+    assert os.listdir(tmp_path) == ["e.parquet"]
+
+
+@pytest.mark.parametrize("name", ["e.parquet", "e.csv"])
+def test_ten_thousand_numbers(onlogit: Call, tmp_path: Path, name: str) -> None:
+    noise = DRAW.standard_normal((10_000, ROWS), np.float32)
+    table = pa.table({"y": Y, **{f"x{j}": column for j, column in enumerate(noise)}})
+    (csv.write_csv if name == "e.csv" else parquet.write_table)(table, tmp_path / name)
+    told = onlogit("learn", name, "--label", "y", "--json", timeout=60)
+    assert (told.returncode, told.stderr) == (0, "")
+    figures = json.loads(told.stdout)  # of noise alone: no worse than the running rate, which has its own cost
+    assert figures["log_loss"] < figures["base_log_loss"] + 8.0 / ROWS
