@@ -129,6 +129,12 @@ class OnlineLogit:
         """From now on score, join labels and watch, and learn nothing."""
         self.pipeline.frozen = True
 
+    def acknowledge(self) -> None:
+        """Faults are mended, or known: evidence starts anew, and the next alarm or warning of each kind is news again."""
+        self.pipeline.monitor.rearm()
+        if self.pipeline.features is not None:
+            self.pipeline.features.rearm()
+
     def watch_afresh(self) -> None:
         """Quality, evidence and alarms start anew, with the events whose labels are still awaited and those to come."""
         self.pipeline.monitor = CalibrationMonitor.of(self.config.monitor)

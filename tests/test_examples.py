@@ -69,3 +69,15 @@ def test_fraud(tmp_path: Path, environment: dict[str, str]) -> None:
     assert spent < 0.6 * at_rest
     assert "p above 0.0137: ask" in told
     assert json.loads(told.splitlines()[-1])["action"] in ("allow", "ask", "block")
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="needs a shell")
+def test_watch_anybody(tmp_path: Path, environment: dict[str, str]) -> None:
+    told = run(["sh", str(ROOT / "examples" / "watch_anybody.sh")], tmp_path, environment)
+    alarms = [line for line in told.splitlines() if line.startswith("calibration alarm (slope) at event ")]
+    raised = [int(line.split("at event ")[1].split()[0].rstrip(":")) for line in alarms]
+    assert len(raised) == 2  # from the file, and the same from the pipe; the same fault once in the patience
+    assert raised[0] == raised[1]
+    assert 20_000 < raised[0] < 22_000  # the release was at 20,000
+    assert "too extreme" in alarms[0]
+    assert told.splitlines()[-1] == "exit code 5"

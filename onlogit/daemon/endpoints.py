@@ -204,7 +204,7 @@ class Endpoints:
         return await self._command("thaw")
 
     async def ack(self, request: Request) -> Answer:
-        """Acknowledge an alarm: {"alarm": ID}."""
+        """Acknowledge an alarm, {"alarm": ID}: evidence starts anew, and the next one is news again."""
         try:
             told = msgspec.json.decode(request.body, type=dict[str, int])
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

@@ -112,14 +112,15 @@ class Fold:
             self.model = of_bytes(data, "the model in the journal")
 
     def command(self, seq: int, data: bytes) -> dict[str, Any]:
-        """freeze, thaw, or ack of an alarm."""
+        """freeze, thaw, or the first ack of an alarm, after which the next one is news again."""
         self.seq = seq
         told = json.loads(data)
         if told["command"] in ("freeze", "thaw") and self.settled:
             self.model.pipeline.frozen = told["command"] == "freeze"
         elif told["command"] == "ack":
             for alarm in self.alarms:
-                if alarm["id"] == told["alarm"]:
+                if alarm["id"] == told["alarm"] and not alarm["acknowledged"]:
+                    self.model.acknowledge()
                     alarm["acknowledged"] = True
         return dict(told)
 

@@ -209,7 +209,12 @@ class CalibrationMonitor:
         return bool(last >= 0 and judged - last < self.patience)
 
     def rearm(self) -> None:
-        """Close the open alarm and start evidence anew: the fault is mended, and the next alarm is news again."""
+        """Close the open alarm and start evidence anew: the fault is mended, and the next alarm is news again.
+
+        A test decides once: this changes nothing there.
+        """
+        if self.once:
+            return
         self._evidence.clock[detector.LAST_ALARM] = -1
         self._evidence.clock[detector.REPEATS] = 0
         detector.restart(self._evidence)

@@ -155,6 +155,11 @@ class FeatureMonitor:
             row += 1
         return warnings
 
+    def rearm(self) -> None:
+        """Start evidence of every column anew, and warn of each again; the reference stays."""
+        self._drift.level[:, kernel.EVIDENCE] = 0.0
+        self._drift.warned[:] = -1.0
+
     def distances(self) -> list[Distance]:
         """All features, the one with most evidence first; nothing while the reference is gathered."""
         if not self.begun:

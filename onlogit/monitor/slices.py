@@ -128,6 +128,13 @@ class SliceMonitor:
         name = next(name for name, code in self._names[c].items() if code == s)
         return NULL if name is None else name
 
+    def rearm(self) -> None:
+        """Start evidence of every slice anew, and report each again: faults are mended. Tallies and peaks stay."""
+        for state in self._states:
+            for s in range(int(state.seen[0])):
+                _restart(state, s)
+            state.level[:, kernel.ALARMED] = -1.0
+
     def worst(self, count: int = 10) -> list[Slice]:
         """The slices with most evidence against them, over all columns."""
         found = []

@@ -115,6 +115,13 @@ class Watch:
         self._count(given, y, weight)
         return sorted(alarms, key=lambda alarm: alarm.event)
 
+    def acknowledge(self) -> None:
+        """Faults are mended, or known: evidence starts anew, and the next alarm or warning of each kind is news again."""
+        self.monitor.rearm()
+        self.slices.rearm()
+        if self.features is not None:
+            self.features.rearm()
+
     def _look_up(self, given: Given) -> I8:
         """Outcomes by key; -1 where there is none."""
         assert self._outcomes is not None
