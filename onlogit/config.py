@@ -89,6 +89,7 @@ class MonitorConfig:
     change: bool = False  # judge change since a reference window, not the probabilities as such
     features: bool = False  # warn when features are no longer distributed as in the reference window
     reference: int = 10_000  # events of that window
+    on_alarm: str = "warn"  # beside warning: "recalibrate" what is stated, or "freeze" what was learned
 
     def __post_init__(self) -> None:
         units = ("events", "minutes", "hours", "days", "weeks")
@@ -97,6 +98,8 @@ class MonitorConfig:
         _require(least < self.patience <= 1e15, "patience", self.patience, f"a number of {self.unit} above {least}")
         _require(0 <= self.tolerance <= 0.5, "tolerance", self.tolerance, "0 to 0.5 logits")
         _require(self.warm_up >= 0, "warm_up", self.warm_up, "0 labels or more")
+        acts = ("warn", "recalibrate", "freeze")
+        _require(self.on_alarm in acts, "on_alarm", self.on_alarm, '"warn", "recalibrate" or "freeze"')
         _require(200 <= self.reference <= 1 << 40, "reference", self.reference, "200 events or more")
 
 

@@ -129,6 +129,10 @@ class OnlineLogit:
         """From now on score, join labels and watch, and learn nothing."""
         self.pipeline.frozen = True
 
+    def revert(self) -> list[Alarm]:
+        """Take back what `on_alarm` did: events are stated and learned as before. The record of it, if there was anything."""
+        return self.pipeline.revert()
+
     def acknowledge(self) -> None:
         """Faults are mended, or known: evidence starts anew, and the next alarm or warning of each kind is news again."""
         self.pipeline.monitor.rearm()
@@ -298,6 +302,8 @@ def _added(
     }
     if fresh.features is not None:  # like evidence, the reference begins anew
         merged["features"] = own(fresh.state(), "features.")
+    if fresh.repair is not None:  # and so does what was done about alarms
+        merged["repair"] = own(fresh.state(), "repair.")
     merged["maturity"]["first"] = np.array([total.events])
     merged["monitor"] = monitors.merge(
         own(fresh.state(), "monitor."), own(base, "monitor."), [own(state, "monitor.") for state in states]

@@ -11,6 +11,7 @@ has the ways.
 
 from collections import deque
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ from onlogit.learners import Tape, create
 from onlogit.learners.protocol import BOTH, LEARN, SCORE
 from onlogit.monitor import Alarm, CalibrationMonitor
 from onlogit.monitor.features import FeatureMonitor
+from onlogit.monitor.repair import EVERY, Repair
 from onlogit.schema import Schema
 
 F32 = npt.NDArray[np.float32]
@@ -115,6 +117,8 @@ class Pipeline:
         if config.monitor.features:
             watched = tuple(column.name for column in schema.features if column.role in ("number", "category"))
             self.features = FeatureMonitor(watched, patience, config.monitor.reference)
+        act = config.monitor.on_alarm
+        self.repair = None if act == "warn" else Repair(act)
         self._warnings: deque[list[Alarm]] = deque()  # of batches encoded and not yet walked
         self.memory = Memory(self.numbers, self.learner.memo_width)
         self.maturity = Maturity()
@@ -132,11 +136,39 @@ class Pipeline:
 
         A DataError or SchemaError comes before anything changed.
         """
-        walked = self.walk(self.encode(batch, now), now)
-        return walked.step._replace(alarms=walked.step.alarms + self.judge(walked.mature))
+        return self.fold(self.encode(batch, now), now)
 
-    # A step in three parts, each with a state of its own, so that batch i may be judged while batch i + 1 is walked and
-    # batch i + 2 encoded. Each part has to be given every batch in order. State is whole between steps only.
+    def fold(self, encoded: Encoded, now: int | None = None) -> Step:
+        """A step but for its first part: walk and judge, stretch by stretch where alarms are acted upon."""
+        warnings = self._warnings.popleft() if self._warnings else []
+        steps = []
+        for part in [encoded] if self.repair is None else self._stretches(encoded):
+            acts = self._act(self.repair, part)
+            walked = self.walk(part, now)
+            steps.append(walked.step._replace(alarms=acts + self.judge(walked.mature)))
+        step = steps[0] if len(steps) == 1 else _joined(steps)
+        return step._replace(alarms=warnings + step.alarms)
+
+    def _stretches(self, encoded: Encoded) -> list[Encoded]:
+        """The batch cut where acts may happen."""
+        n, first = len(encoded.y), self.counts.events
+        cuts = np.arange(EVERY - first % EVERY, n, EVERY).tolist()
+        return [_part(encoded, a, b) for a, b in pairwise([0, *cuts, n])]
+
+    def _act(self, repair: Repair | None, encoded: Encoded) -> list[Alarm]:
+        """What is done about alarms before the batch is scored."""
+        if repair is None or not len(encoded.y) or self.counts.events % EVERY:
+            return []
+        time = NO_TIME if encoded.time is None else int(encoded.time[0])
+        return repair.turn(self.counts.events, time, self.maturity.first)
+
+    def revert(self) -> list[Alarm]:
+        """Take back what was done about alarms; the record of it, or nothing where there is nothing to take back."""
+        repair = self.repair
+        return [] if repair is None or not (repair.promoted or repair.frozen) else [repair.revert(self.counts.events)]
+
+    # A step in three parts, each with a state of its own. Each part has to be given every batch in order; a batch may be
+    # encoded before the one before it is walked. State is whole between steps only.
 
     @property
     def can_encode_ahead(self) -> bool:
@@ -176,22 +208,33 @@ class Pipeline:
             weight = weight.copy()
             weight[tile.row] = self._thin(plan.event, tile.y[tile.row], weight[tile.row])
         scores = self.learner.learn(tile.rows, tape, tile.y.astype(np.float64), weight, tile.memo)
-        z = scores.z[:n]
+        z, z_sd = self._stated(scores.z[:n], scores.z_sd[:n])
         self._remember(encoded, plan, tile.memo)
         mature = self._settle(encoded, plan, tile.y[tile.row], z)
         if self._times.on_arrival:
             self.delays.add(first + plan.place - plan.event, tile.y[tile.row], tile.weight[tile.row])
         self._warm_up(n, plan, weight[tile.row])
         self._count(encoded, plan, weight[tile.row])
-        warnings = self._warnings.popleft() if self._warnings else []
-        return Walked(Step(event, z, sigmoid(z), scores.z_sd[:n], stated, warnings), mature)
+        return Walked(Step(event, z, sigmoid(z), z_sd, stated, []), mature)
+
+    def _stated(self, z: F64, z_sd: F64) -> tuple[F64, F64]:
+        return (z, z_sd) if self.repair is None else self.repair.stated(z, z_sd)
 
     def judge(self, mature: Mature) -> list[Alarm]:
         """The third part: tally and judge what is mature. Changes the monitor."""
         event, time, z, y, weight, known = mature
         judged = np.empty(len(event), np.bool_)
         take_turns(event, known, y, weight, self._turn, judged)
-        return self.monitor.update(event, None if (time == NO_TIME).all() else time, z, y, weight, judged)
+        alarms = self.monitor.update(event, None if (time == NO_TIME).all() else time, z, y, weight, judged)
+        if self.repair is not None:
+            self.repair.learn(event, z, y, weight, judged)
+            self.repair.hear(alarms)
+        return alarms
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is learned: frozen by command, or in answer to an alarm."""
+        return self.frozen or (self.repair is not None and self.repair.frozen)
 
     def _thin(self, event: I64, y: I8, weight: F64) -> F64:
         return thinned(event, y, weight, self.config.labels.keep_negatives)
@@ -228,7 +271,7 @@ class Pipeline:
     def _tape(self, event: I64, plan: Plan, row: I64) -> Tape:
         """Scores and labels in order: at place q come the labels due there, then event q is scored."""
         n, first = len(event), self.counts.events
-        if self.frozen:
+        if self.rests:
             return Tape.of(n, SCORE)
         if not self._times.sealing and len(row) == n and not self.memory.waiting:
             return Tape.of(n, BOTH)
@@ -285,7 +328,7 @@ class Pipeline:
 
     def _warm_up(self, n: int, plan: Plan, weight: F64) -> None:
         """Judge from the first event before which `warm_up` labels were learned."""
-        if self._turn[0] == NEVER and not self.frozen:
+        if self._turn[0] == NEVER and not self.rests:
             lacking = self.config.monitor.warm_up - self.counts.learned
             place = plan.place[weight > 0]
             if lacking <= 0:
@@ -297,7 +340,7 @@ class Pipeline:
         self.counts.events += len(encoded.y)
         self.counts.no_weight += int(np.count_nonzero(encoded.weight == 0))
         self.counts.labelled += len(plan.event)
-        self.counts.learned += 0 if self.frozen else int(np.count_nonzero(weight))
+        self.counts.learned += 0 if self.rests else int(np.count_nonzero(weight))
         self.counts.unresolved += len(plan.unresolved) + plan.hopeless
         self.counts.expired += len(plan.lost) - (0 if self._times.negative else len(plan.unresolved))
 
@@ -337,7 +380,7 @@ class Pipeline:
         if y is not None:
             self.delays.add(self.counts.events - event, y, weight)
         y = sealed if y is None else y
-        if not self.frozen:
+        if not self.rests:
             weight = self._thin(event, y, weight)
             left = self.memory.waiting - 1 - np.arange(len(event))
             tape = Tape(np.arange(len(event)), np.full(len(event), LEARN, np.uint8), left)
@@ -354,7 +397,8 @@ class Pipeline:
         """What would be stated of each event now; changes nothing, remembers nothing, needs no label."""
         encoded = self.encoder.encode(batch, first_event=0, update=False)
         scores = self.learner.score(encoded.rows)
-        return Step(np.arange(len(encoded.y)), scores.z, sigmoid(scores.z), scores.z_sd, encoded.y, [])
+        z, z_sd = self._stated(scores.z, scores.z_sd)
+        return Step(np.arange(len(encoded.y)), z, sigmoid(z), z_sd, encoded.y, [])
 
     def state(self) -> dict[str, Array]:
         """All that the fold knows, as plain arrays: a function of the stream, however it was cut."""
@@ -384,7 +428,23 @@ class Pipeline:
             "encoder": self.encoder, "learner": self.learner, "monitor": self.monitor,
             "memory": self.memory, "maturity": self.maturity, "delays": self.delays,
         }  # fmt: skip
-        return parts if self.features is None else parts | {"features": self.features}
+        some = {"features": self.features, "repair": self.repair}
+        return parts | {name: part for name, part in some.items() if part is not None}
+
+
+def _part(encoded: Encoded, a: int, b: int) -> Encoded:
+    """The rows a .. b of a batch."""
+    if (a, b) == (0, len(encoded.y)):
+        return encoded
+    columns: list[Any] = list(encoded[1:])
+    cut = [None if column is None else column[a:b] for column in columns]
+    return Encoded._make([choose_rows(encoded.rows, np.arange(a, b)), *cut])
+
+
+def _joined(steps: list[Step]) -> Step:
+    """Steps one after the other as one."""
+    columns: list[Any] = [np.concatenate(column) for column in zip(*(step[:-1] for step in steps), strict=True)]
+    return Step._make([*columns, [alarm for step in steps for alarm in step.alarms]])
 
 
 def _fuse(row: I64, act: npt.NDArray[np.uint8], waiting: I64) -> Tape:

@@ -280,8 +280,7 @@ class Runner:
             pipeline = self.model.pipeline
             encoded = ready.encoded.result() if ready.encoded else pipeline.encode(ready.batch)
             following = read_on()
-            walked = pipeline.walk(encoded)
-            step = walked.step._replace(alarms=walked.step.alarms + pipeline.judge(walked.mature))
+            step = pipeline.fold(encoded)
             self._record(ready.batch, step)
             heed(step)
         self.news = self.news or ready.position != self.positions["source"]

@@ -605,3 +605,46 @@ def naive_projection(q: F64, low: F64, high: F64) -> F64:
     scales = np.geomspace(1e-6, 1e6, 100_001)
     best = min(scales, key=lambda s: abs(np.clip(q * s, low, high).sum() - 1.0))
     return np.asarray(np.clip(q * best, low, high))
+
+
+# ---- recalibration
+
+
+class NaiveRecalibration:
+    """The shadow's map by matrices, and its capital strand by strand."""
+
+    def __init__(self) -> None:
+        self.rest, self.prior = np.array([0.0, 1.0]), 0.1 * np.eye(2)
+        self.mean: F64 = self.rest.copy()
+        self.cov: F64 = self.prior.copy()
+        self.strands: list[float] = []  # log of what each has made of 1
+        self.judged = 0
+
+    def step(self, raw: float, stated: float, shadow: float, y: int, h: float, judged: bool) -> None:
+        """Bet, where the row is judged; forget; learn."""
+        if judged:
+            if self.judged % 1_000 == 0:
+                self.strands.append(0.0)
+            self.judged += 1
+            gain = naive_log_loss(y, stated) - naive_log_loss(y, shadow)
+            self.strands = [strand + gain for strand in self.strands]
+        kept = 0.5 ** (h / 20_000)
+        self.mean = self.rest + kept**0.5 * (self.mean - self.rest)
+        self.cov = kept * self.cov + (1 - kept) * self.prior
+        x = np.array([1.0, raw])
+        g, s2 = self.cov @ x, float(x @ self.cov @ x)
+        delta = implicit_root(float(self.mean @ x), s2, float(y), h)
+        q = abs(delta) / h
+        self.mean = self.mean + delta * g
+        self.cov = np.asarray(np.linalg.inv(np.linalg.inv(self.cov) + h * q * (1 - q) * np.outer(x, x)))
+
+    def evidence(self) -> float:
+        """M: every strand by its share, and what is not laid out."""
+        k = len(self.strands)
+        return sum(math.exp(s) / ((i + 1) * (i + 2)) for i, s in enumerate(self.strands)) + 1 / (k + 1)
+
+
+def naive_log_loss(y: int, z: float) -> float:
+    """-log of the probability of what happened."""
+    p = 1 / (1 + math.exp(-z))
+    return -math.log(p if y else 1 - p)

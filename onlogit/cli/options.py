@@ -22,7 +22,7 @@ FORMATS = ("arrow", "arrow-file", "parquet", "csv", "ndjson")
 LEARNERS = ("belief", *SGD_RATES)
 EVENT = ("label", "positive", "weight", "key", "time", "label_time", "due", "drop", "features")
 SGD = ("rate", "schedule", "l1", "l2", "batch", "averaged")
-MONITOR = ("patience", "tolerance", "warm_up", "watch_change", "watch_features")
+MONITOR = ("patience", "tolerance", "warm_up", "watch_change", "watch_features", "on_alarm")
 SETTINGS = (
     "learner",
     "slot_bits",
@@ -60,6 +60,7 @@ def _monitor_options(config: MonitorConfig) -> dict[str, Any]:
         "warm_up": config.warm_up,
         "watch_change": config.change,
         "watch_features": config.features,
+        "on_alarm": config.on_alarm,
     }
 
 
@@ -163,6 +164,12 @@ setting_options = together(
         is_flag=True,
     ),
     setting("--watch-features", MonitorConfig.features, "Warn when features drift.", is_flag=True),
+    setting(
+        "--on-alarm",
+        MonitorConfig.on_alarm,
+        "What an alarm does beside warning.",
+        type=click.Choice(["warn", "recalibrate", "freeze"]),
+    ),
 )
 
 decision_options = together(
@@ -231,6 +238,7 @@ def monitor_of(told: dict[str, Any]) -> MonitorConfig:
         warm_up=told["warm_up"],
         change=told["watch_change"],
         features=told["watch_features"],
+        on_alarm=told["on_alarm"],
     )
 
 

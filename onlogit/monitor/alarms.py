@@ -12,7 +12,7 @@ NO_TIME = int(np.iinfo(np.int64).min)
 class Alarm:
     """Evidence passed patience. Times are microseconds since 1970 UTC; probabilities and rates in [0, 1]."""
 
-    kind: str  # "calibration", "change" (since the reference window), "slice", "test", or "drift", which only warns
+    kind: str  # "calibration", "change" (since the reference window), "slice", "test", or, which page nobody, "drift" and "act"
     what: (
         str  # "level", "slope" or "region"; of a drift "feature"; "pipeline" where it is about missing or unseen values
     )
@@ -54,8 +54,8 @@ class Alarm:
 
     @property
     def pages(self) -> bool:
-        """Whether it says that probabilities are wrong; a drift of features only warns."""
-        return self.kind != "drift"
+        """Whether it says that probabilities are wrong; a drift of features only warns, an act only tells."""
+        return self.kind not in ("drift", "act")
 
     @property
     def _patience(self) -> str:
@@ -74,6 +74,11 @@ class Alarm:
                 f"drift warning ({self.what}) at event {self.event}{when}: {self.direction}\n"
                 f"  PSI {self.effect:.3f} where chance stays below {self.effect_high:.3f}, evidence {self.evidence:,.0f} of "
                 f"patience {self._patience}. {self.advice}"
+            )
+        if self.kind == "act":
+            return (
+                f"{self.what} at event {self.event}{when}: {self.direction}\n  after the alarm at event "
+                f"{self.onset_event}, evidence of the recalibration {self.evidence:,.0f}. {self.advice}"
             )
         where = "" if self.slice is None else f" in {self.slice}"
         moved = ", ".join(f"{feature} (z {z:+.1f})" for feature, z in self.features)
