@@ -30,6 +30,7 @@ horizon = "1h"
 
 [monitor]
 warm_up = 50
+on_alarm = "recalibrate"
 
 [belief]
 half_lives = ["inf", 500.0]
@@ -37,6 +38,7 @@ half_lives = ["inf", 500.0]
 FLAGS = (
     "--label", "y", "--time", "at", "--label-time", "known_at", "--drop", "id", "--feature", "a*kind",
     "--feature", "spline(b, 8)", "--slot-bits", "10", "--horizon", "1h", "--warm-up", "50",
+    "--on-alarm", "recalibrate",
 )  # fmt: skip
 
 
