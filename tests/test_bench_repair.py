@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.repair import BREAK, N, TAIL, draw, run, stream
+from bench.repair import BREAK, TAIL, N, draw, run, stream
 
 
 @pytest.mark.parametrize("live", [False, True])

@@ -80,4 +80,6 @@ def test_watch_anybody(tmp_path: Path, environment: dict[str, str]) -> None:
     assert raised[0] == raised[1]
     assert 20_000 < raised[0] < 22_000  # the release was at 20,000
     assert "too extreme" in alarms[0]
+    (mend,) = [line for line in told.splitlines() if line.startswith("mend ")]
+    assert 0.45 < float(mend.split(" x stated")[0].split()[-1]) < 0.6  # the log-odds are twice too extreme
     assert told.splitlines()[-1] == "exit code 5"

@@ -97,6 +97,8 @@ class Watching:
             "alarms": self.alarms,
             "warnings": self.warnings,
             "lately": lately,
+            "recalibration": dict(zip(("level", "slope"), watch.shadow.map, strict=True))
+            | {"evidence": watch.shadow.evidence},
             "faded": monitor.faded()._asdict(),
             "slices": [each._asdict() for each in watch.slices.worst()],
             "decisions": [each._asdict() for each in watch.decisions.read()],

@@ -6,9 +6,11 @@ Any cut of the stream into batches gives the same alarms. With a label time only
 """
 
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.errors import ConfigError, StateError
@@ -19,6 +21,7 @@ from onlogit.monitor.decisions import Costs, DecisionMonitor
 from onlogit.monitor.features import FeatureMonitor
 from onlogit.monitor.patience import Patience, patience_of
 from onlogit.monitor.reading import F64, I8, I64, NO_TIME, U64, Array, Columns, Given, Reader
+from onlogit.monitor.repair import EVERY, UTMOST, Repair
 from onlogit.monitor.slices import SliceMonitor
 
 
@@ -74,6 +77,7 @@ class Watch:
         if columns.features:  # what is stated is watched with what it is stated from
             watched = tuple(dict.fromkeys((columns.prob, *columns.features)))
             self.features = FeatureMonitor(watched, wishes.patience, reference, wishes.window)
+        self.shadow = Repair("recalibrate")  # never promoted: what it would state is told, and how well it would do
         self._outcomes = outcomes
         self._turn = np.array([NO_TIME])
 
@@ -96,6 +100,7 @@ class Watch:
         begun = self.monitor.until_reference(y, given.weight)
         weight = np.where(judged, given.weight, 0.0)
         alarms = self.monitor.update(event, given.time, given.z, y, given.weight, judged)
+        self._recalibrate(event, given, y, judged)
         alarms = self._tell(columns, event, given, y, elapsed, alarms)
         if self.columns.by and begun < n:
             time = np.full(n, NO_TIME) if given.time is None else given.time
@@ -114,6 +119,19 @@ class Watch:
             )
         self._count(given, y, weight)
         return sorted(alarms, key=lambda alarm: alarm.event)
+
+    def _recalibrate(self, event: I64, given: Given, y: I8, judged: npt.NDArray[np.bool_]) -> None:
+        """Let the shadow bet on events that are judged, and learn from them: the others' outcomes may not be known yet."""
+        z = np.clip(given.z, -UTMOST, UTMOST)
+        weight = np.where(judged, given.weight, 0.0)
+        n, first = len(y), self.counts.events
+        cuts = np.arange(-first % EVERY, n, EVERY).tolist()
+        for a, b in pairwise([0, *cuts, n]):
+            if a < b:
+                if (first + a) % EVERY == 0:
+                    self.shadow.turn(first + a, NO_TIME, first + a)
+                part = slice(a, b)
+                self.shadow.learn(event[part], z[part], y[part], weight[part], judged[part])
 
     def acknowledge(self) -> None:
         """Faults are mended, or known: evidence starts anew, and the next alarm or warning of each kind is news again."""
@@ -175,7 +193,10 @@ class Watch:
         self._turn[:] = state["turn"]
 
     def _parts(self) -> dict[str, Any]:
-        parts = {"reader": self.reader, "monitor": self.monitor, "slices": self.slices, "decisions": self.decisions}
+        parts = {
+            "reader": self.reader, "monitor": self.monitor, "slices": self.slices, "decisions": self.decisions,
+            "shadow": self.shadow,
+        }  # fmt: skip
         return parts if self.features is None else parts | {"features": self.features}
 
     def _count(self, given: Given, y: I8, weight: F64) -> None:

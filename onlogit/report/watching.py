@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+ENOUGH = 1_000.0  # evidence at which a recalibration is worth telling
+
 
 def summary(figures: Mapping[str, Any]) -> str:
     """Counts, estimates over all and lately, evidence, worst slices."""
@@ -12,6 +14,12 @@ def summary(figures: Mapping[str, Any]) -> str:
         if found["examples"]:
             lines += [(label, text) if k == 0 else ("", text) for k, text in enumerate(_quality(found))]
     lines.append(("evidence", _evidence(figures)))
+    better = figures["recalibration"]
+    if better["evidence"] >= ENOUGH:
+        told = f"log-odds {better['level']:+.2f} {better['slope']:+.2f} x stated would do better from here on"
+        lines.append(
+            ("mend", f"{told}: evidence {better['evidence']:,.4g}, where chance reaches {ENOUGH:,.0f} once in as many")
+        )
     text = [f"{name:<10} {value}" for name, value in lines]
     if figures["slices"]:
         text += ["worst slices, by their evidence", *map(_slice, figures["slices"])]
