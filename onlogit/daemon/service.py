@@ -63,6 +63,7 @@ class Service:
         self._saved_at = fold.seq
         self._saving = threading.Lock()
         self._settling = threading.Lock()
+        self._schema: Schema | None = None
         self._readers: dict[str, RowReader] = {}
         self.began = time.monotonic()
         self.history: deque[dict[str, Any]] = deque(maxlen=HISTORY)
@@ -173,8 +174,10 @@ class Service:
 
     @property
     def schema(self) -> Schema:
-        """By which rows are read."""
-        return self.worker.fold.reading.schema
+        """By which rows are read: the same whoever is the champion."""
+        if self._schema is None:
+            self._schema = self.worker.fold.reading.schema
+        return self._schema
 
     def reader(self, purpose: str) -> RowReader:
         """The reader of JSON rows. ConfigError before there is a schema."""

@@ -156,7 +156,7 @@ class Place(NamedTuple):
     option: str  # as in --option and ONLOGIT_OPTION
 
 
-RENAMED = {"model.labels.delay": "label_delay"}
+RENAMED = {"model.labels.delay": "label_delay", "model.monitor.features": "feature_drift"}
 MOST_CHALLENGERS = 8
 RESERVED = ("initial", "onlogit")  # the model that a folder begins with, and whichever is the champion
 TOP = ("events", "model")  # whose settings stand at the top of the file
@@ -169,6 +169,7 @@ MODEL_HELP = {
     "remember": "Events that a label may come late.",
     "patience": "Mean number of events between false alarms.",
     "tolerance": "Miscalibration that nobody minds, in logits.",
+    "features": "Warn when features are no longer distributed as they were.",
     "warm_up": "Labels learned before evidence is gathered.",
 }
 
@@ -312,4 +313,8 @@ def flat(settings: Settings) -> dict[str, Any]:
         return found
 
     named = {outer(name): value for name, value in walk(to_mapping(settings), "").items()}
+    named["challengers"] = [
+        {name: value for name, value in each.items() if name != "settings"} | each["settings"]
+        for each in settings.challengers
+    ]
     return dict(sorted(named.items(), key=lambda item: "." in item[0]))

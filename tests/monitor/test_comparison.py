@@ -24,12 +24,12 @@ def drawn(seed: int, n: int, drift: float = 0.0) -> tuple[np.ndarray, np.ndarray
 
 @pytest.mark.parametrize("drift", [0.0, 2.0])
 def test_the_interval_covers_at_every_look(drift: float) -> None:
-    streams, n, missed, narrow = 200, 4000, 0, 0
+    streams, n, missed, narrow, pointwise = 200, 4000, 0, 0, 0
     looks = np.unique(np.geomspace(1, n, 40).astype(int))
     for seed in range(streams):
         first, second, y, mean = drawn(seed, n, drift)
         true = np.cumsum(mean) / np.arange(1, n + 1)
-        comparison, at, out = Comparison(), 0, False
+        comparison, at, out, fooled = Comparison(), 0, False, False
         for look in looks.tolist():
             comparison.add(first[at:look], second[at:look], y[at:look])
             at = look
@@ -38,9 +38,13 @@ def test_the_interval_covers_at_every_look(drift: float) -> None:
             assert told.high is not None
             width = told.high - told.low
             out = out or not told.low <= true[look - 1] <= told.high
+            spread = 1.96 * math.sqrt(comparison.sums[3]) / look
+            fooled = fooled or (look >= 30 and abs((told.low + told.high) / 2 - true[look - 1]) > spread)
         missed += out
+        pointwise += fooled
         narrow += width < 0.2
     assert missed <= 0.05 * streams
+    assert pointwise > 0.1 * streams  # one for a single look does not do
     assert narrow == streams  # covering is no feat for an interval that is wide
 
 
