@@ -1,4 +1,4 @@
-"""Draws docs/demo.svg, the end of `onlogit demo` as a picture: `python bench/draw_demo.py [OUT.svg]`.
+"""Draws docs/demo.svg, the end of `onlogit demo --fast` as a picture: `python bench/draw_demo.py [OUT.svg]`.
 
 The page is a real one, in the colours of a terminal, up to where it starts to name files.
 """
@@ -10,7 +10,7 @@ import tempfile
 from html import escape
 from pathlib import Path
 
-from onlogit.cli.replaying import watch
+from onlogit.cli.telling import watch
 from onlogit.report.screen import Screen
 
 CHARACTER, LINE, MARGIN = 8.4, 18, 20
@@ -28,7 +28,7 @@ def page() -> list[str]:
     """The lines from the table to the last word on what was seen."""
     out = Terminal()
     with tempfile.TemporaryDirectory() as folder:
-        watch(f"{folder}/flights.model", Screen(out, colour=True))
+        watch(f"{folder}/flights.model", Screen(out, colour=True), served=False, flights=None, hold=False)
     lines = out.getvalue().splitlines()
     first = next(k for k, line in enumerate(lines) if "log loss" in line)
     last = next(k for k, line in enumerate(lines) if " a second, " in line)

@@ -124,6 +124,7 @@ class Pipeline:
         self.maturity = Maturity()
         self.delays = LabelDelays()  # of labels that are learned on arrival
         self.counts = Counts()
+        self.heard: list[Mature] | None = None  # what is judged, for one who listens; not state
         self.frozen = False  # scores, joins labels and watches, and learns nothing
         self._encoded = 0  # events encoded; as many as were scored, between steps
         self._turn = np.array([NEVER])  # the first event that may be judged; NEVER before enough labels were learned
@@ -223,6 +224,8 @@ class Pipeline:
     def judge(self, mature: Mature) -> list[Alarm]:
         """The third part: tally and judge what is mature. Changes the monitor."""
         event, time, z, y, weight, known = mature
+        if self.heard is not None:
+            self.heard.append(mature)
         judged = np.empty(len(event), np.bool_)
         take_turns(event, known, y, weight, self._turn, judged)
         alarms = self.monitor.update(event, None if (time == NO_TIME).all() else time, z, y, weight, judged)

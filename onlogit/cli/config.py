@@ -49,4 +49,6 @@ def _toml(value: Any) -> str:
 
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {_toml(each)}" for name, each in value.items()) + "}"
     return json.dumps(value)

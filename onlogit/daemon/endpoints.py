@@ -137,6 +137,10 @@ class Endpoints:
             return self._stream(self._new_alarms(int(since) if since.isdigit() else 0))
         return as_json({"alarms": await self.ask(lambda fold: list(fold.alarms))})
 
+    async def models(self, request: Request) -> Answer:
+        """The champion and its challengers: losses on the same events, and the interval of their difference."""
+        return as_json({"models": await self.ask(lambda fold: fold.challengers.figures(fold.model))})
+
     def _new_alarms(self, last: int) -> Callable[[], Awaitable[bytes]]:
         async def news() -> bytes:
             nonlocal last
@@ -213,6 +217,21 @@ class Endpoints:
         if set(told) != {"alarm"} or told["alarm"] not in known:
             raise Refusal(422, '{"alarm": ID} is expected, with the id of an alarm that /v1/alarms lists')
         return await self._command("ack", alarm=told["alarm"])
+
+    async def promote(self, request: Request) -> Answer:
+        """Let a challenger answer from now on: {"model": NAME}."""
+        try:
+            told = msgspec.json.decode(request.body, type=dict[str, str])
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise Refusal(400, f'{{"model": NAME}} is expected: {error}') from error
+        names = await self.ask(lambda fold: fold.challengers.names[1:])
+        if set(told) != {"model"} or told["model"] not in names:
+            raise Refusal(422, '{"model": NAME} is expected, with the name of a challenger that /v1/models lists')
+        return await self._command("promote", model=told["model"])
+
+    async def rollback(self, request: Request) -> Answer:
+        """Let the champion before the last promote answer again."""
+        return await self._command("rollback")
 
     async def _command(self, name: str, **told: Any) -> Answer:
         if not self.service.settled:

@@ -7,6 +7,7 @@ that any cut of the stream gives the same state, the size of slices is free.
 
 import json
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,9 +16,11 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from onlogit.config import Config, from_mapping, to_mapping
+from onlogit.daemon.challengers import INITIAL, PREFIX, Challengers
 from onlogit.daemon.ledger import Ledger
 from onlogit.encoding.event_columns import read_key
 from onlogit.errors import ConfigError, DataError, StateError
+from onlogit.labels import Mature
 from onlogit.model import OnlineLogit, of_bytes, of_state
 from onlogit.monitor import Alarm
 from onlogit.pipeline import sigmoid
@@ -69,6 +72,7 @@ class Fold:
 
     def __init__(self, room: int = 100_000) -> None:
         self.model = OnlineLogit()
+        self.challengers = Challengers()
         self.ledger = Ledger(room)
         self.seq = 0  # of the last entry applied
         self.alarms: list[dict[str, Any]] = []  # the latest, oldest first; each has an id, counted from 1
@@ -99,7 +103,12 @@ class Fold:
                 return fold(entry.seq, batch, entry.now)
             except (DataError, ConfigError) as error:
                 return error
-        return self.begin(entry.seq, entry.data) if entry.kind == BEGIN else self.command(entry.seq, entry.data)
+        if entry.kind == BEGIN:
+            return self.begin(entry.seq, entry.data)
+        try:
+            return self.command(entry.seq, entry.data)
+        except ConfigError as error:
+            return error
 
     def begin(self, seq: int, data: bytes) -> None:
         """The first entry: a model file, or roles and settings of a model without a schema yet."""
@@ -112,7 +121,10 @@ class Fold:
             self.model = of_bytes(data, "the model in the journal")
 
     def command(self, seq: int, data: bytes) -> dict[str, Any]:
-        """freeze, thaw, or the first ack of an alarm, after which the next one is news again."""
+        """freeze, thaw; the first ack of an alarm, after which the next one is news again; challenge, promote, rollback.
+
+        A ConfigError has changed nothing.
+        """
         self.seq = seq
         told = json.loads(data)
         if told["command"] in ("freeze", "thaw") and self.settled:
@@ -122,7 +134,37 @@ class Fold:
                 if alarm["id"] == told["alarm"] and not alarm["acknowledged"]:
                     self.model.acknowledge()
                     alarm["acknowledged"] = True
+        elif told["command"] == "challenge":
+            self.challengers.challenge(told["models"], self.model)
+        elif told["command"] in ("promote", "rollback"):
+            told["champion"] = self._promote(told.get("model"))
         return dict(told)
+
+    def _promote(self, name: str | None) -> str:
+        """Another champion; None for the one before. Its name."""
+        others, before = self.challengers, self.challengers.champion
+        if name is None and not others.past:
+            raise ConfigError(f"{before!r} is the first champion: there is none before to roll back to")
+        self.model = others.promote(others.past[-1] if name is None else name, self.model)
+        if name is None:
+            others.past.pop()
+        else:
+            others.past.append(before)
+        return others.champion
+
+    def named(self, name: str) -> OnlineLogit:
+        """The champion for "", else the model of that name. ConfigError."""
+        if name in ("", self.challengers.champion):
+            return self.model
+        found = next((each.model for each in self.challengers if each.name == name), None)
+        if found is None:
+            raise ConfigError(f"there is no model {name!r} at work; there are: {', '.join(self.challengers.names)}")
+        return found
+
+    @property
+    def reading(self) -> OnlineLogit:
+        """The initial model, by whose schema rows are read: others read no column that it does not."""
+        return next((each.model for each in self.challengers if each.name == INITIAL), self.model)
 
     def events(
         self, seq: int, batch: pa.RecordBatch, now: int, pause: Callable[[], None] = no_pause, most: int = 1 << 30
@@ -130,6 +172,7 @@ class Fold:
         """Score and remember, or learn; a DataError has changed nothing."""
         self.seq = seq
         self.model.begin(batch.schema)
+        self.challengers.begin(self.model)
         keys = self.keys(batch)
         again, again_z = self.known(keys)
         fresh = batch if not again.any() else batch.filter(pa.array(~again))
@@ -145,10 +188,10 @@ class Fold:
 
     def _step(self, batch: pa.RecordBatch, now: int, pause: Callable[[], None], most: int) -> Stated:
         if not batch.num_rows:
-            self.model.step(batch, now)
+            self._all(methodcaller("step", batch, now))
         parts = []
         for start in range(0, batch.num_rows, most):
-            step = self.model.step(batch.slice(start, most), now)
+            step = self._all(methodcaller("step", batch.slice(start, most), now), pause)
             self._note(step.alarms)
             parts.append((step.event, step.p, step.z, step.z_sd))
             if start + most < batch.num_rows:
@@ -158,6 +201,20 @@ class Fold:
         none = (np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros(0))
         event, p, z, z_sd = (np.concatenate(arrays) for arrays in zip(none, *parts, strict=True))
         return Stated(event, p, z, z_sd, np.zeros(batch.num_rows, np.bool_))
+
+    def _all(self, work: Callable[[OnlineLogit], Any], pause: Callable[[], None] = no_pause) -> Any:
+        """What the champion gives, after challengers have done the same."""
+        if not self.challengers.all:
+            return work(self.model)
+        heard: list[Mature] = []
+        pipeline = self.model.pipeline
+        pipeline.heard = heard
+        try:
+            result = work(self.model)
+        finally:
+            pipeline.heard = None
+        self.challengers.take(work, heard, pause)
+        return result
 
     def keys(self, batch: pa.RecordBatch) -> U64 | None:
         """The keys of a batch of events: u64[n]; None where the schema has none or the batch lacks them."""
@@ -214,7 +271,7 @@ class Fold:
         here = self.model.pipeline.memory.find(keys[rows]) >= 0
         self.ledger.counts.early_used += int(np.count_nonzero(here))
         self.ledger.counts.duplicate_outcomes += int(np.count_nonzero(~here))
-        self._note(self.model.outcomes(outcomes.filter(pa.array(here))))
+        self._note(self._all(methodcaller("outcomes", outcomes.filter(pa.array(here)))))
         self.ledger.told(keys[rows])
 
     def outcomes(
@@ -232,7 +289,7 @@ class Fold:
         late = told & (event < 0) & pipeline.memory.missed(keys) if pipeline._times.by_due else np.zeros_like(told)
         fresh = batch if here.all() else batch.filter(pa.array(here | late))  # the model counts those that are late
         for start in range(0, fresh.num_rows, most):
-            self._note(self.model.outcomes(fresh.slice(start, most)))
+            self._note(self._all(methodcaller("outcomes", fresh.slice(start, most)), pause))
             if start + most < fresh.num_rows:
                 pause()
         self.ledger.told(keys[here])
@@ -259,11 +316,12 @@ class Fold:
         """What the arrays of `state` mean, as JSON values."""
         return {
             "model": self.model.header(), "alarms": self.alarms, "raised": self.raised, "early": self.ledger.room,
+            "challengers": self.challengers.header(),
         }  # fmt: skip
 
     def state(self) -> dict[str, Array]:
         """All that the fold knows, as plain arrays."""
-        return self.model.state() | self.ledger.state()
+        return self.model.state() | self.ledger.state() | self.challengers.state()
 
     @classmethod
     def of_state(cls, header: dict[str, Any], arrays: dict[str, Array], seq: int, where: str) -> "Fold":
@@ -275,7 +333,9 @@ class Fold:
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"{where}: not a checkpoint of the daemon: {error!r}") from error
         fold.ledger.restore(arrays)
-        fold.model = of_state(own, {name: a for name, a in arrays.items() if not name.startswith("ledger.")}, where)
+        fold.challengers.restore(header.get("challengers"), arrays, where)
+        others = ("ledger.", PREFIX)
+        fold.model = of_state(own, {name: a for name, a in arrays.items() if not name.startswith(others)}, where)
         fold.seq = seq
         return fold
 

@@ -99,35 +99,38 @@ class Inference:
 
     async def model_ready(self, request: Request) -> Answer:
         """Whether the model can score."""
-        self._check(request)
+        name = self._check(request)
         ready = self.service.ready.is_set() and self.service.settled
-        return as_json({"name": MODEL, "ready": ready}, 200 if ready else 503)
+        return as_json({"name": name or MODEL, "ready": ready}, 200 if ready else 503)
 
     async def metadata(self, request: Request) -> Answer:
         """Inputs and outputs."""
-        self._check(request)
+        name = self._check(request)
         inputs = [] if not self.service.settled else [
             {"name": c.name, "datatype": TENSOR.get(c.kind, "BYTES"), "shape": [-1]} for c in self._features()
         ]  # fmt: skip
         outputs = [{"name": name, "datatype": "FP64", "shape": [-1]} for name in STATED]
         return as_json(
-            {"name": MODEL, "versions": [VERSION], "platform": "onlogit", "inputs": inputs, "outputs": outputs}
+            {"name": name or MODEL, "versions": [VERSION], "platform": "onlogit", "inputs": inputs, "outputs": outputs}
         )
 
     async def infer(self, request: Request) -> Answer:
         """Score the rows that the tensors make."""
-        self._check(request)
+        name = self._check(request)
         if not self.service.settled:
             raise Refusal(409, "there is no model yet: send events first, or begin with --model or --schema")
         question, rest = self._question(request)
         batch = self._batch(question, rest)
-        work = Work(SCORE, _ignore, batch.num_rows, batch=batch)
-        return self._answer(question, await self.endpoints.done(work))
+        work = Work(SCORE, _ignore, batch.num_rows, batch=batch, model=name)
+        return self._answer(question, await self.endpoints.done(work), name or MODEL)
 
-    def _check(self, request: Request) -> None:
+    def _check(self, request: Request) -> str:
+        """The model that is asked: "" for the champion, whichever it is."""
         name, version = (*request.names, VERSION)[:2]
-        if (name, version) != (MODEL, VERSION):
-            raise Refusal(404, f"there is one model, {MODEL!r}, in version {VERSION}")
+        names = [MODEL, *self.service.worker.fold.challengers.names]
+        if name not in names or version != VERSION:
+            raise Refusal(404, f"there is no such model; there are {', '.join(names)}, in version {VERSION}")
+        return "" if name == MODEL else name
 
     def _features(self) -> list[Column]:
         schema = self.service.schema
@@ -171,7 +174,7 @@ class Inference:
             raise Refusal(422, f"{len(rest)} bytes follow the tensors that the request names")
         return pa.record_batch(arrays) if arrays else pa.RecordBatch.from_pylist([])
 
-    def _answer(self, question: Question, stated: Stated) -> Answer:
+    def _answer(self, question: Question, stated: Stated, name: str) -> Answer:
         wanted = {o.name: o for o in question.outputs} or {name: Output(name) for name in STATED}
         binary = bool(question.parameters.get("binary_data_output"))
         outputs, blobs = [], []
@@ -186,7 +189,7 @@ class Inference:
             else:
                 told["data"] = values.tolist()
             outputs.append(told)
-        answer: dict[str, Any] = {"model_name": MODEL, "model_version": VERSION, "outputs": outputs}
+        answer: dict[str, Any] = {"model_name": name, "model_version": VERSION, "outputs": outputs}
         if question.id:
             answer["id"] = question.id
         head = msgspec.json.encode(answer)

@@ -79,6 +79,7 @@ class Readings:
         for kind, count in asdict(self.fold.ledger.counts).items():
             ledger.add_metric([kind], count)
         yield ledger
+        yield from _models(self.fold)
 
     def _counters(self, fold: Fold) -> dict[str, tuple[str, float]]:
         meters = self.service.meters
@@ -130,6 +131,26 @@ class Readings:
                 "frozen": ("Whether learning is off: 1 or 0.", float(fold.model.pipeline.frozen)),
             }
         return told
+
+
+def _models(fold: Fold) -> Iterator[Any]:
+    """Of the champion and its challengers: as many labels as there are models, and names are checked in the settings."""
+    if not fold.challengers.all:
+        return
+    champion = GaugeMetricFamily("onlogit_model_champion", "Whether the model answers: 1 or 0.", labels=["model"])
+    loss = GaugeMetricFamily("onlogit_model_log_loss_nats", "Progressive log loss, where compared.", labels=["model"])
+    difference = GaugeMetricFamily(
+        "onlogit_model_difference_nats", "Log loss of the champion less the challenger's, and its 95 % interval.",
+        labels=["model", "bound"],
+    )  # fmt: skip
+    for figures in fold.challengers.figures(fold.model):
+        name, compared = figures["name"], figures.get("compared")
+        champion.add_metric([name], float(figures["role"] == "champion"))
+        if compared and compared["examples"]:
+            loss.add_metric([name], compared["log_loss"])
+            for bound, key in (("mean", "difference"), ("low", "low"), ("high", "high")):
+                difference.add_metric([name, bound], compared[key])
+    yield from (champion, loss, difference)
 
 
 def _or_none(value: float) -> float | None:

@@ -15,6 +15,7 @@ ROWS = {
     },
 }
 ALARM_ID: dict[str, Any] = {"type": "object", "properties": {"alarm": {"type": "integer"}}, "required": ["alarm"]}
+MODEL_NAME: dict[str, Any] = {"type": "object", "properties": {"model": {"type": "string"}}, "required": ["model"]}
 TENSOR = {
     "type": "object",
     "properties": {
@@ -31,6 +32,7 @@ QUESTION: dict[str, Any] = {
 BODIES: dict[str, Any] = {
     "/v1/events": ROWS, "/v1/score": ROWS, "/infer": ROWS, "/v1/outcomes": ROWS,
     "/v1/commands/ack": {"required": True, "content": {"application/json": {"schema": ALARM_ID}}},
+    "/v1/commands/promote": {"required": True, "content": {"application/json": {"schema": MODEL_NAME}}},
 }  # fmt: skip
 ERROR = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
 REFUSALS = {

@@ -14,14 +14,15 @@ from typing import Any
 import msgspec
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from onlogit.config import Config
 from onlogit.daemon import arrow_rows, failpoints, json_rows
-from onlogit.daemon.fold import BEGIN, Fold, beginning
+from onlogit.daemon.fold import BEGIN, COMMAND, Fold, beginning
 from onlogit.daemon.json_rows import RowReader
 from onlogit.daemon.recovery import JOURNAL, recover
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.rehearsal import rehearse
 from onlogit.daemon.scribe import Scribe, clock
-from onlogit.daemon.settings import Settings
+from onlogit.daemon.settings import Settings, overridden
 from onlogit.daemon.worker import Meters, Work, Worker
 from onlogit.errors import ConfigError, OnlogitError
 from onlogit.model import OnlineLogit
@@ -50,6 +51,7 @@ class Service:
         try:
             self.journal = Journal(settings.keep.state, settings.keep.durability)
             fold, self.replayed = self._opened(self.journal, model)
+            self._challenge(fold, self.journal)
         except BaseException:
             self._release()
             raise
@@ -61,6 +63,7 @@ class Service:
         self._saved_at = fold.seq
         self._saving = threading.Lock()
         self._settling = threading.Lock()
+        self._schema: Schema | None = None
         self._readers: dict[str, RowReader] = {}
         self.began = time.monotonic()
         self.history: deque[dict[str, Any]] = deque(maxlen=HISTORY)
@@ -83,6 +86,19 @@ class Service:
         self._check_same(begun, model)
         return fold, replayed
 
+    def _challenge(self, fold: Fold, journal: Journal) -> None:
+        """Journal who challenges, where that is news; settings that name nobody leave those that are there."""
+        told = list(self.settings.challengers)
+        if not told or not fold.challengers.wanted(told):
+            return
+        if not fold.settled and any(each.get("frozen") for each in told):
+            raise ConfigError(
+                "a frozen challenger is a copy of the champion, which has learned nothing yet: begin with --model, or name "
+                "the challenger at a later start"
+            )
+        data = command("challenge", models=told)
+        fold.command(journal.append([New(COMMAND, clock(), data)]), data)
+
     def _check_same(self, begun: Entry | None, model: bytes | None) -> None:
         """Settings of a new model that a folder begun with others cannot follow are an error, not passed over."""
         data = model or beginning(self.settings.events.roles(), self.settings.model, self.settings.keep.early)
@@ -98,10 +114,17 @@ class Service:
     def start(self) -> None:
         """Rehearse, then run. `ready` is set once requests may come."""
         fold = self.worker.fold
-        rehearse(fold.model.schema if fold.settled else None, fold.model.config)
+        self._rehearse(fold.model.schema if fold.settled else None, fold.model.config)
         self.worker.thread.start()
         self.scribe.thread.start()
         self.ready.set()
+
+    def _rehearse(self, schema: Schema | None, config: Config) -> None:
+        """Compile what the champion needs, and the challengers."""
+        rehearse(schema, config)
+        for each in self.settings.challengers:
+            if each.get("settings"):
+                rehearse(schema, overridden(config, each["settings"]))
 
     def stop(self, deadline: float) -> bool:
         """Fold all that was accepted, make a checkpoint, let go; False where that took longer than until `deadline`,
@@ -151,7 +174,10 @@ class Service:
 
     @property
     def schema(self) -> Schema:
-        return self.worker.fold.model.schema
+        """By which rows are read: the same whoever is the champion."""
+        if self._schema is None:
+            self._schema = self.worker.fold.reading.schema
+        return self._schema
 
     def reader(self, purpose: str) -> RowReader:
         """The reader of JSON rows. ConfigError before there is a schema."""
@@ -166,7 +192,7 @@ class Service:
                 model = self.worker.fold.model
                 trial = OnlineLogit(**model._roles, config=model.config)
                 trial.begin(schema)
-                rehearse(trial.schema, trial.config)
+                self._rehearse(trial.schema, trial.config)
                 model.begin(schema)
 
     def settle_batch(self, batch: pa.RecordBatch) -> None:

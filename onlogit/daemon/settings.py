@@ -8,9 +8,10 @@ value out of range is a ConfigError that names it.
 
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,6 +144,7 @@ class Settings:
     notices: NoticeSettings = field(default_factory=NoticeSettings)
     events: EventSettings = field(default_factory=EventSettings)
     model: Config = field(default_factory=Config)
+    challengers: tuple[dict[str, Any], ...] = ()  # further models on the same stream: [[challengers]] in the file
 
 
 class Place(NamedTuple):
@@ -154,7 +156,9 @@ class Place(NamedTuple):
     option: str  # as in --option and ONLOGIT_OPTION
 
 
-RENAMED = {"model.labels.delay": "label_delay"}
+RENAMED = {"model.labels.delay": "label_delay", "model.monitor.features": "feature_drift"}
+MOST_CHALLENGERS = 8
+RESERVED = ("initial", "onlogit")  # the model that a folder begins with, and whichever is the champion
 TOP = ("events", "model")  # whose settings stand at the top of the file
 MODEL_HELP = {
     "horizon": "Learn a label so long after its event: 90m, 12h, 30d.",
@@ -165,6 +169,7 @@ MODEL_HELP = {
     "remember": "Events that a label may come late.",
     "patience": "Mean number of events between false alarms.",
     "tolerance": "Miscalibration that nobody minds, in logits.",
+    "features": "Warn when features are no longer distributed as they were.",
     "warm_up": "Labels learned before evidence is gathered.",
 }
 
@@ -211,7 +216,48 @@ def resolve(
             if value is not None:
                 table[last] = _as_kind(place, value, origin)
                 origins[outer(place.name)] = origin.replace("_", "-") if origin.startswith("--") else origin
-    return from_mapping(Settings, told, file or "settings"), origins
+    others = told.pop("challengers", [])
+    found = from_mapping(Settings, told, file or "settings")
+    origins["challengers"] = f"file {file}" if others else "default"
+    return replace(found, challengers=_challengers(others, found.model, file or "settings")), origins
+
+
+def _challengers(told: Any, config: Config, file: str) -> tuple[dict[str, Any], ...]:
+    """[[challengers]] as the journal keeps them: name, frozen, features, settings."""
+    if not isinstance(told, list) or not all(isinstance(each, dict) for each in told):
+        raise ConfigError(f"{file}: challengers have to be tables, each under [[challengers]]")
+    _require(len(told) <= MOST_CHALLENGERS, f"{file}: challengers", len(told), f"at most {MOST_CHALLENGERS}")
+    found: list[dict[str, Any]] = []
+    for each in told:
+        settings = {name: value for name, value in each.items() if name not in ("name", "frozen", "features")}
+        kept: dict[str, Any] = {"name": each.get("name"), "frozen": each.get("frozen", False), "settings": settings}
+        fits = isinstance(kept["name"], str) and re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", kept["name"]) is not None
+        fits = fits and kept["name"] not in RESERVED and kept["name"] not in {other["name"] for other in found}
+        accepted = f"up to 32 small letters, digits, - and _; each once, and not {' or '.join(RESERVED)}"
+        _require(fits, f"{file}: challengers.name", kept["name"], accepted)
+        _require(isinstance(kept["frozen"], bool), f"{file}: challengers.frozen", kept["frozen"], "true or false")
+        if "features" in each:
+            features = each["features"]
+            texts = isinstance(features, list) and all(isinstance(text, str) for text in features)
+            _require(texts, f"{file}: challengers.features", features, "a list of texts")
+            kept["features"] = features
+        if kept["frozen"] and (settings or "features" in each):
+            raise ConfigError(
+                f"{file}: the challenger {kept['name']!r} is a frozen copy: it has no settings of its own"
+            )
+        overridden(config, settings)
+        found.append(kept)
+    return tuple(found)
+
+
+def overridden(config: Config, settings: Mapping[str, Any]) -> Config:
+    """A config with other settings; a ConfigError names one that is unknown, or has to be the same for all models."""
+    if "labels" in settings:
+        raise ConfigError("challengers: labels have to be the same for all models")
+    told = to_mapping(config)
+    for name, value in settings.items():
+        told[name] = told[name] | value if isinstance(told.get(name), dict) and isinstance(value, dict) else value
+    return from_mapping(Config, told, "challengers")
 
 
 def _read(file: str) -> dict[str, Any]:
@@ -267,4 +313,8 @@ def flat(settings: Settings) -> dict[str, Any]:
         return found
 
     named = {outer(name): value for name, value in walk(to_mapping(settings), "").items()}
+    named["challengers"] = [
+        {name: value for name, value in each.items() if name != "settings"} | each["settings"]
+        for each in settings.challengers
+    ]
     return dict(sorted(named.items(), key=lambda item: "." in item[0]))

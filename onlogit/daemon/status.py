@@ -27,6 +27,7 @@ def figures(fold: Fold, service: "Service") -> dict[str, Any]:
     model = fold.model
     lag = meters.lag_seconds
     return told | {
+        "champion": fold.challengers.champion,
         "learner": model.config.learner, "frozen": model.pipeline.frozen, "counts": asdict(model.counts),
         "pending": model.pipeline.memory.waiting, "quality": model.quality()._asdict(),
         "evidence": model.pipeline.monitor.evidence, "patience": model.config.monitor.patience,

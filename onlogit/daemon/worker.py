@@ -40,6 +40,7 @@ class Work:
     reader: RowReader | None = None
     batch: pa.RecordBatch | None = None
     data: bytes = b""  # of a command
+    model: str = ""  # that is asked for a score; "" for the champion
     alone: bool = False  # was refused together with others: to be tried again by itself
 
 
@@ -168,7 +169,7 @@ class Worker:
             if not self.fold.settled:
                 raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
             batch = work.batch if work.decoded is None else _batch_of([work])
-            step = self.fold.model.score(batch)
+            step = self.fold.named(work.model).score(batch)
             return Stated(step.event, step.p, step.z, step.z_sd, np.zeros(0, np.bool_))
         except Exception as error:
             return _told(error)

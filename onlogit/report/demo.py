@@ -65,6 +65,16 @@ def compile_note(cached: bool, screen: Screen) -> list[str]:
     return [screen.paint(f"Compiling kernels, {when} ...", "dim"), ""]
 
 
+def where(address: str, screen: Screen) -> list[str]:
+    """Where the live learner can be watched at work."""
+    return [f"The live learner is a daemon, asked over HTTP; its page: {screen.paint(address, 'bold')}", ""]
+
+
+def waiting(address: str, screen: Screen) -> list[str]:
+    """That the page is still there."""
+    return ["", f"The daemon's page stays at {screen.paint(address, 'bold')} until Ctrl-C."]
+
+
 def heading(screen: Screen) -> list[str]:
     """The head of the table."""
     rule = screen.glyphs.rule
@@ -123,6 +133,13 @@ def closing(ending: Ending, screen: Screen) -> list[str]:
     """The diagram, what was seen, and where to go from here."""
     live, frozen = ending.live_table, ending.frozen_table
     marks = screen.glyphs.marks
+    if not ending.frozen.examples:
+        return [
+            "",
+            "The frozen model states from March on: these were too few flights for it.",
+            "",
+            *_next(ending, screen),
+        ]
     title = f"Stated and came, March to December   {marks[0]} live   {marks[1]} frozen   {screen.glyphs.both} both"
     diagram = reliability_diagram(
         Curve("live", live.stated, live.observed, live.examples),

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from onlogit.model import load
+
 COMMAND = [sys.executable, "-m", "onlogit", "demo"]
 
 
@@ -25,7 +27,7 @@ def run(folder: Path, *args: str, **environment: str) -> subprocess.CompletedPro
 def told() -> tuple[Path, list[dict[str, Any]]]:
     """The folder and the records of one run with --json."""
     folder = Path(mkdtemp())
-    done = run(folder, "--json")
+    done = run(folder, "--json", "--fast")
     assert (done.returncode, done.stderr) == (0, "")
     return folder, [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -57,7 +59,7 @@ def test_live_is_calibrated_and_frozen_is_not() -> None:
 
 def test_page_is_plain_text_80_wide_in_ascii_where_it_must_be() -> None:
     folder, records = told()
-    done = run(folder, PYTHONIOENCODING="ascii")  # beside the model of the run before, which it may replace
+    done = run(folder, "--fast", PYTHONIOENCODING="ascii")  # beside the model of the run before, which it may replace
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.isascii()
     assert "\x1b" not in done.stdout
@@ -74,7 +76,7 @@ def test_page_is_plain_text_80_wide_in_ascii_where_it_must_be() -> None:
 
 def test_nothing_of_somebody_elses_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "flights.model").write_text("mine")
-    done = run(tmp_path, "--json")
+    done = run(tmp_path, "--json", "--fast")
     assert done.returncode == 2
     assert "--out" in done.stderr
     assert (tmp_path / "flights.model").read_text() == "mine"
@@ -82,10 +84,12 @@ def test_nothing_of_somebody_elses_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:
-    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+@pytest.mark.parametrize("args", [("--fast",), ()], ids=["fast", "served"])
+def test_ctrl_c_ends_it_quietly(tmp_path: Path, args: tuple[str, ...]) -> None:
+    (tmp_path / "temporary").mkdir()
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(tmp_path / "temporary")}
     with subprocess.Popen(
-        COMMAND, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*COMMAND, *args], cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -95,4 +99,32 @@ def test_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
         assert process.stderr.read().strip() == b""
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["temporary"]
+    assert not list((tmp_path / "temporary").iterdir())  # where the daemon was
+
+
+def test_served_by_a_daemon_it_tells_what_the_fast_one_tells(tmp_path: Path) -> None:
+    count = 53_000  # into March
+    served, fast = (
+        [json.loads(line) for line in run(tmp_path, "--json", "--flights", str(count), *how).stdout.splitlines()]
+        for how in ((), ("--fast",))
+    )
+    assert served[0]["record"] == "serving"
+    assert [record["record"] for record in served[1:]] == [record["record"] for record in fast]
+    assert served[-1]["events"] == fast[-1]["events"] == count
+    assert served[-1]["frozen"] == fast[-1]["frozen"]
+    assert served[-1]["live"]["log_loss"] == pytest.approx(fast[-1]["live"]["log_loss"], abs=0.004)
+    again = run(tmp_path, "--flights", "2000")  # may replace the model of a demo, and ends where the data does
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "2,000 flights" in again.stdout
+    assert load(tmp_path / "flights.model").counts.events == 2000
+
+
+def test_without_the_daemons_packages_the_fast_version_runs(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['uvicorn'] = None\n")
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    done = run(tmp_path, "--json", "--flights", "2000", PYTHONPATH=path)
+    assert done.returncode == 0
+    assert [json.loads(line)["record"] for line in done.stdout.splitlines()] == ["month", "summary"]
+    assert len(done.stderr.splitlines()) == 1
+    assert "onlogit[serve]" in done.stderr

@@ -29,13 +29,20 @@ ARGS = ("--label", "late", "--key", "id", "--learner", "sgd", "--slot-bits", "10
 
 
 def operation(number: int) -> tuple[str, list[dict[str, Any]]]:
-    """The number-th request: events in turns with the outcomes of those three turns before."""
+    """The number-th request: events in turns with the outcomes of those three turns before; now and then a promote."""
+    if number % 14 == 13:
+        return "/v1/commands/promote", [{"model": champion(number)}]
     turn, kind = divmod(number, 2)
     if kind == 0:
         return "/v1/events", events(turn)
     if turn < 3:
         return "/v1/outcomes", []
     return "/v1/outcomes", [{"id": row["id"], "late": int(row["x"] > 0.3)} for row in events(turn - 3)]
+
+
+def champion(number: int) -> str:
+    """Who is the champion after the number-th request."""
+    return ("initial", "quick")[(number + 1) // 14 % 2]
 
 
 def events(turn: int) -> list[dict[str, Any]]:
@@ -47,20 +54,22 @@ def send(daemon: Running, number: int) -> bool:
     """One request; whether it was answered."""
     path, rows = operation(number)
     try:
-        return not rows or daemon.post(path, rows).status_code == 200
+        promoted = path == "/v1/commands/promote"  # what was done already is refused when it is sent again
+        return not rows or daemon.post(path, rows[0] if promoted else rows).status_code in (200, 422 * promoted)
     except httpx.TransportError:
         return False
 
 
 def reference(count: int) -> OnlineLogit:
-    """A model that was given the first `count` requests, each once."""
-    model = OnlineLogit(label="late", key="id", config=Config(learner="sgd", slot_bits=10))
+    """The champion of models that were given the first `count` requests, each once."""
+    learner = {"initial": "sgd", "quick": "ftrl"}[champion(count - 1)]
+    model = OnlineLogit(label="late", key="id", config=Config(learner=learner, slot_bits=10))
     for number in range(count):
         path, rows = operation(number)
         table = pa.Table.from_pylist(rows)
         if path == "/v1/events":
             model.step(table.append_column("late", pa.nulls(len(rows))))
-        elif rows:
+        elif rows and path == "/v1/outcomes":
             model.outcomes(table)
     return model
 
@@ -74,6 +83,7 @@ def replayed(state: Path, out: Path) -> bytes:
 
 def test_a_killed_daemon_is_one_that_was_never_killed(serve: Callable[..., Running], tmp_path: Path) -> None:
     draw = np.random.default_rng(int(os.environ.get("ONLOGIT_SEED", "1")))
+    (tmp_path / "serve.toml").write_text('[[challengers]]\nname = "quick"\nlearner = "ftrl"\n')
     number = kills = 0
     unanswered = 0
     while kills < KILLS:
@@ -83,7 +93,7 @@ def test_a_killed_daemon_is_one_that_was_never_killed(serve: Callable[..., Runni
             if point
             else {}
         )
-        daemon = serve(*ARGS, env=env, wait=False)
+        daemon = serve("serve.toml", *ARGS, env=env, wait=False)
         if not daemon.url:
             kills += 1  # it died on its way up: in a checkpoint, or in its first entries
             daemon.end(signal.SIGKILL)
@@ -96,8 +106,10 @@ def test_a_killed_daemon_is_one_that_was_never_killed(serve: Callable[..., Runni
         timer.cancel()
         assert daemon.end(signal.SIGKILL) == -signal.SIGKILL
         kills += 1
-    last = serve(*ARGS)
+    last = serve("serve.toml", *ARGS)
     assert send(last, number)
+    told = last.json("/v1/models")["models"]
+    assert [each["name"] for each in told] == sorted(["initial", "quick"], key=lambda name: name != champion(number))
     counts = last.json("/v1/status")
     assert last.end() == 0
     model = reference(number + 1)

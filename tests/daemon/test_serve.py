@@ -134,7 +134,7 @@ def bomb() -> bytes:
         ("/v1/score", b"{}", {"content-encoding": "br"}, 415, "gzip, zstd"),
         ("/v1/score", b'{"x": 1}\n' * 70_000, {}, 413, "65536 rows"),
         ("/v1/commands/ack", b'{"alarm": 99}', {}, 422, "alarm"),
-        ("/v2/models/other/infer", b"{}", {}, 404, "one model"),
+        ("/v2/models/other/infer", b"{}", {}, 404, "no such model"),
         ("/v2/models/onlogit/infer", b'{"inputs": []}', {}, 400, "no rows"),
         ("/v1/status", b"{}", {}, 405, "GET"),
         ("/../../etc/passwd", b"", {}, 404, "nothing here"),
