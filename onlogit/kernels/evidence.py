@@ -139,7 +139,7 @@ def arm_factors(tolerance: float) -> F64:
     return factors
 
 
-@inline
+@kernel
 def restart(state: Evidence) -> None:
     """Begin anew from no evidence; what is known of the scores, and the clock, stay."""
     state.sums[:] = 0.0
