@@ -6,6 +6,7 @@ River's. The risk-adjusted CUSUM is that of Steiner et al. 2000, on both sides, 
 
 import math
 from collections.abc import Callable
+from importlib import import_module
 from typing import NamedTuple
 
 import numpy as np
@@ -93,17 +94,13 @@ def cusum(shift: float) -> Rival:
 
 def adwin(stream: Stream, threshold: float) -> Passage:
     """River's, on y - p; threshold: -log10 of its delta. Its statistic cannot be seen."""
-    from river.drift import ADWIN  # type: ignore[import-untyped,unused-ignore]
-
-    make: Callable[..., object] = ADWIN
+    make: Callable[..., object] = import_module("river.drift").ADWIN
     return _river(make(delta=10.0**-threshold), (stream.y - _p(stream.z)).tolist())
 
 
 def kswin(stream: Stream, threshold: float) -> Passage:
     """River's, on y - p; threshold: -log10 of its alpha."""
-    from river.drift import KSWIN
-
-    make: Callable[..., object] = KSWIN
+    make: Callable[..., object] = import_module("river.drift").KSWIN
     return _river(make(alpha=10.0**-threshold, seed=1), (stream.y - _p(stream.z)).tolist())
 
 
