@@ -43,12 +43,14 @@ TOLD: dict[str, Any] = {
     "label_time": "known",
 }
 odd_number = st.sampled_from([None, math.nan, math.inf, -math.inf, 0.0, 1e12, 1e30, -1e308, 5e-324])
+# squares of smaller ones are denormal, where how a product was rounded decides whether a column is constant
+moderate = st.floats(-9, 9).filter(lambda x: x == 0.0 or abs(x) > 1e-150)
 instant = st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1))
 event = st.fixed_dictionaries(
     {
         "key": st.text(max_size=9),
         "when": instant.map(lambda t: t.replace(tzinfo=UTC)),
-        "x": st.one_of(odd_number, st.floats(-9, 9)),
+        "x": st.one_of(odd_number, moderate),
         "f": st.one_of(st.none(), st.floats(width=32)),
         "n": st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1), st.integers(0, 3)),
         "c": st.one_of(st.none(), st.text(max_size=12), st.sampled_from("ab")),
@@ -133,7 +135,6 @@ def test_rows_are_what_the_formulas_say(rows: list[dict[str, Any]]) -> None:
     for j, name in enumerate(e.dense_names):
         values = [None if row[name] is None else float(row[name]) for row in rows]
         wanted, lost[name], _ = standardise(values, weight)
-        # where squares of a column's spread leave the range of doubles, "constant" is a matter of rounding
         np.testing.assert_allclose(got.rows.dense[:, j], wanted, rtol=1e-4, atol=1e-4)
     for i, row in enumerate(rows):
         texts = {"hour(when)": str(row["when"].hour), "weekday(when)": str(row["when"].weekday()), "c": row["c"]}
