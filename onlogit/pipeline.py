@@ -88,7 +88,7 @@ class _Tile(NamedTuple):
 
 
 class Walked(NamedTuple):
-    """What a walk gives: the step without its alarms, and what the monitor has to judge."""
+    """What a walk gives: the step without alarms of the monitor, and what that has to judge."""
 
     step: Step
     mature: Mature
@@ -141,14 +141,19 @@ class Pipeline:
 
     def fold(self, encoded: Encoded, now: int | None = None) -> Step:
         """A step but for its first part: walk and judge, stretch by stretch where alarms are acted upon."""
-        warnings = self._warnings.popleft() if self._warnings else []
+        if self.repair is None:
+            return self.conclude(self.walk(encoded, now))
+        warnings = self._warned()
         steps = []
-        for part in [encoded] if self.repair is None else self._stretches(encoded):
+        for part in self._stretches(encoded):
             acts = self._act(self.repair, part)
-            walked = self.walk(part, now)
+            walked = self._walk(part, now)
             steps.append(walked.step._replace(alarms=acts + self.judge(walked.mature)))
         step = steps[0] if len(steps) == 1 else _joined(steps)
         return step._replace(alarms=warnings + step.alarms)
+
+    def _warned(self) -> list[Alarm]:
+        return self._warnings.popleft() if self._warnings else []
 
     def _stretches(self, encoded: Encoded) -> list[Encoded]:
         """The batch cut where acts may happen."""
@@ -168,13 +173,18 @@ class Pipeline:
         repair = self.repair
         return [] if repair is None or not (repair.promoted or repair.frozen) else [repair.revert(self.counts.events)]
 
-    # A step in three parts, each with a state of its own. Each part has to be given every batch in order; a batch may be
-    # encoded before the one before it is walked. State is whole between steps only.
+    # A step in three parts, each with a state of its own: `encode`, `walk`, `conclude`. Each part has to be given every batch
+    # in order, but may be at another batch than the others. State is whole between steps only.
 
     @property
     def can_encode_ahead(self) -> bool:
         """Whether a batch may be encoded before the one before it is walked: not where keys are checked in between."""
         return not self._times.keyed
+
+    @property
+    def can_judge_behind(self) -> bool:
+        """Whether a batch may be walked before the one before it is judged: not where alarms are acted upon."""
+        return self.repair is None
 
     def encode(self, batch: pa.RecordBatch, now: int | None = None) -> Encoded:
         """The first part of a step: all that can refuse the batch. Changes the encoder alone."""
@@ -198,6 +208,10 @@ class Pipeline:
 
     def walk(self, encoded: Encoded, now: int | None = None) -> Walked:
         """The second part: score and learn. Changes learner, memory and counts."""
+        walked = self._walk(encoded, now)
+        return walked._replace(step=walked.step._replace(alarms=self._warned()))
+
+    def _walk(self, encoded: Encoded, now: int | None) -> Walked:
         n, first, stated = len(encoded.y), self.counts.events, encoded.y
         event = np.arange(first, first + n)
         encoded = self._times.settle(encoded, now)
@@ -221,8 +235,12 @@ class Pipeline:
     def _stated(self, z: F64, z_sd: F64) -> tuple[F64, F64]:
         return (z, z_sd) if self.repair is None else self.repair.stated(z, z_sd)
 
+    def conclude(self, walked: Walked) -> Step:
+        """The third part: judge what has matured; the step with all its alarms. Changes the monitor."""
+        return walked.step._replace(alarms=walked.step.alarms + self.judge(walked.mature))
+
     def judge(self, mature: Mature) -> list[Alarm]:
-        """The third part: tally and judge what is mature. Changes the monitor."""
+        """Tally and judge what is mature."""
         event, time, z, y, weight, known = mature
         if self.heard is not None:
             self.heard.append(mature)
@@ -330,7 +348,10 @@ class Pipeline:
         return self.maturity.ready()
 
     def _warm_up(self, n: int, plan: Plan, weight: F64) -> None:
-        """Judge from the first event before which `warm_up` labels were learned."""
+        """Judge from the first event before which `warm_up` labels were learned.
+
+        A batch that is being judged behind this one does not see the change: all its events are before that.
+        """
         if self._turn[0] == NEVER and not self.rests:
             lacking = self.config.monitor.warm_up - self.counts.learned
             place = plan.place[weight > 0]

@@ -1,8 +1,9 @@
 """Drives the fold: source -> step -> outputs, with positions and checkpoints.
 
 One loop for a file and for a stream without end. A source is read ahead in a thread of its own, so that one that waits
-holds up neither a signal nor a checkpoint; and where batches queue up, the next one is encoded in another thread while
-this one is learned: what comes of it is the same as one after the other.
+holds up neither a signal nor a checkpoint. Where batches queue up, three are in work at a time, each in a thread: the next
+ones are encoded while this one is learned and the one before it is judged. What comes of it is the same as one after the
+other, and is written in order.
 
 A checkpoint is made in this order: outputs are made durable, then the model's state and the positions of the source and
 of every output are written in one transaction. A process killed at any instant is continued from its last checkpoint: the
@@ -17,7 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -37,11 +38,12 @@ from onlogit.storage import Checkpoints
 from onlogit.storage.arrays import Array
 from onlogit.streams import Position, Sink, Source
 
-AHEAD = 2  # batches read before they are asked for
+AHEAD = 2  # batches read before they are asked for; as many encoded, and as many not yet judged
 REHEARSED = 32  # records that the throw-away model is shown
 PULSE = 0.1  # seconds after which a waiting loop looks at its flags
 ENDED, WAITING = "ended", "waiting"
 DECIDER = "decider."
+Heed = Callable[[Step], None]
 
 
 def nothing(alarms: list[Alarm]) -> Step:
@@ -73,6 +75,14 @@ class Read(NamedTuple):
     batch: pa.RecordBatch
     position: Position
     encoded: Future[Encoded] | None = None
+
+
+class Learned(NamedTuple):
+    """A batch that was learned, the position after it, and its step, which may still be judged; none of an empty one."""
+
+    batch: pa.RecordBatch
+    position: Position
+    step: Future[Step] | None = None
 
 
 class Stop:
@@ -189,6 +199,7 @@ class Runner:
         self.model, self.source, self.outputs = model, source, outputs
         self.checkpoints, self.every, self.stop = checkpoints, every, stop
         self.positions: dict[str, Position] = {"source": {}}
+        self._learned: deque[Learned] = deque()  # not told yet
         self.news = False  # something happened since the last checkpoint
         self.asleep = False  # the source never came back from its last read
         self.rehearsal = 0.0  # seconds spent on compiling or loading kernels
@@ -214,7 +225,7 @@ class Runner:
             if output.resumable:
                 output.sink.seek(positions.get(name, {}))
 
-    def run(self, heed: Callable[[Step], None] = lambda step: None, *, finish: bool = False) -> None:
+    def run(self, heed: Heed = lambda step: None, *, finish: bool = False) -> None:
         """Fold the source until it ends or `stop()` is true. `heed` is given every step, after its records are out.
 
         With `finish` the end of the source is the end of the stream: labels still sealed in records are learned.
@@ -222,8 +233,11 @@ class Runner:
         self.began = self.ended = self._saved = time.perf_counter()
         ahead = Ahead(self.source)
         try:
-            with ThreadPoolExecutor(1, thread_name_prefix="onlogit encoding") as encoding:
-                self._loop(ahead, encoding, heed)
+            with (
+                ThreadPoolExecutor(1, "onlogit encoding") as encoding,
+                ThreadPoolExecutor(1, "onlogit judging") as judging,
+            ):
+                self._loop(ahead, encoding, judging, heed)
         except BrokenOff:
             if finish:
                 self._finish(heed)
@@ -235,30 +249,38 @@ class Runner:
             self.ended = time.perf_counter()
             self.asleep = not ahead.close()
 
-    def _loop(self, ahead: Ahead, encoding: ThreadPoolExecutor, heed: Callable[[Step], None]) -> None:
-        """Fold batch after batch. A checkpoint waits until no batch is encoded ahead, when state is whole."""
-        ready: Read | None = None
-        while ready or not self.stop():
-            if ready is None:
-                item = self._read(ahead)
-                if item == ENDED:
-                    return
-                ready = None if isinstance(item, str) else Read(*item)
-            if ready:
-                ready = self._fold(ready, heed, lambda: self._read_on(ahead, encoding))
-            if ready is None and self._due():
-                self.checkpoint()
-                self._saved = time.perf_counter()
+    def _loop(self, ahead: Ahead, encoding: Executor, judging: Executor, heed: Heed) -> None:
+        """Fold batch after batch. Where none follows at once, all is told, and state is whole for a checkpoint."""
+        ready: deque[Read] = deque()
+        try:
+            while ready or not self.stop():
+                if not ready:
+                    item = self._read(ahead)
+                    if item == ENDED:
+                        return
+                    if not isinstance(item, str):
+                        ready.append(Read(*item))
+                if ready:
+                    self._fold(ready.popleft(), judging, heed, lambda: self._read_on(ready, ahead, encoding))
+                if not ready:
+                    self._tell(heed)
+                    if self._due():
+                        self.checkpoint()
+                        self._saved = time.perf_counter()
+        finally:
+            self._tell(heed)
 
     def _due(self) -> bool:
         return self.checkpoints is not None and time.perf_counter() - self._saved >= self.every
 
-    def _read_on(self, ahead: Ahead, encoding: ThreadPoolExecutor) -> Read | None:
-        """The next batch, where it is there already, while it is being encoded."""
-        if not self.model.pipeline.can_encode_ahead or self.stop() or self._due() or not ahead.has_batch():
-            return None
-        batch, position = ahead.take()
-        return Read(batch, position, encoding.submit(self.model.pipeline.encode, batch))
+    def _read_on(self, ready: deque[Read], ahead: Ahead, encoding: Executor) -> None:
+        """Let batches that are there already be encoded, unless state has to become whole."""
+        pipeline = self.model.pipeline
+        while (
+            len(ready) < AHEAD and pipeline.can_encode_ahead and ahead.has_batch() and not (self.stop() or self._due())
+        ):
+            batch, position = ahead.take()
+            ready.append(Read(batch, position, encoding.submit(pipeline.encode, batch)))
 
     def _read(self, ahead: Ahead) -> tuple[pa.RecordBatch, Position] | str:
         try:
@@ -271,21 +293,34 @@ class Runner:
             raise
         return ENDED if self.stop() else item
 
-    def _fold(self, ready: Read, heed: Callable[[Step], None], read_on: Callable[[], Read | None]) -> Read | None:
-        """One step, and what `read_on` gave as soon as this batch was encoded."""
-        following = None
+    def _fold(self, ready: Read, judging: Executor, heed: Heed, read_on: Callable[[], None]) -> None:
+        """Learn one batch, and leave its judging to another thread."""
+        step: Future[Step] | None = None
         if ready.batch.num_rows:
             if not self.rehearsal:
                 self._rehearse(ready.batch)
             pipeline = self.model.pipeline
             encoded = ready.encoded.result() if ready.encoded else pipeline.encode(ready.batch)
-            following = read_on()
-            step = pipeline.fold(encoded)
-            self._record(ready.batch, step)
-            heed(step)
-        self.news = self.news or ready.position != self.positions["source"]
-        self.positions["source"] = ready.position
-        return following
+            read_on()
+            if pipeline.can_judge_behind:
+                step = judging.submit(pipeline.conclude, pipeline.walk(encoded))
+            else:
+                self._tell(heed)
+                step = judging.submit(pipeline.fold, encoded)
+                step.exception()  # has ended
+        self._learned.append(Learned(ready.batch, ready.position, step))
+        self._tell(heed, AHEAD)
+
+    def _tell(self, heed: Heed, behind: int = 0) -> None:
+        """Write what came of batches that were learned, in their order, once they are judged; all but the last few."""
+        while len(self._learned) > behind:
+            batch, position, judged = self._learned.popleft()
+            if judged is not None:
+                step = judged.result()
+                self._record(batch, step)
+                heed(step)
+            self.news = self.news or position != self.positions["source"]
+            self.positions["source"] = position
 
     def _record(self, batch: pa.RecordBatch, step: Step) -> None:
         for output in self.outputs.values():
@@ -304,7 +339,7 @@ class Runner:
             fold.finish()
         self.rehearsal = time.perf_counter() - begin
 
-    def _finish(self, heed: Callable[[Step], None]) -> None:
+    def _finish(self, heed: Heed) -> None:
         """The last labels have no records of their own: their alarms come with a step of no events."""
         heed(nothing(self.model.finish()))
 
