@@ -20,7 +20,7 @@ from onlogit import runner as driving
 from onlogit.cli.printing import Progress, to_json
 from onlogit.errors import ConfigError, DataError, OutputError
 from onlogit.monitor import Alarm
-from onlogit.pipeline import Step
+from onlogit.pipeline import Pipeline, Step
 from onlogit.records import scored, scored_schema
 from onlogit.runner import Ahead, BrokenOff, Output, Runner, Stop, open_patiently
 from onlogit.storage import Checkpoints
@@ -117,6 +117,24 @@ def test_it_is_the_fold_and_the_rehearsal_leaves_no_trace() -> None:
     assert runner.rehearsal > 0.0
     assert runner.model.to_bytes() == model.to_bytes()
     assert 0.0 < runner.seconds <= runner.elapsed
+
+
+@pytest.mark.parametrize("slow", ["encode", "walk", "judge"])
+def test_whichever_part_of_a_step_is_slow_order_and_state_stay(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once, first = whole(700)
+    part, told = getattr(Pipeline, slow), list[int]()
+
+    def slowed(self: Pipeline, *given: Any) -> Any:
+        time.sleep(0.003)
+        return part(self, *given)
+
+    monkeypatch.setattr(Pipeline, slow, slowed)
+    sink = Kept()
+    runner = Runner(new_model(), open_source(events(700), batch_rows=31), {"out": Output(sink, scored(), True)})
+    runner.run(lambda step: told.extend(step.event.tolist()), finish=True)
+    assert told == list(range(700))
+    assert sink.rows == first.rows
+    assert runner.model.to_bytes() == at_once.model.to_bytes()
 
 
 def test_a_failed_output_leaves_the_checkpoint_before_it(tmp_path: Path) -> None:
