@@ -532,11 +532,10 @@ def unnamed_rows(rows: list[list[int]], weight: list[float], index: list[int]) -
     return [i for i, slots in enumerate(rows) if weight[i] > 0 and any(index[slot] == 0 for slot in slots)]
 
 
-def named_counts(rows: list[list[int]], weight: list[float], index: list[int], names: int) -> list[int]:
-    """How many rows of weight > 0 have each named slot."""
-    return [
-        sum(w > 0 and index.index(k + 1) in slots for slots, w in zip(rows, weight, strict=True)) for k in range(names)
-    ]
+def counted_marks(rows: list[list[int]], weight: list[float], marks: list[int]) -> list[int]:
+    """The marks after these rows: one more for each row of weight > 0 that has a named slot, up to 2^31 - 1."""
+    more = [sum(w > 0 and k in slots for slots, w in zip(rows, weight, strict=True)) for k in range(len(marks))]
+    return [min(mark + m, 2**31 - 1) if mark > 0 else mark for mark, m in zip(marks, more, strict=True)]
 
 
 # ---- pending

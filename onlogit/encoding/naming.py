@@ -186,10 +186,10 @@ class Names:
     def __init__(self, most: int, slots: int, coordinates: list[str]) -> None:
         self.most = most
         self._coordinates = coordinates
-        self._index = np.zeros(slots if most else 0, np.int32)
+        self._marks = np.zeros(slots if most else 0, np.int32)  # as kernels/naming.py has them
         self.names: list[Name] = []
         self.slots: list[int] = []
-        self.counts = np.zeros(most, np.int64)
+        self._place: dict[int, int] = {}  # of a slot's name
 
     def learn(self, rows: Rows, weight: F64, found: dict[str, pa.Array], namer: Namer) -> None:
         """Name what is new in a batch, in order, then count all that is named."""
@@ -197,7 +197,7 @@ class Names:
             return
         fresh, first = np.zeros(CHUNK, np.int64), 0
         while len(self.names) < self.most:  # few rows usually; many at the start, which fill the registry
-            few = fresh[: naming.find_unnamed(rows.starts, rows.slots, weight, self._index, first, fresh)]
+            few = fresh[: naming.find_unnamed(rows.starts, rows.slots, weight, self._marks, first, fresh)]
             if not len(few):
                 break
             told: list[Candidates] = []
@@ -205,42 +205,45 @@ class Names:
                 told = namer.of_rows(found, few)
             self._name(rows, few, told)
             first = int(few[-1]) + 1
-        naming.count_named(rows.starts, rows.slots, weight, self._index, self.counts)
+        naming.count_named(rows.starts, rows.slots, weight, self._marks)
 
     def _name(self, rows: Rows, fresh: I64, told: list[Candidates]) -> None:
         """Name the slots of these rows in their order, those of a row in the order of coordinates."""
         found: list[tuple[int, int, int]] = []
         for c, candidates in enumerate(told):
-            new = np.flatnonzero(self._index[candidates.slots] == naming.UNNAMED)
+            new = np.flatnonzero(self._marks[candidates.slots] == naming.UNNAMED)
             found += zip(candidates.row[new].tolist(), [c] * len(new), new.tolist(), strict=True)
         by_row = {row: list(own) for row, own in groupby(sorted(found), key=lambda each: each[0])}
         for row, i in enumerate(fresh.tolist()):
-            lit = rows.slots[rows.starts[i] : rows.starts[i + 1]].tolist()
+            lit = rows.slots[rows.starts[i] : rows.starts[i + 1]]
+            left = set(lit[self._marks[lit] == naming.UNNAMED].tolist())
             for _, c, at in by_row.get(row, []):
-                if (slot := int(told[c].slots[at])) in lit:
-                    self._add(slot, Name(told[c].coordinate, told[c].values[at]))
-            for slot in lit:
-                self._add(slot, None)
+                if (slot := int(told[c].slots[at])) in left and len(self.names) < self.most:
+                    left.remove(slot)
+                    self._add(slot, told[c].coordinate, told[c].values[at])
+            if len(self.names) == self.most:
+                return
+            self._marks[list(left)] = naming.NAMELESS
 
-    def _add(self, slot: int, name: Name | None) -> None:
-        if self._index[slot] != naming.UNNAMED or len(self.names) == self.most:
-            return
-        if name is None:
-            self._index[slot] = naming.NAMELESS
-            return
+    def _add(self, slot: int, coordinate: str, value: str | None) -> None:
+        self._place[slot] = len(self.names)
         self.slots.append(slot)
-        self.names.append(name._replace(value=None if name.value is None else name.value[:LONGEST]))
-        self._index[slot] = len(self.names)
+        self.names.append(Name(coordinate, None if value is None else value[:LONGEST]))
+        self._marks[slot] = 1
 
     def of(self, slot: int) -> Name | None:
         """The name of a slot; None where it has none."""
-        at = int(self._index[slot]) if self.most else 0
-        return self.names[at - 1] if at > 0 else None
+        at = self._place.get(slot)
+        return None if at is None else self.names[at]
 
     def count(self, slot: int) -> int | None:
-        """How many events had the slot since it was named; None where it has no name."""
-        at = int(self._index[slot]) if self.most else 0
-        return int(self.counts[at - 1]) if at > 0 else None
+        """How many events had the slot since it was named, at most 2^31 - 2; None where it has no name."""
+        return int(self._marks[slot]) - 1 if slot in self._place else None
+
+    @property
+    def counts(self) -> I64:
+        """How many events had each name since it was given, i64[names]."""
+        return self._marks[np.array(self.slots, np.int64)].astype(np.int64) - 1
 
     def state(self) -> State:
         """Plain arrays: slots and counts, coordinates by number, values as UTF-8 one after the other, -1 for null."""
@@ -248,11 +251,11 @@ class Names:
         sizes = [-1 if n.value is None else len(v) for n, v in zip(self.names, values, strict=True)]
         return {
             "name_slots": np.array(self.slots, np.int64),
-            "name_counts": self.counts[: len(self.names)].copy(),
+            "name_counts": self.counts,
             "name_coordinates": np.array([self._coordinates.index(n.coordinate) for n in self.names], np.int64),
             "name_sizes": np.array(sizes, np.int64),
             "name_values": np.frombuffer(b"".join(values), np.uint8).copy(),
-            "nameless": np.flatnonzero(self._index == naming.NAMELESS),
+            "nameless": np.flatnonzero(self._marks == naming.NAMELESS),
         }
 
     def restore(self, state: State) -> None:
@@ -269,9 +272,10 @@ class Names:
         fits = [
             m <= self.most,
             len(counts) == len(coordinates) == len(sizes) == m,
-            (counts >= 0).all() and ((coordinates >= 0) & (coordinates < len(self._coordinates))).all(),
+            ((counts >= 0) & (counts < naming.MOST)).all(),
+            ((coordinates >= 0) & (coordinates < len(self._coordinates))).all(),
             (sizes >= -1).all() and int(ends[-1] if m else 0) == len(state["name_values"]),
-            ((places >= 0) & (places < len(self._index))).all() and len(np.unique(places)) == len(places),
+            ((places >= 0) & (places < len(self._marks))).all() and len(np.unique(places)) == len(places),
         ]
         if not all(fits):
             raise StateError("encoder: the registry of names contradicts itself")
@@ -282,8 +286,7 @@ class Names:
         ]
         self.names = [Name(self._coordinates[c], t) for c, t in zip(coordinates.tolist(), texts, strict=True)]
         self.slots = slots.tolist()
-        self.counts[:] = 0
-        self.counts[:m] = counts
-        self._index[:] = 0
-        self._index[slots] = np.arange(1, m + 1)
-        self._index[state["nameless"]] = naming.NAMELESS
+        self._place = {slot: at for at, slot in enumerate(self.slots)}
+        self._marks[:] = naming.UNNAMED
+        self._marks[slots] = counts + 1
+        self._marks[state["nameless"]] = naming.NAMELESS

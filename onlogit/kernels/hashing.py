@@ -112,15 +112,12 @@ def take_hashes(codes: I32, validity: U8, shift: int, table: U64, out: U64) -> N
 
 
 @inline
-def _leave_mark(h: np.uint64, slot: np.int64, tags: U8) -> None:
+def _leave_mark(h: np.uint64, slot: np.uint64, tags: U8) -> None:
     """EMPTY -> the fingerprint 1..127 of h; the fingerprint of another hash -> SHARED."""
     tag = tags[slot]
-    if tag != SHARED:
-        print_of_h = np.uint8((h >> np.uint64(40)) % np.uint64(127) + np.uint64(1))
-        if tag == EMPTY:
-            tags[slot] = print_of_h
-        elif tag != print_of_h:
-            tags[slot] = SHARED
+    print_of_h = np.uint8(((h >> np.uint64(40)) * np.uint64(127) >> np.uint64(24)) + np.uint64(1))
+    if (tag != print_of_h) & (tag != SHARED):  # seldom: a branch that is foreseen
+        tags[slot] = print_of_h if tag == EMPTY else np.uint8(SHARED)
 
 
 @kernel
@@ -134,8 +131,8 @@ def place(hashes: U64, weight: F64, null: np.uint64, tags: U8, out: I32) -> int:
     nulls = 0
     for i in range(out.size):
         h = hashes[i]
-        slot = np.int64(h & mask)
-        out[i] = slot
+        slot = h & mask
+        out[i] = np.int32(slot)
         if weight[i] > 0.0:
             nulls += h == null
             _leave_mark(h, slot, tags)
@@ -148,8 +145,8 @@ def place_valued(hashes: U64, values: F32, weight: F64, tags: U8, out: I32) -> N
     mask = np.uint64(tags.size - 1)
     for i in range(out.size):
         h = hashes[i]
-        slot = np.int64(h & mask)
-        out[i] = slot
+        slot = h & mask
+        out[i] = np.int32(slot)
         if weight[i] > 0.0 and values[i] != 0.0:
             _leave_mark(h, slot, tags)
 
@@ -164,8 +161,8 @@ def place_lists(
     for i in range(starts.size):
         for j in range(starts[i], stops[i]):
             h = hashes[j]
-            slot = np.int64(h & mask)
-            out[j] = slot
+            slot = h & mask
+            out[j] = np.int32(slot)
             if weight[i] > 0.0 and values[j] != 0.0:
                 nulls += h == null
                 _leave_mark(h, slot, tags)

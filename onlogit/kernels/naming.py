@@ -1,4 +1,7 @@
-"""Which slots have a name, and how many events each named slot had. 2 ns a slot; nothing is allocated."""
+"""Which slots have a name, and how many events each named slot had. 2 ns a slot; nothing is allocated.
+
+`marks` has one number a slot: UNNAMED, NAMELESS, or 1 + the events that it had since it was named, at most MOST.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,18 +13,19 @@ I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 
-UNNAMED, NAMELESS = 0, -1  # values of `index` beside 1 + the name's number; a nameless slot is not asked for again
+UNNAMED, NAMELESS = 0, -1  # a nameless slot is not asked for again
+MOST = (1 << 31) - 1
 
 
 @kernel
-def find_unnamed(starts: I64, slots: I32, weight: F64, index: I32, first: int, rows: I64) -> int:
+def find_unnamed(starts: I64, slots: I32, weight: F64, marks: I32, first: int, rows: I64) -> int:
     """rows[:k] = the next rows from `first` on, of weight > 0, with a slot that has no name yet; gives k <= rows.size."""
     k = 0
     i = first
     while i < weight.size and k < rows.size:
         if weight[i] > 0.0:
             for j in range(starts[i], starts[i + 1]):
-                if index[slots[j]] == UNNAMED:
+                if marks[slots[j]] == UNNAMED:
                     rows[k] = i
                     k += 1
                     break
@@ -30,12 +34,12 @@ def find_unnamed(starts: I64, slots: I32, weight: F64, index: I32, first: int, r
 
 
 @kernel
-def count_named(starts: I64, slots: I32, weight: F64, index: I32, counts: I64) -> None:
-    """counts[index - 1] += 1 for each named slot of each row of weight > 0."""
+def count_named(starts: I64, slots: I32, weight: F64, marks: I32) -> None:
+    """One event more for each named slot of each row of weight > 0."""
     for i in range(weight.size):
         if weight[i] <= 0.0:
             continue
         for j in range(starts[i], starts[i + 1]):
-            at = index[slots[j]]
-            if at > 0:
-                counts[at - 1] += 1
+            slot = np.uint32(slots[j])
+            mark = marks[slot]
+            marks[slot] = mark + np.int32((mark > UNNAMED) & (mark < MOST))

@@ -64,7 +64,7 @@ def test_every_lit_slot_has_its_name() -> None:
         ("category(i8)", "3"),
     ):
         assert known[coordinate, value] == encoder.slot_of(coordinate, value)
-    assert not (encoder.names._index < 0).any()
+    assert not (encoder.names._marks < 0).any()
 
 
 def test_strings_that_are_not_utf8_hinder_nothing() -> None:

@@ -106,7 +106,7 @@ def placed(hashes: list[int], weight: list[float]) -> tuple[list[int], list[int]
 def test_tags_tell_one_hash_from_several_in_any_order(rows: list[tuple[int, float]], random: Random) -> None:
     out, tags, _ = placed([h for h, _ in rows], [w for _, w in rows])
     assert out == [h % 16 for h, _ in rows]
-    prints = {slot: {(h >> 40) % 127 + 1 for h, w in rows if w > 0 and h % 16 == slot} for slot in range(16)}
+    prints = {slot: {((h >> 40) * 127 >> 24) + 1 for h, w in rows if w > 0 and h % 16 == slot} for slot in range(16)}
     assert tags == [0 if not p else min(p) if len(p) == 1 else 255 for p in prints.values()]
     random.shuffle(rows)
     assert placed([h for h, _ in rows], [w for _, w in rows])[1] == tags
