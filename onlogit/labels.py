@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.encoding import Rows
+from onlogit.encoding.rows import slots_of
 from onlogit.errors import StateError
 from onlogit.kernels import hashing, pending
 
@@ -73,28 +74,6 @@ class Arena:
             raise StateError(f"{what}: the arrays differ in length")
         self.n = 0
         self.append(**{name: state[name] for name in self.arrays})
-
-
-def _pick(start: I64, length: I64, slots: I32, values: F32) -> tuple[I64, I32, F32]:
-    """starts, slots and values of the rows that begin at `start` [m] and have `length` [m] slots."""
-    starts = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
-    at = np.arange(starts[-1]) + np.repeat(start - starts[:-1], length)
-    return starts, slots[at], values[at]
-
-
-def choose_rows(rows: Rows, which: I64) -> Rows:
-    """The rows named by `which` [m], in that order."""
-    return Rows(rows.dense[which], *_pick(rows.starts[which], np.diff(rows.starts)[which], rows.slots, rows.values))
-
-
-def join_rows(first: Rows, second: Rows) -> Rows:
-    """The rows of `first`, then those of `second`."""
-    return Rows(
-        np.concatenate([first.dense, second.dense]),
-        np.concatenate([first.starts, second.starts[1:] + first.starts[-1]]),
-        np.concatenate([first.slots, second.slots]),
-        np.concatenate([first.values, second.values]),
-    )
 
 
 class KeyIndex:
@@ -204,7 +183,7 @@ class Memory:
         """Rows, sealed labels, weights and memos of remembered events [m], in the order asked."""
         at = np.searchsorted(self._events["event"], event)
         start, length = self._events["start"][at], self._events["length"][at]
-        rows = Rows(self._events["dense"][at], *_pick(start, length, self._slots["slot"], self._slots["value"]))
+        rows = Rows(self._events["dense"][at], *slots_of(start, length, self._slots["slot"], self._slots["value"]))
         return rows, self._events["y"][at], self._events["weight"][at], self._events["memo"][at]
 
     def forget(self, event: I64) -> None:

@@ -21,11 +21,12 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from onlogit.config import Config
 from onlogit.encoding import Encoded, Encoder, Rows
 from onlogit.encoding.columns import one_batch
+from onlogit.encoding.rows import choose_rows, join_rows
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.kernels.turns import take_turns
 from onlogit.label_delays import LabelDelays
 from onlogit.label_times import NO_TIME, LabelTimes, Plan
-from onlogit.labels import NEVER, VOID, WAITING, Array, Mature, Maturity, Memory, choose_rows, join_rows, thinned
+from onlogit.labels import NEVER, VOID, WAITING, Array, Mature, Maturity, Memory, thinned
 from onlogit.learners import Tape, create
 from onlogit.learners.protocol import BOTH, LEARN, SCORE
 from onlogit.monitor import Alarm, CalibrationMonitor

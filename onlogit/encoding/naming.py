@@ -7,7 +7,6 @@ bytes a slot of memory beside it. Cost: 2 ns a slot, and some 20 µs for each ro
 
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from onlogit.encoding.categories import Categories, Leaf, name_of
 from onlogit.encoding.derived import Derived
 from onlogit.encoding.lists import ListColumns
 from onlogit.encoding.numbers import NumberColumns
-from onlogit.encoding.rows import Rows
+from onlogit.encoding.rows import Rows, slots_of
 from onlogit.errors import OnlogitError, StateError
 from onlogit.kernels import hashing, naming
 from onlogit.terms import Bucket, Calendar, Category, Log, Product, Read, Sparse, Spline, Term, text_of
@@ -208,22 +207,27 @@ class Names:
         naming.count_named(rows.starts, rows.slots, weight, self._marks)
 
     def _name(self, rows: Rows, fresh: I64, told: list[Candidates]) -> None:
-        """Name the slots of these rows in their order, those of a row in the order of coordinates."""
-        found: list[tuple[int, int, int]] = []
-        for c, candidates in enumerate(told):
-            new = np.flatnonzero(self._marks[candidates.slots] == naming.UNNAMED)
-            found += zip(candidates.row[new].tolist(), [c] * len(new), new.tolist(), strict=True)
-        by_row = {row: list(own) for row, own in groupby(sorted(found), key=lambda each: each[0])}
-        for row, i in enumerate(fresh.tolist()):
-            lit = rows.slots[rows.starts[i] : rows.starts[i + 1]]
-            left = set(lit[self._marks[lit] == naming.UNNAMED].tolist())
-            for _, c, at in by_row.get(row, []):
-                if (slot := int(told[c].slots[at])) in left and len(self.names) < self.most:
-                    left.remove(slot)
-                    self._add(slot, told[c].coordinate, told[c].values[at])
-            if len(self.names) == self.most:
-                return
-            self._marks[list(left)] = naming.NAMELESS
+        """Name the slots of these rows in their order, those of a row in the order of coordinates.
+
+        Where the row that first lit a slot has no name for it, it stays without one.
+        """
+        starts, slots, _ = slots_of(rows.starts[fresh], np.diff(rows.starts)[fresh], rows.slots, rows.values)
+        at = np.repeat(np.arange(len(fresh)), np.diff(starts)) * len(self._marks) + slots  # row and slot in one
+        at = at[self._marks[slots] == naming.UNNAMED]
+        first = at[np.unique(at % len(self._marks), return_index=True)[1]]
+        sizes = [len(candidates.row) for candidates in told]
+        coordinate = np.repeat(np.arange(len(told)), sizes)
+        place = np.concatenate([np.arange(size) for size in sizes] or [fresh[:0]])
+        lit = np.concatenate([c.row * len(self._marks) + c.slots for c in told] or [fresh[:0]])
+        own = np.flatnonzero(np.isin(lit, first))
+        own = own[np.lexsort((coordinate[own], lit[own] // len(self._marks)))]
+        own = own[np.sort(np.unique(lit[own], return_index=True)[1])][: self.most - len(self.names)]
+        for c, i, slot in zip(coordinate[own], place[own], lit[own] % len(self._marks), strict=True):
+            self._add(int(slot), told[c].coordinate, told[c].values[i])
+        left = np.setdiff1d(first, lit[own])
+        if len(self.names) == self.most:  # rows from there on were not looked at
+            left = left[left < lit[own[-1]] // len(self._marks) * len(self._marks)]
+        self._marks[left % len(self._marks)] = naming.NAMELESS
 
     def _add(self, slot: int, coordinate: str, value: str | None) -> None:
         self._place[slot] = len(self.names)

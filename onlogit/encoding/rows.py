@@ -31,3 +31,25 @@ class Encoded(NamedTuple):
     time: I64 | None  # [n] microseconds since 1970 UTC
     label_time: I64 | None  # [n] likewise; INT64_MAX where null
     due: I64 | None = None  # [n] likewise
+
+
+def slots_of(start: I64, length: I64, slots: I32, values: F32) -> tuple[I64, I32, F32]:
+    """starts, slots and values of the rows that begin at `start` [m] and have `length` [m] slots."""
+    starts = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+    at = np.arange(starts[-1]) + np.repeat(start - starts[:-1], length)
+    return starts, slots[at], values[at]
+
+
+def choose_rows(rows: Rows, which: I64) -> Rows:
+    """The rows named by `which` [m], in that order."""
+    return Rows(rows.dense[which], *slots_of(rows.starts[which], np.diff(rows.starts)[which], rows.slots, rows.values))
+
+
+def join_rows(first: Rows, second: Rows) -> Rows:
+    """The rows of `first`, then those of `second`."""
+    return Rows(
+        np.concatenate([first.dense, second.dense]),
+        np.concatenate([first.starts, second.starts[1:] + first.starts[-1]]),
+        np.concatenate([first.slots, second.slots]),
+        np.concatenate([first.values, second.values]),
+    )

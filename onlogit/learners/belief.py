@@ -1,8 +1,8 @@
 """The default learner: experts with Gaussian beliefs, weighed by a mixture. Nothing to tune.
 
 Each expert is one half-life and one prior width; half-lives x priors of them (8 by default) see the same rows. The mixture,
-the last word and the running rate follow in passes of their own. Mathematics: kernels/belief.py, mixture.py, stacking.py
-and base_rate.py.
+the last word and the running rate hear what the experts said and tell them nothing, so they follow in passes of their own,
+on long tapes in a thread beside. Mathematics: kernels/belief.py, mixture.py, stacking.py and base_rate.py.
 
 Memory: 4 D² bytes an expert for the dense block, 8 + 8 E bytes a slot of E experts (pages of slots never learned are never
 touched), 8 E + 12 bytes a remembered row. Numbers beyond `dense_limit` get a variance each, like slots, in column order;
@@ -10,6 +10,7 @@ docs/speed.md has what that costs and saves.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +38,8 @@ from onlogit.learners.protocol import (
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+
+STRETCH = 4096  # operations after which the mixture is told
 
 
 class Experts(NamedTuple):
@@ -131,14 +134,33 @@ class BeliefLearner:
 
     def learn(self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32) -> Scores:
         """Walk the tape; see `Learner.learn`."""
-        belief.walk(tape.row, tape.act, *self._narrow(rows), y, weight, *self.known, memo)
+        told, ops = self._narrow(rows), len(tape.row)
         scores = Scores(np.full(len(y), np.nan), np.full(len(y), np.nan))
-        counts = np.zeros(len(tape.row))
+        counts = np.zeros(ops)
         mixture.temper(tape.row, tape.act, tape.waiting, weight, self.flight, counts)
-        after = tape.row, tape.act, counts, y, memo
-        mixture.walk(*after, *self.weights, scores.z_sd)
-        stacking.walk(*after, np.log(2.0) / self.config.stacking_half_life, *self.stack, scores.z)
-        base_rate.walk(tape.row, tape.act, weight, counts, y, memo, self.rate, scores.z)
+
+        def ask_experts(part: slice) -> None:
+            belief.walk(tape.row[part], tape.act[part], *told, y, weight, *self.known, memo)
+
+        def weigh(part: slice) -> None:
+            row, act, count = tape.row[part], tape.act[part], counts[part]
+            mixture.walk(row, act, count, y, memo, *self.weights, scores.z_sd)
+            rate = np.log(2.0) / self.config.stacking_half_life
+            stacking.walk(row, act, count, y, memo, rate, *self.stack, scores.z)
+            base_rate.walk(row, act, weight, count, y, memo, self.rate, scores.z)
+
+        parts = [slice(a, a + STRETCH) for a in range(0, ops, STRETCH)]
+        if len(parts) < 2:
+            ask_experts(slice(ops))
+            weigh(slice(ops))
+            return scores
+        with ThreadPoolExecutor(1, "onlogit mixture") as beside:
+            weighed = []
+            for part in parts:
+                ask_experts(part)
+                weighed.append(beside.submit(weigh, part))
+        for each in weighed:
+            each.result()
         return scores
 
     def score(self, rows: Rows) -> Scores:

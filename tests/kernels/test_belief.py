@@ -14,7 +14,7 @@ from onlogit.config import BeliefConfig
 from onlogit.encoding import Rows
 from onlogit.kernels import implicit
 from onlogit.kernels.jit import kernel
-from onlogit.learners.belief import BeliefLearner
+from onlogit.learners.belief import STRETCH, BeliefLearner
 from onlogit.learners.protocol import BOTH, LEARN, SCORE, Tape
 
 CONFIG = BeliefConfig(half_lives=(math.inf, 1000.0, 30.0), priors=((0.05, 1.0), (1.0, 4.0)))
@@ -86,6 +86,25 @@ def test_score_and_learn_apart_equal_both() -> None:
     two = apart.learn(s.rows, Tape(row, act, np.zeros(2 * n, np.int64)), s.y, s.weight, memos[1])
     np.testing.assert_array_equal(one.z, two.z)
     assert all(np.array_equal(a, apart.state()[name]) for name, a in together.state().items())
+
+
+def test_a_tape_whose_mixture_is_told_beside_equals_its_parts() -> None:
+    n, d, delay = 2 * STRETCH + 100, 3, 50
+    s = stream(n, d, slots=10, seed=4)
+    long, short = fresh(d), fresh(d)
+    memos = memo_for(long, n), memo_for(short, n)
+    row = np.stack([np.arange(n), np.arange(n) - delay], 1).ravel()
+    act = np.tile(np.array([SCORE, LEARN], np.uint8), n)[row >= 0]
+    tape = Tape(row[row >= 0], act, np.full(len(act), delay))
+    one = long.learn(s.rows, tape, s.y, s.weight, memos[0])
+    z = np.full(n, np.nan)
+    for a in range(0, len(act), 1000):
+        part = Tape(*(column[a : a + 1000] for column in tape))
+        said = short.learn(s.rows, part, s.y, s.weight, memos[1]).z
+        z = np.where(np.isnan(said), z, said)
+    np.testing.assert_array_equal(one.z, z)
+    np.testing.assert_array_equal(*memos)
+    assert all(np.array_equal(a, short.state()[name]) for name, a in long.state().items())
 
 
 def test_covariance_stays_symmetric_and_positive_over_a_long_collinear_stream() -> None:
