@@ -99,11 +99,11 @@ def test_a_tape_whose_mixture_is_told_beside_equals_its_parts() -> None:
     one = long.learn(s.rows, tape, s.y, s.weight, memos[0])
     z = np.full(n, np.nan)
     for a in range(0, len(act), 1000):
-        part = Tape(*(column[a : a + 1000] for column in tape))
+        part = Tape(tape.row[a : a + 1000], tape.act[a : a + 1000], tape.waiting[a : a + 1000])
         said = short.learn(s.rows, part, s.y, s.weight, memos[1]).z
         z = np.where(np.isnan(said), z, said)
     np.testing.assert_array_equal(one.z, z)
-    np.testing.assert_array_equal(*memos)
+    np.testing.assert_array_equal(memos[0], memos[1])
     assert all(np.array_equal(a, short.state()[name]) for name, a in long.state().items())
 
 
