@@ -9,11 +9,12 @@ as events are remembered.
 Appending and forgetting cost O(1) an event: forgotten ones leave holes, which are closed when they are half of all.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from onlogit.arena import Arena, Array, Lent
 from onlogit.encoding import Rows
 from onlogit.encoding.rows import slots_of
 from onlogit.errors import StateError
@@ -25,55 +26,9 @@ I8 = npt.NDArray[np.int8]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
-Array = np.ndarray[Any, Any]
 
 WAITING, VOID = np.int8(-2), np.int8(-1)
 NEVER = np.iinfo(np.int64).max
-
-
-class Arena:
-    """Named arrays that grow together at their end; `n` rows of each are in use."""
-
-    def __init__(self, **rows: Array) -> None:
-        """`rows`: an array of no rows for each name, which gives dtype and width."""
-        self.n = 0
-        self.arrays = rows
-
-    def __getitem__(self, name: str) -> Array:
-        return self.arrays[name][: self.n]
-
-    def append(self, **rows: Array) -> None:
-        """Add rows at the end of every array."""
-        more = len(next(iter(rows.values())))
-        for name, added in rows.items():
-            array = self.arrays[name]
-            if self.n + more > len(array):
-                grown = np.empty((max(2 * len(array), self.n + more, 1024), *array.shape[1:]), array.dtype)
-                grown[: self.n] = array[: self.n]
-                self.arrays[name] = array = grown
-            array[self.n : self.n + more] = added
-        self.n += more
-
-    def keep(self, which: npt.NDArray[np.bool_]) -> None:
-        """Keep only these of the rows in use."""
-        left = int(np.count_nonzero(which))
-        for array in self.arrays.values():
-            array[:left] = array[: self.n][which]
-        self.n = left
-
-    def state(self) -> dict[str, Array]:
-        return {name: self[name].copy() for name in self.arrays}
-
-    def restore(self, state: dict[str, Array], what: str) -> None:
-        """Take over these arrays; a StateError, with nothing changed, where they do not fit."""
-        for name, array in self.arrays.items():
-            given = state.get(name)
-            if given is None or given.dtype != array.dtype or given.shape[1:] != array.shape[1:]:
-                raise StateError(f"{what}: the array {name!r} is missing, or not {array.dtype}[n, ...]")
-        if len({len(state[name]) for name in self.arrays}) > 1:
-            raise StateError(f"{what}: the arrays differ in length")
-        self.n = 0
-        self.append(**{name: state[name] for name in self.arrays})
 
 
 class KeyIndex:
@@ -109,6 +64,7 @@ class Memory:
 
     def __init__(self, numbers: int, memo_width: int) -> None:
         self._events = Arena(
+            ("y", "alive"),
             event=np.empty(0, np.int64),
             due=np.empty(0, np.int64),  # on the fold's clock: when the sealed label is learned; NEVER for none
             y=np.empty(0, np.int8),  # the sealed label, -1 for none
@@ -215,9 +171,16 @@ class Memory:
         missed = {f"missed_{name}": array for name, array in self._missed.state().items()}
         return {**events, **self._slots.state(), **missed, "keyed": keyed}
 
+    def lend(self) -> Lent:
+        """A state with holes in it, of which `restore` makes the same memory; it stays as it is while it is held."""
+        events, slots, missed = (arena.lend() for arena in (self._events, self._slots, self._missed))
+        told = {f"missed_{name}": array for name, array in missed.items()}
+        keyed = np.array([self.waiting > 0 and self._by_key.count > 0])
+        return Lent({**events, **slots, **told, "keyed": keyed}, events, slots, missed)
+
     def restore(self, state: dict[str, Array]) -> None:
-        """Become the memory whose `state` this is; a StateError where it does not fit."""
-        alive = np.ones(len(state.get("event", ())), np.bool_)
+        """Become the memory whose `state` this is, with or without holes; a StateError where it does not fit."""
+        alive = state.get("alive", np.ones(len(state.get("event", ())), np.bool_))
         self._events.restore({**state, "alive": alive}, "remembered events")
         self._slots.restore(state, "slots of remembered events")
         missed = {name: state[f"missed_{name}"] for name in self._missed.arrays if f"missed_{name}" in state}
@@ -227,11 +190,13 @@ class Memory:
         consistent = (length >= 0).all() and (self._events["start"] == np.cumsum(length) - length).all()
         if not consistent or int(length.sum()) != self._slots.n or (np.diff(self._events["event"]) <= 0).any():
             raise StateError("remembered events: their numbers or their slots contradict each other")
-        self.waiting = self._events.n
+        alive = self._events["alive"]
+        self.waiting = int(np.count_nonzero(alive))
         keyed = "keyed" in state and bool(state["keyed"].any())
         self._by_key = KeyIndex()
         if keyed:
-            self._by_key.add(self._events["key"], self._events["event"])
+            whole = self.waiting == len(alive)
+            self._by_key.add(*(self._events[name] if whole else self._events[name][alive] for name in ("key", "event")))
 
 
 def thinned(event: I64, y: I8, weight: F64, share: float) -> F64:
@@ -271,7 +236,7 @@ class Maturity:
     def __init__(self) -> None:
         self.first = 0  # number of the first event held
         self._held = Arena(
-            z=np.empty(0), y=np.empty(0, np.int8), weight=np.empty(0), time=np.empty(0, np.int64),
+            ("y", "known"), z=np.empty(0), y=np.empty(0, np.int8), weight=np.empty(0), time=np.empty(0, np.int64),
             known=np.empty(0, np.int64),
         )  # fmt: skip  # y: WAITING, VOID, 0 or 1; known: the first event that was scored with the label known
         self._done = 0  # rows of the arena that were handed on
@@ -302,9 +267,7 @@ class Maturity:
 
     def ready(self) -> Mature:
         """Hand on all events before the first that still waits."""
-        y = self._held["y"][self._done :]
-        waits = y == WAITING
-        m = int(np.argmax(waits)) if waits.any() else len(y)
+        m = first_waiting(self._held["y"][self._done :])
         part = slice(self._done, self._done + m)
         out = Mature(
             np.arange(self.first, self.first + m), self._held["time"][part].copy(), self._held["z"][part].copy(),
@@ -321,10 +284,29 @@ class Maturity:
         held = {name: array[self._done :] for name, array in self._held.state().items()}
         return {**held, "first": np.array([self.first])}
 
+    def lend(self) -> Lent:
+        """A state with what was handed on still in it, of which `restore` makes the same; as it is while it is held."""
+        held = self._held.lend()
+        return Lent({**held, "first": np.array([self.first]), "done": np.array([self._done])}, held)
+
     def restore(self, state: dict[str, Array]) -> None:
         """Become what `state` was taken from; a StateError where it does not fit."""
-        first = state.get("first")
-        if first is None or first.shape != (1,) or first.dtype != np.int64:
+        first, done = state.get("first"), state.get("done", np.zeros(1, np.int64))
+        if any(given is None or given.shape != (1,) or given.dtype != np.int64 for given in (first, done)):
             raise StateError("events in prediction order: the array 'first' is missing or not int64[1]")
+        assert first is not None
         self._held.restore(state, "events in prediction order")
-        self.first, self._done = int(first[0]), 0
+        self.first, self._done = int(first[0]), int(done[0])
+        if not 0 <= self._done <= self._held.n:
+            raise StateError("events in prediction order: more were handed on than there are")
+
+
+def first_waiting(y: I8) -> int:
+    """The place of the first WAITING, or the length; what comes after it is not read."""
+    start, width = 0, 1024
+    while start < len(y):
+        waits = y[start : start + width] == WAITING
+        if waits.any():
+            return start + int(np.argmax(waits))
+        start, width = start + width, 2 * width
+    return len(y)

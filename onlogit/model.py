@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from onlogit.arena import Lent
 from onlogit.config import Config, from_mapping, to_mapping
 from onlogit.encoding import Encoder
 from onlogit.encoding import merging as encoders
@@ -167,6 +168,10 @@ class OnlineLogit:
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """All that the model knows, as plain arrays."""
         return self.pipeline.state()
+
+    def lend(self) -> Lent:
+        """Like `state`, for a checkpoint: what waits for labels is not copied, and stays as it is while this is held."""
+        return self.pipeline.lend()
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model file: complete or not at all. An OutputError says why it could not be written."""

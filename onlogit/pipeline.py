@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from onlogit.arena import Array, Lent
 from onlogit.config import Config
 from onlogit.encoding import Encoded, Encoder, Rows
 from onlogit.encoding.columns import one_batch
@@ -26,7 +27,7 @@ from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.kernels.turns import take_turns
 from onlogit.label_delays import LabelDelays
 from onlogit.label_times import NO_TIME, LabelTimes, Plan
-from onlogit.labels import NEVER, VOID, WAITING, Array, Mature, Maturity, Memory, thinned
+from onlogit.labels import NEVER, VOID, WAITING, Mature, Maturity, Memory, thinned
 from onlogit.learners import Tape, create
 from onlogit.learners.protocol import BOTH, LEARN, SCORE
 from onlogit.monitor import Alarm, CalibrationMonitor
@@ -129,7 +130,7 @@ class Pipeline:
         self.frozen = False  # scores, joins labels and watches, and learns nothing
         self._encoded = 0  # events encoded; as many as were scored, between steps
         self._turn = np.array([NEVER])  # the first event that may be judged; NEVER before enough labels were learned
-        self._times = LabelTimes(schema, config.labels)
+        self.times = LabelTimes(schema, config.labels)
 
     # ---- one batch
 
@@ -180,7 +181,7 @@ class Pipeline:
     @property
     def can_encode_ahead(self) -> bool:
         """Whether a batch may be encoded before the one before it is walked: not where keys are checked in between."""
-        return not self._times.keyed
+        return not self.times.keyed
 
     @property
     def can_judge_behind(self) -> bool:
@@ -189,7 +190,7 @@ class Pipeline:
 
     def encode(self, batch: pa.RecordBatch, now: int | None = None) -> Encoded:
         """The first part of a step: all that can refuse the batch. Changes the encoder alone."""
-        self._times.require_time(now)
+        self.times.require_time(now)
         encoded = self.encoder.encode(
             batch, first_event=self._encoded, update=not self.frozen, accept=self._refuse_repeats
         )
@@ -215,8 +216,8 @@ class Pipeline:
     def _walk(self, encoded: Encoded, now: int | None) -> Walked:
         n, first, stated = len(encoded.y), self.counts.events, encoded.y
         event = np.arange(first, first + n)
-        encoded = self._times.settle(encoded, now)
-        plan = self._times.plan(encoded, self.memory, first, first - self.counts.no_weight, now)
+        encoded = self.times.settle(encoded, now)
+        plan = self.times.plan(encoded, self.memory, first, first - self.counts.no_weight, now)
         tile = self._gather(encoded, plan)
         tape = self._tape(event, plan, tile.row)
         weight = tile.weight
@@ -227,7 +228,7 @@ class Pipeline:
         z, z_sd = self._stated(scores.z[:n], scores.z_sd[:n])
         self._remember(encoded, plan, tile.memo)
         mature = self._settle(encoded, plan, tile.y[tile.row], z)
-        if self._times.on_arrival:
+        if self.times.on_arrival:
             self.delays.add(first + plan.place - plan.event, tile.y[tile.row], tile.weight[tile.row])
         self._warm_up(n, plan, weight[tile.row])
         self._count(encoded, plan, weight[tile.row])
@@ -295,11 +296,11 @@ class Pipeline:
         n, first = len(event), self.counts.events
         if self.rests:
             return Tape.of(n, SCORE)
-        if not self._times.sealing and len(row) == n and not self.memory.waiting:
+        if not self.times.sealing and len(row) == n and not self.memory.waiting:
             return Tape.of(n, BOTH)
         awaited = np.zeros(n, np.int64)
         awaited[plan.kept - first] = 1
-        if not self._times.sealing and not len(plan.lost):  # every label comes with its record
+        if not self.times.sealing and not len(plan.lost):  # every label comes with its record
             act = np.full(n, SCORE, np.uint8)
             act[row] = BOTH
             return Tape(np.arange(n), act, self.memory.waiting + np.cumsum(awaited))
@@ -316,7 +317,7 @@ class Pipeline:
 
     def _remember(self, encoded: Encoded, plan: Plan, memo: F32) -> None:
         first = self.counts.events
-        if self._times.by_due and self._times.keyed:
+        if self.times.by_due and self.times.keyed:
             self._miss(encoded, plan)
         self.memory.forget(np.concatenate([part[part < first] for part in (plan.event, plan.lost)]))
         kept = plan.kept - first
@@ -367,7 +368,7 @@ class Pipeline:
         self.counts.labelled += len(plan.event)
         self.counts.learned += 0 if self.rests else int(np.count_nonzero(weight))
         self.counts.unresolved += len(plan.unresolved) + plan.hopeless
-        self.counts.expired += len(plan.lost) - (0 if self._times.negative else len(plan.unresolved))
+        self.counts.expired += len(plan.lost) - (0 if self.times.negative else len(plan.unresolved))
 
     # ---- labels outside a batch of events
 
@@ -385,12 +386,12 @@ class Pipeline:
         fresh = told_first & (event >= 0)
         self.counts.outcomes += len(event)
         late = 0
-        if self._times.by_due:
+        if self.times.by_due:
             fresh[fresh] = self.memory.tell(event[fresh], y[fresh])
             late = int(np.count_nonzero(self.memory.missed(key[event < 0])))
         self.counts.late += late
         self.counts.unknown += int(np.count_nonzero(~fresh)) - late
-        return [] if self._times.by_due else self._learn_remembered(event[fresh], y[fresh])
+        return [] if self.times.by_due else self._learn_remembered(event[fresh], y[fresh])
 
     def finish(self) -> list[Alarm]:
         """The stream has ended: every label sealed in a record has come. Learns them in the order in which they are due.
@@ -398,7 +399,7 @@ class Pipeline:
         Where unresolved events become negatives nothing is learned before it is due, as positives alone would be.
         """
         _, event, y = self.memory.sealed()
-        return [] if self._times.negative else self._learn_remembered(event[y >= 0], None)
+        return [] if self.times.negative else self._learn_remembered(event[y >= 0], None)
 
     def _learn_remembered(self, event: I64, y: I8 | None) -> list[Alarm]:
         rows, sealed, weight, memo = self.memory.take(event)
@@ -427,16 +428,27 @@ class Pipeline:
 
     def state(self) -> dict[str, Array]:
         """All that the fold knows, as plain arrays: a function of the stream, however it was cut."""
+        return self._named({name: part.state() for name, part in self._parts().items()})
+
+    def lend(self) -> Lent:
+        """A state to be restored from, of which what waits for labels is lent: no copy, and no function of the stream."""
+        parts = {
+            name: part.lend() if name in ("memory", "maturity") else part.state()
+            for name, part in self._parts().items()
+        }
+        return Lent(self._named(parts), *parts.values())
+
+    def _named(self, parts: dict[str, dict[str, Array]]) -> dict[str, Array]:
         own = {
             "counts": np.array(list(asdict(self.counts).values()), np.int64),
-            "clock": np.array([self._times.clock, self._turn[0]]),
+            "clock": np.array([self.times.clock, self._turn[0]]),
             "frozen": np.array([self.frozen]),
         }
-        parts = {name: part.state() for name, part in self._parts().items()}
         return own | {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
 
     def restore(self, state: dict[str, Array]) -> None:
-        """Become the fold whose `state` this is; a StateError where it does not fit this schema and config."""
+        """Become the fold whose `state` this is, taking over its arrays; a StateError where it does not fit this schema and
+        config."""
         own = (("counts", np.int64, len(asdict(self.counts))), ("clock", np.int64, 2), ("frozen", np.bool_, 1))
         for name, kind, size in own:
             if name not in state or state[name].dtype != kind or state[name].shape != (size,):
@@ -445,7 +457,7 @@ class Pipeline:
             part.restore({key.removeprefix(name + "."): a for key, a in state.items() if key.startswith(name + ".")})
         self.counts = Counts(*(int(c) for c in state["counts"]))
         self._encoded = self.counts.events
-        self._times.clock, self._turn[0] = (int(c) for c in state["clock"])
+        self.times.clock, self._turn[0] = (int(c) for c in state["clock"])
         self.frozen = bool(state["frozen"][0])
 
     def _parts(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What `onlogit serve` does once its command line is parsed. Apart, so that parsing imports nothing heavy."""
 
+import gc
 import shlex
 import sys
 from pathlib import Path
@@ -44,6 +45,7 @@ def flags_of(told: dict[str, Any]) -> dict[str, Any]:
 
 def serving(config: str | None, told: dict[str, Any]) -> None:
     """Live until a signal."""
+    gc.disable()  # until it is ready: what is loaded now stays, and need not be looked through over and over
     settings, _ = resolve(config, flags_of(told))
     if told["model"] and any(settings.events.roles().values()):
         raise click.UsageError("the columns are settled by the model file: give --model, or --label and the like")

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from onlogit.arena import Lent
 from onlogit.daemon.settings import overridden
 from onlogit.errors import ConfigError, OnlogitError, StateError
 from onlogit.labels import Mature
@@ -27,6 +28,7 @@ from onlogit.terms import parse, text_of
 
 log = logging.getLogger("onlogit.daemon")
 
+Read = Callable[[OnlineLogit], dict[str, Array]]  # OnlineLogit.state or OnlineLogit.lend
 INITIAL = "initial"  # the model that the folder was begun with
 PREFIX = "challenger."
 
@@ -109,12 +111,14 @@ class Challenger:
             "model": self.model.header() if self.runs else None,
         }  # fmt: skip
 
-    def state(self) -> dict[str, Array]:
+    def state(self, read: Read) -> Lent:
+        """Its arrays; `read` is how those of a model are had: state or lend."""
         if not self.runs:
-            return {}
-        own = {f"model.{name}": array for name, array in self.model.state().items()}
+            return Lent({})
+        model = read(self.model)
+        own = {f"model.{name}": array for name, array in model.items()}
         sums = {f"comparison.{name}": array for name, array in self.comparison.state().items()}
-        return own | sums | {"ahead.event": self.event.copy(), "ahead.z": self.z.copy()}
+        return Lent(own | sums | {"ahead.event": self.event.copy(), "ahead.z": self.z.copy()}, model)
 
     @classmethod
     def of_state(cls, header: dict[str, Any], arrays: dict[str, Array], where: str) -> "Challenger":
@@ -216,11 +220,12 @@ class Challengers:
 
     def header(self) -> dict[str, Any]:
         return {
-            "champion": self.champion, "told": self.told, "past": self.past, "all": [each.header() for each in self.all]
+            "champion": self.champion, "told": self.told, "past": list(self.past), "all": [each.header() for each in self.all]
         }  # fmt: skip
 
-    def state(self) -> dict[str, Array]:
-        return {f"{PREFIX}{k}.{name}": a for k, each in enumerate(self.all) for name, a in each.state().items()}
+    def state(self, read: Read) -> Lent:
+        parts = [each.state(read) for each in self.all]
+        return Lent({f"{PREFIX}{k}.{name}": a for k, part in enumerate(parts) for name, a in part.items()}, *parts)
 
     def restore(self, header: dict[str, Any] | None, arrays: dict[str, Array], where: str) -> None:
         """Become what `header` and `state` were taken from; a StateError where they do not fit."""

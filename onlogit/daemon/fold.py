@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
+from onlogit.arena import Lent
 from onlogit.config import Config, from_mapping, to_mapping
 from onlogit.daemon.challengers import INITIAL, PREFIX, Challengers
 from onlogit.daemon.ledger import Ledger
@@ -86,7 +87,7 @@ class Fold:
     @property
     def by_journal_time(self) -> bool:
         """Whether labels come by a time that events do not bring themselves: that of their entry."""
-        times = self.model.pipeline._times
+        times = self.model.pipeline.times
         return times.by_time and not times.has_time
 
     # ---- entries
@@ -286,7 +287,7 @@ class Fold:
         first[np.unique(keys, return_index=True)[1]] = True
         event = pipeline.memory.find(keys)
         here = (event >= 0) & told & first & ~self.ledger.among_told(keys)
-        late = told & (event < 0) & pipeline.memory.missed(keys) if pipeline._times.by_due else np.zeros_like(told)
+        late = told & (event < 0) & pipeline.memory.missed(keys) if pipeline.times.by_due else np.zeros_like(told)
         fresh = batch if here.all() else batch.filter(pa.array(here | late))  # the model counts those that are late
         for start in range(0, fresh.num_rows, most):
             self._note(self._all(methodcaller("outcomes", fresh.slice(start, most)), pause))
@@ -315,13 +316,18 @@ class Fold:
     def header(self) -> dict[str, Any]:
         """What the arrays of `state` mean, as JSON values."""
         return {
-            "model": self.model.header(), "alarms": self.alarms, "raised": self.raised, "early": self.ledger.room,
-            "challengers": self.challengers.header(),
+            "model": self.model.header(), "alarms": [dict(each) for each in self.alarms], "raised": self.raised,
+            "early": self.ledger.room, "challengers": self.challengers.header(),
         }  # fmt: skip
 
     def state(self) -> dict[str, Array]:
         """All that the fold knows, as plain arrays."""
-        return self.model.state() | self.ledger.state() | self.challengers.state()
+        return self.model.state() | self.ledger.state() | self.challengers.state(OnlineLogit.state)
+
+    def lend(self) -> Lent:
+        """Like `state`, for a checkpoint: what waits for labels is not copied, and stays as it is while this is held."""
+        own, others = self.model.lend(), self.challengers.state(OnlineLogit.lend)
+        return Lent(own | self.ledger.state() | others, own, others)
 
     @classmethod
     def of_state(cls, header: dict[str, Any], arrays: dict[str, Array], seq: int, where: str) -> "Fold":

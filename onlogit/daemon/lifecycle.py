@@ -1,5 +1,6 @@
 """The life of the daemon: startup -> main loop -> drain -> exit. Signals only set flags."""
 
+import gc
 import json
 import logging
 import os
@@ -80,6 +81,8 @@ class Daemon:
                     service.settle(self._schema)
                 service.start()
                 keeper.start()
+                gc.freeze()  # modules and compiled code are garbage at no time: a collection passes them over
+                gc.enable()
                 self._say(server, service)
                 self._live(server, service, notices, stop)
             finally:

@@ -268,7 +268,7 @@ class Service:
 def _snapshot(fold: Fold) -> tuple[dict[str, Any] | None, dict[str, Any], int]:
     if not fold.settled:
         return None, {}, fold.seq
-    return fold.header(), fold.state(), fold.seq
+    return fold.header(), fold.lend(), fold.seq
 
 
 def _deliver(done: list[tuple[Work, Any]]) -> None:

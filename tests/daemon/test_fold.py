@@ -83,6 +83,25 @@ def test_state_is_a_function_of_the_journal(
     assert packed(straight) == packed(sliced) == packed(stopped)
 
 
+@settings(max_examples=40)
+@given(inputs, st.integers(0, 11))
+def test_what_is_lent_to_a_checkpoint_stays_as_it_is(told: list[tuple[str, pa.RecordBatch]], stop: int) -> None:
+    """A fold lends its state, goes on, closes holes; one made of what was lent goes on to the same bytes."""
+    fold = begun()
+    fold.apply(entry(2, EVENTS, events([100])))
+    header, lent, seq, then = fold.header(), fold.lend(), 2, packed(fold)
+    for number, (kind, batch) in enumerate(told, 3):
+        fold.apply(entry(number, kind, batch))
+        if number - 3 == stop:
+            header, lent, seq, then = fold.header(), fold.lend(), number, packed(fold)
+    after = packed(fold)
+    again = Fold.of_state(header, {name: array.copy() for name, array in lent.items()}, seq, "here")
+    assert packed(again) == then
+    for number, (kind, batch) in enumerate(told[seq - 2 :], seq + 1):
+        again.apply(entry(number, kind, batch))
+    assert packed(again) == after
+
+
 def test_a_refused_entry_changes_nothing() -> None:
     fold = begun()
     fold.apply(entry(2, EVENTS, events([1, 2], label=0)))

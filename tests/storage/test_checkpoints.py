@@ -132,9 +132,9 @@ def test_foreign_garbage_and_newer_files_are_refused(tmp_path: Path) -> None:
     path.unlink()
     save_some(tmp_path, 1)
     with sqlite3.connect(path) as other:
-        other.execute("PRAGMA user_version = 2")
+        other.execute("PRAGMA user_version = 9")
     other.close()
-    with pytest.raises(StateError, match="format version 2; this onlogit reads 1"):
+    with pytest.raises(StateError, match="format version 9; this onlogit reads 2"):
         Checkpoints(tmp_path)
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(StateError, match=r"state\.sqlite"):
