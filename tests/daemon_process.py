@@ -27,15 +27,19 @@ class Running:
         self.log = folder / "log"
         self.state = folder / "state"
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "onlogit", "serve", "--json", "--port", "0", "--state", str(self.state), *args],
                 cwd=folder, env={**kept, "PYTHONPATH": path, **(env or {})}, stdout=subprocess.PIPE, stderr=log,
             )  # fmt: skip
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        self.figures: dict[str, Any] = json.loads(line) if line else {}
+        self.take(process)
         if wait:
-            assert line, self.log.read_text()
+            assert self.figures, self.log.read_text()
+
+    def take(self, process: Any) -> None:
+        """Wait for a process to say that it is ready, or to die."""
+        self.process = process
+        line = process.stdout.readline()
+        self.figures: dict[str, Any] = json.loads(line) if line else {}
         self.url = self.figures.get("address", "")
         self.client = httpx.Client(base_url=self.url, timeout=30.0) if line else None
 

@@ -10,8 +10,18 @@ JOURNAL, COMMITTED, FOLD, FOLDED, ANSWER, CHECKPOINT, CHECKPOINTED = POINTS = (
     "journal", "committed", "fold", "folded", "answer", "checkpoint", "checkpointed"
 )  # fmt: skip
 
-_name, _, _count = os.environ.get("ONLOGIT_FAILPOINT", "").partition(":")
-_left = {_name: int(_count or 1)} if _name else {}
+_left: dict[str, int] = {}
+
+
+def arm() -> None:
+    """Heed the variable as it is now."""
+    name, _, count = os.environ.get("ONLOGIT_FAILPOINT", "").partition(":")
+    _left.clear()
+    if name:
+        _left[name] = int(count or 1)
+
+
+arm()
 
 
 def reach(point: str) -> None:

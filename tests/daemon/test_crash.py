@@ -1,8 +1,9 @@
 """Killed at any moment and started again, the daemon is one that was never killed: nothing lost, nothing learned twice.
 
-ONLOGIT_KILLS says how often it is killed, at named moments in turn and in between at random ones; 10 by default, 500 in the
-slow run. The client knows its answers alone: what was not answered it sends again, and the key tells the daemon what it
-has already.
+It is killed 50 times, at named moments in turn and in between at random ones; ONLOGIT_KILLS says how often in the long run
+(`pytest -m long`, 500). Most are daemons by fork (daemon_forks.py), which are up sooner; each tenth is started as a user
+would. The client knows its answers alone: what was not answered it sends again, and the key tells the daemon what it has
+already.
 """
 
 import json
@@ -19,12 +20,13 @@ import httpx
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
+from daemon_forks import Forks, running
 from daemon_process import Running
 
 from onlogit import Config, OnlineLogit
 from onlogit.daemon.failpoints import POINTS
 
-KILLS = int(os.environ.get("ONLOGIT_KILLS", "10"))
+KILLS = int(os.environ.get("ONLOGIT_KILLS", "500"))
 ARGS = ("--label", "late", "--key", "id", "--learner", "sgd", "--slot-bits", "10", "--checkpoint-seconds", "0.25")
 
 
@@ -81,22 +83,22 @@ def replayed(state: Path, out: Path) -> bytes:
     return out.read_bytes()
 
 
-def test_a_killed_daemon_is_one_that_was_never_killed(serve: Callable[..., Running], tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [50, pytest.param(KILLS, marks=pytest.mark.long)])
+def test_a_killed_daemon_is_one_that_was_never_killed(
+    serve: Callable[..., Running], tmp_path: Path, kills: int
+) -> None:
     draw = np.random.default_rng(int(os.environ.get("ONLOGIT_SEED", "1")))
     (tmp_path / "serve.toml").write_text('[[challengers]]\nname = "quick"\nlearner = "ftrl"\n')
-    number = kills = 0
-    unanswered = 0
-    while kills < KILLS:
-        point = POINTS[kills // 2 % len(POINTS)] if kills % 2 == 0 else ""
-        env = (
-            {"ONLOGIT_FAILPOINT": f"{point}:{draw.integers(1, 3 if point.startswith('check') else 30)}"}
-            if point
-            else {}
-        )
-        daemon = serve("serve.toml", *ARGS, env=env, wait=False)
+    forks = Forks(tmp_path)
+    number = unanswered = 0
+    for kill in range(kills):
+        point = POINTS[kill // 2 % len(POINTS)] if kill % 2 == 0 else ""
+        count = draw.integers(1, 3 if point.startswith("check") else 30)
+        env = {"ONLOGIT_FAILPOINT": f"{point}:{count}" if point else ""}
+        args = ("serve.toml", *ARGS)
+        daemon = serve(*args, env=env, wait=False) if kill % 10 == 0 else running(forks, tmp_path, *args, env=env)
         if not daemon.url:
-            kills += 1  # it died on its way up: in a checkpoint, or in its first entries
-            daemon.end(signal.SIGKILL)
+            daemon.end(signal.SIGKILL)  # it died on its way up: in a checkpoint, or in its first entries
             continue
         timer = threading.Timer(float(draw.uniform(0.05, 0.5)) if not point else 8.0, daemon.process.kill)
         timer.start()
@@ -105,7 +107,7 @@ def test_a_killed_daemon_is_one_that_was_never_killed(serve: Callable[..., Runni
         unanswered += 1
         timer.cancel()
         assert daemon.end(signal.SIGKILL) == -signal.SIGKILL
-        kills += 1
+    forks.end()
     last = serve("serve.toml", *ARGS)
     assert send(last, number)
     told = last.json("/v1/models")["models"]
@@ -123,7 +125,7 @@ def test_a_killed_daemon_is_one_that_was_never_killed(serve: Callable[..., Runni
     )  # fmt: skip
     assert (tmp_path / "quick.model").read_bytes() == model.to_bytes()
     print(json.dumps({"kills": kills, "requests": number + 1, "unanswered": unanswered}))
-    assert number > KILLS
+    assert number > kills
 
 
 def test_sigterm_answers_and_keeps_what_was_accepted(serve: Callable[..., Running]) -> None:
