@@ -45,7 +45,7 @@ class Forked:
     """What `Running` needs of a process."""
 
     def __init__(self, forks: Forks, args: list[str], env: dict[str, str], log: Path) -> None:
-        self.forks, self._code = forks, None
+        self.forks = forks
         read, write = os.pipe()
         self.stdout = os.fdopen(read)
         self.pid = forks.ask({"args": args, "env": env, "log": str(log)}, write)

@@ -63,7 +63,7 @@ class Running:
             self.client.close()
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)
-        code = self.process.wait(seconds)
+        code = int(self.process.wait(seconds))
         if self.process.stdout is not None:
             self.process.stdout.close()
         return code
