@@ -15,13 +15,13 @@ from onlogit.daemon.fold import COMMAND, EVENTS, FATES, OUTCOMES, Taken
 from onlogit.daemon.http import EVENT_STREAM, NO_STORE, TEXT, Answer, Request, as_json
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.service import Service, command
-from onlogit.daemon.worker import Work
+from onlogit.daemon.work import SCORE, Work
 from onlogit.errors import ConfigError
 
-SCORE = "score"
 PULSE = 0.5  # seconds between looks at what a stream has to tell
 BEAT = 15.0  # seconds after which a silent stream says that it is alive
 STREAMS = 64  # at a time
+NEARBY = 64  # rows up to which a score is not worth a change of threads
 
 
 class Endpoints:
@@ -31,6 +31,7 @@ class Endpoints:
         self.service = service
         self.limits = service.settings.server
         self.streams = 0
+        self._scores: list[Work] = []  # of this turn of the loop
 
     # ---- rows
 
@@ -64,7 +65,7 @@ class Endpoints:
                 if kind != EVENTS:
                     raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
                 await asyncio.to_thread(self.service.settle_batch, batch)
-            work = Work(kind, _ignore, batch.num_rows, batch=fitted(batch, self.service.schema, kind))
+            work = Work(kind, ignore, batch.num_rows, batch=fitted(batch, self.service.schema, kind))
             return work, "arrow"
         lines = request.says(b"content-type", b"ndjson")
         self._count_rows(request.body)
@@ -73,11 +74,11 @@ class Endpoints:
                 raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
             batch = await asyncio.to_thread(self.service.settle_rows, request.body, lines)
             form = "lines" if lines else "one" if request.body.lstrip()[:1] == b"{" and batch.num_rows == 1 else "rows"
-            return Work(kind, _ignore, batch.num_rows, batch=batch), form
+            return Work(kind, ignore, batch.num_rows, batch=batch), form
         reader = self.service.reader(kind)
         decoded, one = reader.decode(request.body, lines)
         form = "one" if one else "lines" if lines else "rows"
-        return Work(kind, _ignore, len(decoded), decoded, reader), form
+        return Work(kind, ignore, len(decoded), decoded, reader), form
 
     def _count_rows(self, body: bytes) -> None:
         """Rows are counted by their braces before anything is built of them."""
@@ -95,11 +96,31 @@ class Endpoints:
                 future.set_result(result)
 
         work.reply = reply
-        self.service.submit(work)
+        if work.kind == SCORE and work.rows <= NEARBY:
+            self._score_soon(work)
+        else:
+            self.service.submit(work)
         result = await future
         if isinstance(result, Exception):
             raise result
         return result
+
+    def _score_soon(self, work: Work) -> None:
+        """Score in this thread what has come in this turn of the loop, if the fold has nothing to do."""
+        self._scores.append(work)
+        if len(self._scores) == 1:
+            asyncio.get_running_loop().call_soon(self._score_now)
+
+    def _score_now(self) -> None:
+        works, self._scores = self._scores, []
+        done = self.service.worker.score_now(works) if self.service.ready.is_set() else None
+        for work, result in done or ():
+            work.reply(result)
+        for work in works if done is None else ():
+            try:
+                self.service.submit(work)
+            except Refusal as refusal:
+                work.reply(refusal)
 
     # ---- readings
 
@@ -236,7 +257,7 @@ class Endpoints:
     async def _command(self, name: str, **told: Any) -> Answer:
         if not self.service.settled:
             raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
-        seq, result = await self.done(Work(COMMAND, _ignore, data=command(name, **told)))
+        seq, result = await self.done(Work(COMMAND, ignore, data=command(name, **told)))
         return as_json({"seq": seq, **result})
 
 
@@ -245,5 +266,5 @@ def _set(future: asyncio.Future[Any], result: Any) -> None:
         future.set_result(result)
 
 
-def _ignore(result: Any) -> None:
+def ignore(result: Any) -> None:
     """Until somebody waits."""

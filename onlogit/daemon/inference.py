@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit import __version__
-from onlogit.daemon.endpoints import SCORE, Endpoints, _ignore
+from onlogit.daemon.endpoints import Endpoints, ignore
 from onlogit.daemon.fold import Stated
 from onlogit.daemon.http import NO_STORE, Answer, Request, Route, as_json
 from onlogit.daemon.refusals import Refusal
-from onlogit.daemon.worker import Work
+from onlogit.daemon.work import SCORE, Work
 from onlogit.records import STATED
 from onlogit.schema import Column
 
@@ -121,7 +121,7 @@ class Inference:
             raise Refusal(409, "there is no model yet: send events first, or begin with --model or --schema")
         question, rest = self._question(request)
         batch = self._batch(question, rest)
-        work = Work(SCORE, _ignore, batch.num_rows, batch=batch, model=name)
+        work = Work(SCORE, ignore, batch.num_rows, batch=batch, model=name)
         return self._answer(question, await self.endpoints.done(work), name or MODEL)
 
     def _check(self, request: Request) -> str:
@@ -178,11 +178,11 @@ class Inference:
         wanted = {o.name: o for o in question.outputs} or {name: Output(name) for name in STATED}
         binary = bool(question.parameters.get("binary_data_output"))
         outputs, blobs = [], []
-        for name, output in wanted.items():
-            if name not in STATED:
-                raise Refusal(422, f"there is no output {name!r}; known are {', '.join(STATED)}")
-            values = np.ascontiguousarray(getattr(stated, name), "<f8")
-            told: dict[str, Any] = {"name": name, "datatype": "FP64", "shape": [len(values)]}
+        for asked, output in wanted.items():
+            if asked not in STATED:
+                raise Refusal(422, f"there is no output {asked!r}; known are {', '.join(STATED)}")
+            values = np.ascontiguousarray(getattr(stated, asked), "<f8")
+            told: dict[str, Any] = {"name": asked, "datatype": "FP64", "shape": [len(values)]}
             if output.parameters.get("binary_data", binary):
                 blobs.append(values.tobytes())
                 told["parameters"] = {"binary_data_size": len(blobs[-1])}

@@ -17,7 +17,7 @@ from onlogit.daemon import failpoints
 from onlogit.daemon.fold import COMMAND
 from onlogit.daemon.json_rows import RowReader
 from onlogit.daemon.refusals import Refusal
-from onlogit.daemon.worker import MERGED, Filed, Meters, Post, Work, spans
+from onlogit.daemon.work import MERGED, Filed, Meters, Post, Work, spans
 from onlogit.errors import OnlogitError, OutputError
 from onlogit.storage.journal import Journal, New
 

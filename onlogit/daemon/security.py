@@ -6,6 +6,7 @@ loopback address allows, every program of this machine may do everything, but no
 request has to name this machine as its host, and a page of another origin is refused.
 """
 
+import functools
 import hashlib
 import hmac
 import time
@@ -89,8 +90,8 @@ class Gate:
         return digest.hex()
 
     def _refuse_strange_pages(self, host: bytes, origin: bytes) -> None:
-        name = host.decode("latin-1").rpartition(":")[0] if b":" in host.rpartition(b"]")[2] else host.decode("latin-1")
-        if name and not is_loopback(name.strip("[]")):
+        name, near = _named(host)
+        if not near:
             self.refused += 1
             raise Refusal(
                 403, f"the host is {name[:100]!r}; without tokens only this machine may ask, by a loopback name"
@@ -110,6 +111,13 @@ class Gate:
         if left < 1.0:
             wait = max(int((1.0 - left) / self._rate + 0.999), 1)
             raise Refusal(429, f"faster than {self._rate:g} requests a second", ((b"retry-after", b"%d" % wait),))
+
+
+@functools.lru_cache(256)
+def _named(host: bytes) -> tuple[str, bool]:
+    """The name in a host header, and whether it is none or that of this machine for itself."""
+    name = host.decode("latin-1").rpartition(":")[0] if b":" in host.rpartition(b"]")[2] else host.decode("latin-1")
+    return name, not name or is_loopback(name.strip("[]"))
 
 
 def _digest(token: bytes) -> bytes:

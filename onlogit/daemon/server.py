@@ -4,7 +4,6 @@ import asyncio
 import socket
 import threading
 from contextlib import suppress
-from typing import Any
 
 import uvicorn
 
@@ -14,7 +13,7 @@ from onlogit.daemon.routes import routes
 from onlogit.daemon.security import Gate
 from onlogit.daemon.service import Service
 from onlogit.daemon.settings import ServerSettings
-from onlogit.daemon.worker import Work
+from onlogit.daemon.work import Done
 from onlogit.errors import ConfigError
 
 BACKLOG = 1024
@@ -89,7 +88,7 @@ class Server:
         self._up.set()
         await self._uvicorn.serve(sockets=[self._bound])
 
-    def _deliver(self, done: list[tuple[Work, Any]]) -> None:
+    def _deliver(self, done: Done) -> None:
         """Hand answers over; called by the fold and the scribe."""
         assert self._loop is not None
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
@@ -101,6 +100,6 @@ class Server:
         self._thread.join(seconds)
 
 
-def _reply(done: list[tuple[Work, Any]]) -> None:
+def _reply(done: Done) -> None:
     for work, result in done:
         work.reply(result)

@@ -23,7 +23,8 @@ from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.rehearsal import rehearse
 from onlogit.daemon.scribe import Scribe, clock
 from onlogit.daemon.settings import Settings, overridden
-from onlogit.daemon.worker import Meters, Work, Worker
+from onlogit.daemon.work import SCORE, Done, Meters, Post, Work
+from onlogit.daemon.worker import Worker
 from onlogit.errors import ConfigError, OnlogitError
 from onlogit.model import OnlineLogit
 from onlogit.schema import Schema
@@ -45,7 +46,7 @@ class Service:
 
     def __init__(self, settings: Settings, model: bytes | None = None) -> None:
         self.settings, self.meters = settings, Meters()
-        self.deliver: Callable[[list[tuple[Work, Any]]], None] = _deliver  # set by the HTTP server
+        self.deliver: Post = _deliver  # set by the HTTP server
         self.checkpoints = Checkpoints(settings.keep.state)
         self.journal: Journal | None = None
         try:
@@ -157,7 +158,7 @@ class Service:
         """Take a request; its answer comes by `work.reply`. Refusal 503 while stopping, 429 where too much waits."""
         if not self.ready.is_set():
             raise Refusal(503, "not ready: starting, or stopping", ((b"retry-after", b"1"),))
-        if work.kind == "score":
+        if work.kind == SCORE:
             self.worker.score(work)
             return
         if self.meters.waiting + work.rows > self.settings.server.max_waiting:
@@ -165,7 +166,7 @@ class Service:
         self.meters.waiting += work.rows
         self.scribe.write(work)
 
-    def _post(self, done: list[tuple[Work, Any]]) -> None:
+    def _post(self, done: Done) -> None:
         self.deliver(done)
 
     @property
@@ -271,7 +272,7 @@ def _snapshot(fold: Fold) -> tuple[dict[str, Any] | None, dict[str, Any], int]:
     return fold.header(), fold.lend(), fold.seq
 
 
-def _deliver(done: list[tuple[Work, Any]]) -> None:
+def _deliver(done: Done) -> None:
     for work, result in done:
         work.reply(result)
 

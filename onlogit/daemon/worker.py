@@ -3,6 +3,8 @@
 It takes what has gathered since it last looked: scores first, all in one tile; then journal entries in their order,
 those side by side merged while they are small. Learning goes in slices of `slice_ms`, between which waiting scores are
 answered. What is folded depends on the journal alone, not on how it was cut or merged here.
+
+While it does nothing, the HTTP thread scores small requests itself: a lock says who uses the models.
 """
 
 import logging
@@ -11,7 +13,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,57 +20,14 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.daemon import failpoints
 from onlogit.daemon.fold import COMMAND, EVENTS, Fold, Stated, Taken
-from onlogit.daemon.json_rows import Decoded, RowReader
 from onlogit.daemon.refusals import Refusal
+from onlogit.daemon.scores import score_all
+from onlogit.daemon.work import MERGED, Done, Filed, Meters, Post, Work
 from onlogit.errors import ConfigError, DataError, OnlogitError
 
 log = logging.getLogger("onlogit.daemon")
 
 LEAST, MOST = 128, 65_536  # rows of a slice
-MERGED = 4_096  # rows up to which entries or scores are merged
-
-
-@dataclass(slots=True, eq=False)
-class Work:
-    """One request: its rows as the reader decoded them or as a batch, and where its answer goes."""
-
-    kind: str  # "score", EVENTS, OUTCOMES or COMMAND
-    reply: Callable[[Any], None]  # called in the HTTP thread, with a result or an exception
-    rows: int = 0
-    decoded: Decoded | None = None  # by `reader`
-    reader: RowReader | None = None
-    batch: pa.RecordBatch | None = None
-    data: bytes = b""  # of a command
-    model: str = ""  # that is asked for a score; "" for the champion
-    alone: bool = False  # was refused together with others: to be tried again by itself
-
-
-@dataclass(slots=True, eq=False)
-class Filed:
-    """A journal entry that is kept and has to be folded; which rows belong to which request."""
-
-    seq: int
-    kind: str
-    now: int
-    batch: pa.RecordBatch | None
-    data: bytes
-    parts: list[tuple[Work, int, int]]
-    redo: Callable[[list[Work]], None]  # hands requests back, each for an entry of its own
-
-
-@dataclass(slots=True)
-class Meters:
-    """What the threads count for metrics and the page; plain numbers, each written by one thread."""
-
-    scored: int = 0
-    waiting: int = 0  # rows accepted and not yet folded
-    broken: int = 0  # entries that were put aside because they broke the fold
-    folded_at: float = field(default_factory=time.monotonic)
-    lag_events: float = 0.0  # mean lag of the last outcomes
-    lag_seconds: float = float("nan")
-
-
-Post = Callable[[list[tuple[Work, Any]]], None]
 
 
 class Worker:
@@ -89,6 +47,7 @@ class Worker:
         self._most = 512
         self._marks: deque[tuple[int, float]] = deque(maxlen=65_536)  # (first event, monotonic time)
         self._ended = False
+        self._using = threading.Lock()  # held by who looks at the models or changes them
         self.thread = threading.Thread(target=self._run, name="onlogit fold", daemon=True)
 
     # ---- for other threads
@@ -112,17 +71,21 @@ class Worker:
     def _run(self) -> None:
         while True:
             self._take(block=not self._filed)
-            self._answer_scores()
-            for function, reply in self._calls:
-                try:
-                    reply(function(self.fold))
-                except Exception as error:
-                    reply(error)
-            self._calls.clear()
-            if self._filed:
-                self._fold_next()
-            elif self._ended:
-                return
+            with self._using:
+                self._answer_scores()
+                self._answer_calls()
+                if self._filed:
+                    self._fold_next()
+                elif self._ended:
+                    return
+
+    def _answer_calls(self) -> None:
+        for function, reply in self._calls:
+            try:
+                reply(function(self.fold))
+            except Exception as error:
+                reply(error)
+        self._calls.clear()
 
     def _take(self, block: bool) -> None:
         inbox = self._inbox
@@ -148,41 +111,24 @@ class Worker:
 
     # ---- scores
 
-    def _answer_scores(self) -> None:
-        if not self._scores:
-            return
-        scores, self._scores = self._scores, []
-        done: list[tuple[Work, Any]] = []
-        groups: dict[int, list[Work]] = {}
-        for work in scores:
-            if work.decoded is not None and work.rows <= MERGED:
-                groups.setdefault(id(work.reader), []).append(work)
-            else:
-                done.append((work, self._score(work)))
-        for group in groups.values():
-            done += self._score_together(group)
+    def score_now(self, works: Sequence[Work]) -> Done | None:
+        """Scores at once, in the thread that asks; None where the fold is at work."""
+        if not self._using.acquire(blocking=False):
+            return None
+        try:
+            return self._scored(works)
+        finally:
+            self._using.release()
+
+    def _scored(self, works: Sequence[Work]) -> Done:
+        done = score_all(self.fold, works)
         self.meters.scored += sum(work.rows for work, result in done if not isinstance(result, Exception))
-        self._post(done)
+        return done
 
-    def _score(self, work: Work) -> Any:
-        try:
-            if not self.fold.settled:
-                raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
-            batch = work.batch if work.decoded is None else _batch_of([work])
-            step = self.fold.named(work.model).score(batch)
-            return Stated(step.event, step.p, step.z, step.z_sd, np.zeros(0, np.bool_))
-        except Exception as error:
-            return _told(error)
-
-    def _score_together(self, group: list[Work]) -> list[tuple[Work, Any]]:
-        if len(group) == 1 or not self.fold.settled:
-            return [(work, self._score(work)) for work in group]
-        try:
-            step = self.fold.model.score(_batch_of(group))
-        except Exception:
-            return [(work, self._score(work)) for work in group]
-        whole = Stated(step.event, step.p, step.z, step.z_sd, np.zeros(0, np.bool_))
-        return [(work, whole.part(start, stop)) for work, start, stop in spans(group)]
+    def _answer_scores(self) -> None:
+        if self._scores:
+            scores, self._scores = self._scores, []
+            self._post(self._scored(scores))
 
     # ---- entries
 
@@ -302,27 +248,3 @@ class Worker:
             at = (low + high) // 2
             low, high = (at + 1, high) if marks[at][0] < middle else (low, at)
         self.meters.lag_seconds = time.monotonic() - marks[low][1]
-
-
-def spans(works: Sequence[Work]) -> list[tuple[Work, int, int]]:
-    """Where the rows of each request begin and end once they are put one after the other."""
-    found, start = [], 0
-    for work in works:
-        found.append((work, start, start + work.rows))
-        start += work.rows
-    return found
-
-
-def _batch_of(works: Sequence[Work]) -> pa.RecordBatch:
-    reader = works[0].reader
-    assert reader is not None
-    rows: list[Any] = []
-    for work in works:
-        rows += work.decoded or []
-    return reader.batch(rows)
-
-
-def _told(error: Exception) -> Exception:
-    if not isinstance(error, OnlogitError | Refusal):
-        log.error("a score failed", exc_info=error)
-    return error

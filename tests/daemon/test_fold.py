@@ -18,7 +18,7 @@ from onlogit.daemon.json_rows import RowReader
 from onlogit.daemon.ledger import Ledger
 from onlogit.daemon.service import Service
 from onlogit.daemon.settings import EventSettings, KeepSettings, Settings
-from onlogit.daemon.worker import Work
+from onlogit.daemon.work import Work
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.schema import Schema
 from onlogit.storage import arrays

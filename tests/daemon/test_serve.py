@@ -200,7 +200,7 @@ def test_inference_protocol_in_json_and_in_bytes(shared: Running) -> None:
         {"name": "x", "shape": [2, 1], "datatype": "FP32", "data": [[1.5], [2.5]]},
     ]
     answer = shared.post("/v2/models/onlogit/infer", {"id": "7", "inputs": inputs}).json()
-    assert answer["id"] == "7"
+    assert (answer["id"], answer["model_name"]) == ("7", "onlogit")
     assert {o["name"]: o["data"] for o in answer["outputs"]}["p"] == p
     texts = b"".join(struct.pack("<I", len(t)) + t for t in (b"Ulm", b"Bonn"))
     tail = texts + np.array([1.5, 2.5], "<f4").tobytes()
