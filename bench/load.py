@@ -65,6 +65,10 @@ class Connection(asyncio.Protocol):
             self.waiting.set_result(bytes(self._data))
             self._data.clear()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.waiting is not None and not self.waiting.done():
+            self.waiting.set_exception(exc or ConnectionResetError("closed without an answer"))
+
     async def send(self, data: bytes) -> bytes:
         self.waiting = asyncio.get_running_loop().create_future()
         self.transport.write(data)

@@ -78,7 +78,7 @@ class OnlineLogit:
         config: Config | None = None,
     ) -> None:
         self.config = config or Config()
-        self._roles: dict[str, Any] = {
+        self.roles: dict[str, Any] = {  # the arguments but config
             "label": label, "positive": positive, "weight": weight, "key": key, "time": time,
             "label_time": label_time, "due": due, "drop": tuple([drop] if isinstance(drop, str) else drop),
             "features": tuple([features] if isinstance(features, str) else features),
@@ -88,7 +88,19 @@ class OnlineLogit:
     def begin(self, schema: pa.Schema) -> None:
         """Settle the schema now, before the first batch; a SchemaError names a column that does not fit."""
         if self._pipeline is None:
-            self._pipeline = Pipeline(Schema.of(schema, **self._roles), self.config)
+            self._pipeline = Pipeline(Schema.of(schema, **self.roles), self.config)
+
+    @classmethod
+    def of(cls, pipeline: Pipeline) -> "OnlineLogit":
+        """The model over a fold that was made elsewhere."""
+        model = cls(config=pipeline.config)
+        model._pipeline = pipeline
+        return model
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is a schema yet."""
+        return self._pipeline is not None
 
     @property
     def pipeline(self) -> Pipeline:
@@ -198,13 +210,12 @@ class OnlineLogit:
         if not named:
             raise ConfigError("there is nothing to merge: give one model or more")
         first = next(iter(named.values()))
-        merged = OnlineLogit(config=first.config)
-        merged._pipeline = Pipeline(first.schema, first.config)
-        folds = {"the base": merged._pipeline if base is None else base.pipeline}
+        merged = OnlineLogit.of(Pipeline(first.schema, first.config))
+        folds = {"the base": merged.pipeline if base is None else base.pipeline}
         folds |= {name: part.pipeline for name, part in named.items()}
         _check_alike(folds, next(iter(named)))
         start, *states = (_settled(name, fold, expire and name in named) for name, fold in folds.items())
-        merged._pipeline.restore(_added(merged._pipeline, start, dict(zip(named, states, strict=True))))
+        merged.pipeline.restore(_added(merged.pipeline, start, dict(zip(named, states, strict=True))))
         return merged
 
     def to_bytes(self) -> bytes:
@@ -217,9 +228,9 @@ def of_state(header: dict[str, Any], state: dict[str, npt.NDArray[Any]], where: 
     if header.get("kind") != KIND:
         raise StateError(f"{where}: not an onlogit model (it says {header.get('kind')!r})")
     try:
-        model = OnlineLogit(config=from_mapping(Config, header["config"], "the file's config"))
-        model._pipeline = Pipeline(Schema.from_json(header["schema"]), model.config)
-        model._pipeline.restore(state)
+        config = from_mapping(Config, header["config"], "the file's config")
+        model = OnlineLogit.of(Pipeline(Schema.from_json(header["schema"]), config))
+        model.pipeline.restore(state)
     except StateError as error:
         raise StateError(f"{where}: {error}") from error
     except (OnlogitError, KeyError, TypeError, ValueError) as error:

@@ -132,6 +132,10 @@ class Pipeline:
         self._turn = np.array([NEVER])  # the first event that may be judged; NEVER before enough labels were learned
         self.times = LabelTimes(schema, config.labels)
 
+    def number_from(self, event: int) -> None:
+        """Number events from here on, before the first of them: as in a stream that another fold saw from its beginning."""
+        self.counts.events = self._encoded = self.maturity.first = event
+
     # ---- one batch
 
     def step(self, batch: pa.RecordBatch, now: int | None = None) -> Step:

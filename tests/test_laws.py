@@ -162,7 +162,7 @@ def test_law_3_a_row_of_no_weight_changes_nothing(way: Way) -> None:
 
     def fresh() -> OnlineLogit:
         m = way()
-        m._roles["weight"] = "w"
+        m.roles["weight"] = "w"
         return m
 
     with_zeros, without = fresh(), fresh()

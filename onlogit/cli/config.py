@@ -24,7 +24,7 @@ def show(file: str | None, origin: bool, as_json: bool, **told: Any) -> None:
 
     from onlogit.cli.printing import say
     from onlogit.cli.serving import flags_of
-    from onlogit.daemon.settings import flat, resolve
+    from onlogit.daemon.sources import flat, resolve
 
     settings, origins = resolve(file, flags_of(told))
     values = flat(settings)

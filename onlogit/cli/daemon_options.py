@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from onlogit.daemon.settings import Place, places
+from onlogit.daemon.sources import Place, places
 
 F = TypeVar("F", bound=Callable[..., Any])
 

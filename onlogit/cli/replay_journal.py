@@ -12,7 +12,8 @@ import click
 from onlogit.cli.files import save_model
 from onlogit.cli.printing import figures_of, say, summary, to_json
 from onlogit.config import Config, from_mapping, to_mapping
-from onlogit.daemon.fold import BEGIN, Fold
+from onlogit.daemon.entries import BEGIN
+from onlogit.daemon.fold import Fold
 from onlogit.daemon.recovery import recover
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.storage import Checkpoints

@@ -12,7 +12,7 @@ from onlogit import __version__
 from onlogit.cli.files import load_model
 from onlogit.cli.printing import say, to_json
 from onlogit.cli.startup import since_start
-from onlogit.daemon.settings import places, resolve
+from onlogit.daemon.sources import places, resolve
 from onlogit.errors import ConfigError, OutputError
 
 UNIT = """[Unit]

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.daemon.fold import Stated
+from onlogit.daemon.entries import Stated
 from onlogit.daemon.http import ARROW, JSON, NDJSON, NO_STORE, Answer
 from onlogit.records import floats
 from onlogit.streams.ndjson import NdjsonText

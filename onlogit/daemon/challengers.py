@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from onlogit.arena import Lent
-from onlogit.daemon.settings import overridden
+from onlogit.daemon.sources import overridden
 from onlogit.errors import ConfigError, OnlogitError, StateError
 from onlogit.labels import Mature
 from onlogit.model import OnlineLogit, of_bytes, of_state
@@ -46,7 +46,7 @@ class Challenger:
     @property
     def runs(self) -> bool:
         """Whether it takes part."""
-        return self.model._pipeline is not None and not self.fault
+        return self.model.settled and not self.fault
 
     def begin(self, champion: OnlineLogit) -> None:
         """Start beside a champion that has a schema: as its copy where frozen, else having learned nothing."""
@@ -57,11 +57,8 @@ class Challenger:
                 return
             config = overridden(champion.config, self.told.get("settings", {}))
             pipeline = Pipeline(derived(champion.schema, self.told.get("features")), config)
-            pipeline.counts.events = pipeline._encoded = pipeline.maturity.first = (
-                self.since
-            )  # events are numbered alike
-            self.model = OnlineLogit(config=config)
-            self.model._pipeline = pipeline
+            pipeline.number_from(self.since)  # alike in all models
+            self.model = OnlineLogit.of(pipeline)
         except OnlogitError as error:
             self.out(error)
 
@@ -170,7 +167,7 @@ class Challengers:
         self.all, new = self._planned(told)
         for each in new:
             self.all.append(Challenger(each["name"], each))
-            if champion._pipeline is not None:
+            if champion.settled:
                 self.all[-1].since = champion.counts.events
                 self.all[-1].begin(champion)
         self.past = [name for name in self.past if name in self.names]
@@ -178,7 +175,7 @@ class Challengers:
     def begin(self, champion: OnlineLogit) -> None:
         """The champion's schema is settled: start those that waited for it."""
         for each in self.all:
-            if each.model._pipeline is None and not each.fault:
+            if not each.model.settled and not each.fault:
                 each.begin(champion)
 
     def promote(self, name: str, champion: OnlineLogit) -> OnlineLogit:
@@ -248,7 +245,7 @@ _NAMES = {
 
 
 def _figures(model: OnlineLogit) -> dict[str, Any]:
-    if model._pipeline is None:
+    if not model.settled:
         return {}
     quality = model.quality()
     return {

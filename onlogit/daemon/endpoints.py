@@ -11,7 +11,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from onlogit.daemon import status
 from onlogit.daemon.answers import answer, as_arrow
 from onlogit.daemon.arrow_rows import fitted, read_stream
-from onlogit.daemon.fold import COMMAND, EVENTS, FATES, OUTCOMES, Taken
+from onlogit.daemon.entries import COMMAND, EVENTS, FATES, OUTCOMES, Taken
 from onlogit.daemon.http import EVENT_STREAM, NO_STORE, TEXT, Answer, Request, as_json
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.service import Service, command

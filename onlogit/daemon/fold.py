@@ -8,60 +8,43 @@ that any cut of the stream gives the same state, the size of slices is free.
 import json
 from collections.abc import Callable
 from operator import methodcaller
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from onlogit.arena import Lent
-from onlogit.config import Config, from_mapping, to_mapping
+from onlogit.config import Config, from_mapping
 from onlogit.daemon.challengers import INITIAL, PREFIX, Challengers
+from onlogit.daemon.entries import (
+    BEGIN,
+    DUPLICATE,
+    EVENTS,
+    HELD,
+    LATE,
+    MATCHED,
+    OUTCOMES,
+    UNLABELLED,
+    Stated,
+    Taken,
+    batch_of,
+)
+from onlogit.daemon.label_texts import labels_of, texts_of
 from onlogit.daemon.ledger import Ledger
+from onlogit.daemon.repeats import repeated, with_known
 from onlogit.encoding.event_columns import read_key
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.labels import Mature
 from onlogit.model import OnlineLogit, of_bytes, of_state
 from onlogit.monitor import Alarm
-from onlogit.pipeline import sigmoid
 from onlogit.storage.arrays import Array
 from onlogit.storage.journal import Entry
 
-F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
-BEGIN, EVENTS, OUTCOMES, COMMAND = "begin", "events", "outcomes", "command"
 KEPT_ALARMS = 1000
-
-
-class Stated(NamedTuple):
-    """What was stated of the rows of an entry, in their order."""
-
-    event: I64  # [n] number of the event in the stream
-    p: F64  # [n]
-    z: F64  # [n] log-odds
-    z_sd: F64  # [n] NaN where there is none
-    again: npt.NDArray[np.bool_]  # [n] the key was known and waiting: p is as stated then
-
-    def part(self, start: int, stop: int) -> "Stated":
-        rows = slice(start, stop)
-        return Stated(self.event[rows], self.p[rows], self.z[rows], self.z_sd[rows], self.again[rows])
-
-
-MATCHED, HELD, DUPLICATE, UNLABELLED, LATE = range(5)
-FATES = ("matched", "held", "duplicates", "unlabelled", "late")
-
-
-class Taken(NamedTuple):
-    """What became of outcomes, in their order."""
-
-    fate: npt.NDArray[np.uint8]  # [n] MATCHED with its event, HELD for one still to come, ...
-    event: I64  # [n] number of the event, -1 where it is not remembered
-
-    def part(self, start: int, stop: int) -> "Taken":
-        return Taken(self.fate[start:stop], self.event[start:stop])
 
 
 def no_pause() -> None:
@@ -82,7 +65,7 @@ class Fold:
     @property
     def settled(self) -> bool:
         """Whether there is a schema yet."""
-        return self.model._pipeline is not None
+        return self.model.settled
 
     @property
     def by_journal_time(self) -> bool:
@@ -175,14 +158,16 @@ class Fold:
         self.model.begin(batch.schema)
         self.challengers.begin(self.model)
         keys = self.keys(batch)
-        again, again_z = self.known(keys)
+        again, known = self.known(keys)
         fresh = batch if not again.any() else batch.filter(pa.array(~again))
         if fresh.num_rows > most:  # what can be refused has to be refused before the first slice
             self.model.pipeline.encoder.encode(fresh, update=False)
         stated = self._step(fresh, now, pause, most)
         if again.any():
             self.ledger.counts.duplicate_events += int(np.count_nonzero(again))
-            stated = self._with_known(stated, keys, again, again_z)
+            assert keys is not None
+            held = self.model.pipeline.maturity
+            stated = with_known(stated, keys, again, known, held.stated(known[known >= 0]))
         if keys is not None:
             self._settle_early(batch, keys)
         return stated
@@ -231,27 +216,7 @@ class Fold:
         if keys is None:
             return np.zeros(0, np.bool_), np.zeros(0, np.int64)
         event = self.model.pipeline.memory.find(keys)
-        again = event >= 0
-        ordered = np.sort(keys)
-        if (ordered[1:] == ordered[:-1]).any():
-            repeated = np.ones(len(keys), np.bool_)
-            repeated[np.unique(keys, return_index=True)[1]] = False
-            again = again | repeated
-        return again, event
-
-    def _with_known(self, fresh: Stated, keys: U64 | None, again: npt.NDArray[np.bool_], event: I64) -> Stated:
-        """All rows in their order: new ones as stated now, known ones as stated then."""
-        assert keys is not None
-        n = len(keys)
-        numbers, z, sd = np.full(n, -1, np.int64), np.full(n, np.nan), np.full(n, np.nan)
-        numbers[~again], z[~again], sd[~again] = fresh.event, fresh.z, fresh.z_sd
-        held = self.model.pipeline.maturity
-        waits = event >= 0
-        numbers[waits], z[waits] = event[waits], held.stated(event[waits])
-        position = {key: row for row, key in reversed(list(enumerate(keys.tolist())))}
-        for row in np.flatnonzero(again & ~waits):
-            numbers[row], z[row], sd[row] = (array[position[int(keys[row])]] for array in (numbers, z, sd))
-        return Stated(numbers, sigmoid(z), z, sd, again)
+        return (event >= 0) | repeated(keys), event
 
     def _settle_early(self, batch: pa.RecordBatch, keys: U64) -> None:
         """Learn the outcomes that came before the events of this entry."""
@@ -261,13 +226,7 @@ class Fold:
         key, label = self.model.schema.with_role("key"), self.model.schema.with_role("label")
         assert key is not None
         assert label is not None
-        kinds = {"bool": pa.bool_(), "number": pa.float64(), "integer": pa.float64()}
-        told = pa.array(labels, pa.string())
-        if label.kind in kinds:
-            told = told.cast(kinds[label.kind])
-        elif label.kind == "null":
-            told = told.cast(pa.bool_()) if set(labels) <= {"true", "false"} else told
-            told = _numbers(told) if pa.types.is_string(told.type) else told
+        told = labels_of(labels, label.kind)
         outcomes = pa.record_batch({key.name: batch.column(key.name).take(pa.array(rows)), label.name: told})
         here = self.model.pipeline.memory.find(keys[rows]) >= 0
         self.ledger.counts.early_used += int(np.count_nonzero(here))
@@ -299,7 +258,7 @@ class Fold:
         if elsewhere.any():
             label = pipeline.schema.with_role("label")
             assert label is not None
-            texts = _texts(batch.column(label.name).filter(pa.array(elsewhere)))
+            texts = texts_of(batch.column(label.name).filter(pa.array(elsewhere)))
             held = self.ledger.hold(keys[elsewhere], texts)
             fate[elsewhere] = np.where(held, HELD, DUPLICATE)
         self.ledger.counts.unlabelled_outcomes += int(np.count_nonzero(~told))
@@ -344,32 +303,3 @@ class Fold:
         fold.model = of_state(own, {name: a for name, a in arrays.items() if not name.startswith(others)}, where)
         fold.seq = seq
         return fold
-
-
-def batch_of(entry: Entry) -> pa.RecordBatch:
-    """The rows of an entry: a message of its shape, or a stream with a schema of its own."""
-    data = pa.py_buffer(entry.data)
-    if entry.shape:
-        return pa.ipc.read_record_batch(data, pa.ipc.read_schema(pa.py_buffer(entry.shape)))
-    with pa.ipc.open_stream(data) as reader:
-        return reader.read_next_batch()
-
-
-def beginning(roles: dict[str, Any], config: Config, early: int) -> bytes:
-    """The data of a first entry."""
-    return json.dumps({"roles": roles, "config": to_mapping(config), "early": early}, sort_keys=True).encode()
-
-
-def _texts(labels: pa.Array) -> list[str]:
-    """Labels as text that `pa.Array.cast` reads back."""
-    if pa.types.is_dictionary(labels.type):
-        labels = labels.dictionary_decode()
-    return [str(text) for text in labels.cast(pa.string()).to_pylist()]
-
-
-def _numbers(texts: pa.Array) -> pa.Array:
-    """Numbers where all are, else the texts."""
-    try:
-        return pc.cast(texts, pa.float64())
-    except pa.ArrowInvalid:
-        return texts

@@ -15,7 +15,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit import __version__
 from onlogit.daemon.endpoints import Endpoints, ignore
-from onlogit.daemon.fold import Stated
+from onlogit.daemon.entries import Stated
 from onlogit.daemon.http import NO_STORE, Answer, Request, Route, as_json
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.work import SCORE, Work

@@ -25,6 +25,7 @@ log = logging.getLogger("onlogit.alarms")
 
 TIMEOUT = 10.0
 FIRST_PAUSE, LONGEST_PAUSE, GIVE_UP = 0.5, 300.0, 86_400.0
+TAIL = 1 << 20  # bytes at the end of a file in which its last alarm is
 
 
 class Notices:
@@ -35,8 +36,12 @@ class Notices:
             raise ConfigError(f"webhook = {settings.webhook!r}: an address with http:// or https:// would be accepted")
         self._settings, self._secret = settings, secret.encode()
         self._mark = folder / "delivered.json"
-        told = json.loads(self._mark.read_text()) if self._mark.exists() else {}
+        begun = self._mark.exists()
+        told = json.loads(self._mark.read_text()) if begun else {}
         self._last = {name: int(told.get(name, 0)) for name in ("log", "file", "webhook")}
+        if begun and settings.alarm_file:  # it may have died between the file and the mark
+            self._last["file"] = max(self._last["file"], last_told(Path(settings.alarm_file)))
+        self._keep_mark()
         self._alarms: list[dict[str, Any]] = []
         self._news, self._ended = threading.Condition(), False
         self._thread = threading.Thread(target=self._run, name="onlogit notices", daemon=True)
@@ -76,6 +81,9 @@ class Notices:
                 if self._ended and name == "webhook":
                     return
                 self._last[name] = alarm["id"]
+        self._keep_mark()
+
+    def _keep_mark(self) -> None:
         mark = AtomicFile(self._mark)
         mark.write(json.dumps(self._last).encode())
         mark.finish()
@@ -112,3 +120,16 @@ class Notices:
             with self._news:
                 self._news.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def last_told(file: Path) -> int:
+    """The id of the last whole line of a file of alarms, 0 where there is none; a line that was broken off is taken away."""
+    try:
+        with open(file, "r+b") as alarms:
+            alarms.seek(-min(TAIL, alarms.seek(0, os.SEEK_END)), os.SEEK_END)
+            whole, _, rest = alarms.read().rpartition(b"\n")
+            if rest:
+                alarms.truncate(alarms.seek(-len(rest), os.SEEK_END))
+        return int(json.loads(whole.rpartition(b"\n")[2])["id"]) if whole else 0
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0

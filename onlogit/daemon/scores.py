@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.daemon.fold import Fold, Stated
+from onlogit.daemon.entries import Stated
+from onlogit.daemon.fold import Fold
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.work import MERGED, Done, Work, spans
 from onlogit.errors import ConfigError, OnlogitError

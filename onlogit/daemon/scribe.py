@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.daemon import failpoints
-from onlogit.daemon.fold import COMMAND
+from onlogit.daemon.entries import COMMAND
 from onlogit.daemon.json_rows import RowReader
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.work import MERGED, Filed, Meters, Post, Work, spans

@@ -16,13 +16,15 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.config import Config
 from onlogit.daemon import arrow_rows, failpoints, json_rows
-from onlogit.daemon.fold import BEGIN, COMMAND, Fold, beginning
+from onlogit.daemon.entries import BEGIN, COMMAND, beginning
+from onlogit.daemon.fold import Fold
 from onlogit.daemon.json_rows import RowReader
 from onlogit.daemon.recovery import JOURNAL, recover
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.rehearsal import rehearse
 from onlogit.daemon.scribe import Scribe, clock
-from onlogit.daemon.settings import Settings, overridden
+from onlogit.daemon.settings import Settings
+from onlogit.daemon.sources import overridden
 from onlogit.daemon.work import SCORE, Done, Meters, Post, Work
 from onlogit.daemon.worker import Worker
 from onlogit.errors import ConfigError, OnlogitError
@@ -191,14 +193,14 @@ class Service:
         with self._settling:
             if not self.settled:
                 model = self.worker.fold.model
-                trial = OnlineLogit(**model._roles, config=model.config)
+                trial = OnlineLogit(**model.roles, config=model.config)
                 trial.begin(schema)
                 self._rehearse(trial.schema, trial.config)
                 model.begin(schema)
 
     def settle_batch(self, batch: pa.RecordBatch) -> None:
         """The first events settle the schema; a label that is not there yet is one of nulls."""
-        label = self.worker.fold.model._roles.get("label")
+        label = self.worker.fold.model.roles.get("label")
         schema = arrow_rows.without_dictionaries(batch).schema
         if label and label not in schema.names:
             schema = schema.append(pa.field(label, pa.null()))
@@ -207,7 +209,7 @@ class Service:
     def settle_rows(self, body: bytes, lines: bool) -> pa.RecordBatch:
         """The first events, which settle the schema: as a record batch."""
         rows, _ = json_rows.decode(body, lines, json_rows.PLAIN_ONE, json_rows.PLAIN_MANY)
-        batch = json_rows.settle(rows, self.worker.fold.model._roles.get("label"))
+        batch = json_rows.settle(rows, self.worker.fold.model.roles.get("label"))
         self.settle(batch.schema)
         return batch
 

@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.daemon import failpoints
-from onlogit.daemon.fold import COMMAND, EVENTS, Fold, Stated, Taken
+from onlogit.daemon.entries import COMMAND, EVENTS, Stated, Taken
+from onlogit.daemon.fold import Fold
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.scores import score_all
 from onlogit.daemon.work import MERGED, Done, Filed, Meters, Post, Work

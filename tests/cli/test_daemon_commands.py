@@ -10,7 +10,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
 from onlogit import Config, OnlineLogit
-from onlogit.daemon.fold import BEGIN, EVENTS, beginning
+from onlogit.daemon.entries import BEGIN, EVENTS, beginning
 from onlogit.daemon.settings import EventSettings
 from onlogit.storage import Checkpoints
 from onlogit.storage.journal import Journal, New

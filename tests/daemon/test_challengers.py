@@ -14,8 +14,10 @@ import pytest
 from daemon_process import Running
 
 from onlogit import Config, OnlineLogit
-from onlogit.daemon.fold import COMMAND, EVENTS, OUTCOMES, Fold, beginning
-from onlogit.daemon.settings import EventSettings, resolve
+from onlogit.daemon.entries import COMMAND, EVENTS, OUTCOMES, beginning
+from onlogit.daemon.fold import Fold
+from onlogit.daemon.settings import EventSettings
+from onlogit.daemon.sources import resolve
 from onlogit.errors import ConfigError
 from onlogit.monitor.comparison import losses
 from onlogit.storage import arrays
@@ -75,7 +77,7 @@ def test_state_is_a_function_of_the_journal(stop: int) -> None:
     straight, other = begun(), begun()
     for at, each in enumerate(journal()):
         straight.apply(each)
-        if each.kind == COMMAND or other.model._pipeline is None:
+        if each.kind == COMMAND or not other.model.settled:
             other.apply(each)
         else:
             fold = other.events if each.kind == EVENTS else other.outcomes

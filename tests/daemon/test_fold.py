@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onlogit import Config, LabelConfig
-from onlogit.daemon.fold import EVENTS, OUTCOMES, Fold, beginning
+from onlogit.daemon.entries import EVENTS, OUTCOMES, beginning
+from onlogit.daemon.fold import Fold
 from onlogit.daemon.json_rows import RowReader
 from onlogit.daemon.ledger import Ledger
 from onlogit.daemon.service import Service

@@ -6,7 +6,8 @@ import pytest
 
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.security import Gate, check_exposure, read_tokens
-from onlogit.daemon.settings import ServerSettings, Settings, flat, places, resolve
+from onlogit.daemon.settings import ServerSettings, Settings
+from onlogit.daemon.sources import flat, places, resolve
 from onlogit.errors import ConfigError
 
 

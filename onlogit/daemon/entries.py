@@ -1,0 +1,58 @@
+"""What the journal's entries are, and what becomes of their rows."""
+
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from onlogit.config import Config, to_mapping
+from onlogit.storage.journal import Entry
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+
+BEGIN, EVENTS, OUTCOMES, COMMAND = "begin", "events", "outcomes", "command"
+
+
+class Stated(NamedTuple):
+    """What was stated of the rows of an entry, in their order."""
+
+    event: I64  # [n] number of the event in the stream
+    p: F64  # [n]
+    z: F64  # [n] log-odds
+    z_sd: F64  # [n] NaN where there is none
+    again: npt.NDArray[np.bool_]  # [n] the key was known and waiting: p is as stated then
+
+    def part(self, start: int, stop: int) -> "Stated":
+        rows = slice(start, stop)
+        return Stated(self.event[rows], self.p[rows], self.z[rows], self.z_sd[rows], self.again[rows])
+
+
+MATCHED, HELD, DUPLICATE, UNLABELLED, LATE = range(5)
+FATES = ("matched", "held", "duplicates", "unlabelled", "late")
+
+
+class Taken(NamedTuple):
+    """What became of outcomes, in their order."""
+
+    fate: npt.NDArray[np.uint8]  # [n] MATCHED with its event, HELD for one still to come, ...
+    event: I64  # [n] number of the event, -1 where it is not remembered
+
+    def part(self, start: int, stop: int) -> "Taken":
+        return Taken(self.fate[start:stop], self.event[start:stop])
+
+
+def batch_of(entry: Entry) -> pa.RecordBatch:
+    """The rows of an entry: a message of its shape, or a stream with a schema of its own."""
+    data = pa.py_buffer(entry.data)
+    if entry.shape:
+        return pa.ipc.read_record_batch(data, pa.ipc.read_schema(pa.py_buffer(entry.shape)))
+    with pa.ipc.open_stream(data) as reader:
+        return reader.read_next_batch()
+
+
+def beginning(roles: dict[str, Any], config: Config, early: int) -> bytes:
+    """The data of a first entry."""
+    return json.dumps({"roles": roles, "config": to_mapping(config), "early": early}, sort_keys=True).encode()

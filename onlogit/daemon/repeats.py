@@ -1,0 +1,36 @@
+"""Events that are told again: found by their keys, answered as they were stated first."""
+
+import numpy as np
+import numpy.typing as npt
+
+from onlogit.daemon.entries import Stated
+from onlogit.pipeline import sigmoid
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+Bools = npt.NDArray[np.bool_]
+
+
+def repeated(keys: U64) -> Bools:
+    """Which rows [n] bring a key that an earlier row brings."""
+    ordered = np.sort(keys)
+    again = np.zeros(len(keys), np.bool_)
+    if (ordered[1:] == ordered[:-1]).any():
+        again[:] = True
+        again[np.unique(keys, return_index=True)[1]] = False
+    return again
+
+
+def with_known(fresh: Stated, keys: U64, again: Bools, event: I64, then: F64) -> Stated:
+    """All rows in their order: new ones as stated now; of those `again`, what waits (`event` [n] from 0) as stated `then`,
+    and others as the earlier row of their key."""
+    n = len(keys)
+    numbers, z, sd = np.full(n, -1, np.int64), np.full(n, np.nan), np.full(n, np.nan)
+    numbers[~again], z[~again], sd[~again] = fresh.event, fresh.z, fresh.z_sd
+    waits = event >= 0
+    numbers[waits], z[waits] = event[waits], then
+    position = {key: row for row, key in reversed(list(enumerate(keys.tolist())))}
+    for row in np.flatnonzero(again & ~waits):
+        numbers[row], z[row], sd[row] = (array[position[int(keys[row])]] for array in (numbers, z, sd))
+    return Stated(numbers, sigmoid(z), z, sd, again)
