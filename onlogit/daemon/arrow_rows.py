@@ -33,6 +33,7 @@ def read_stream(body: bytes, limits: ServerSettings) -> pa.RecordBatch:
         with ipc.open_stream(pa.BufferReader(body)) as reader:
             if len(reader.schema) > limits.max_columns:
                 raise Refusal(413, f"{len(reader.schema)} columns; accepted are {limits.max_columns}")
+            _ = reader.schema.names  # Arrow does not look whether they are UTF-8
             batches, rows = [], 0
             for batch in reader:
                 rows += batch.num_rows
@@ -112,7 +113,14 @@ def _table(message: memoryview, table: int, number: int) -> int:
 
 def fitted(batch: pa.RecordBatch, schema: Schema, purpose: str) -> pa.RecordBatch:
     """A batch as the journal keeps it: columns of use in the schema's order, dictionaries as values, an absent label as
-    nulls."""
+    nulls. Refusal 422 where Arrow cannot."""
+    try:
+        return _fitted(batch, schema, purpose)
+    except (pa.ArrowException, UnicodeError, ValueError, TypeError, OverflowError) as error:
+        raise Refusal(422, f"the columns cannot be read: {str(error)[:300]}") from error
+
+
+def _fitted(batch: pa.RecordBatch, schema: Schema, purpose: str) -> pa.RecordBatch:
     names = batch.schema.names
     order = {column.name: place for place, column in enumerate(schema.columns)}
     used = [
