@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.daemon import failpoints
+from onlogit.daemon.clock import Clock
 from onlogit.daemon.entries import COMMAND
 from onlogit.daemon.json_rows import RowReader
 from onlogit.daemon.refusals import Refusal
@@ -27,18 +28,19 @@ MOST_SHAPES = 1_000  # kept once each; a batch of yet another schema brings its 
 PROBE = 1.0  # seconds between trials of a full disk
 
 
-def clock() -> int:
-    """Microseconds since 1970 UTC, for the journal alone."""
-    return time.time_ns() // 1000
-
-
 class Scribe:
     """The thread, its inbox, and the journal, which no other thread uses."""
 
     def __init__(
-        self, journal: Journal, linger_ms: float, post: Post, file: Callable[[Filed], None], meters: Meters
+        self,
+        journal: Journal,
+        clock: Clock,
+        linger_ms: float,
+        post: Post,
+        file: Callable[[Filed], None],
+        meters: Meters,
     ) -> None:
-        self.journal, self.meters = journal, meters
+        self.journal, self.clock, self.meters = journal, clock, meters
         self.writable = True
         self._linger = linger_ms / 1e3
         self._post, self._file = post, file
@@ -161,7 +163,7 @@ class Scribe:
             log.error("rows could not be read", exc_info=error)
             self._refuse(group, Refusal(422, f"the rows cannot be read: {error!r}"[:500]))
             return []
-        return [Filed(0, group[0].kind, clock(), batch, group[0].data, spans(group), self._redo)]
+        return [Filed(0, group[0].kind, self.clock(), batch, group[0].data, spans(group), self._redo)]
 
     def _redo(self, works: list[Work]) -> None:
         for work in works:

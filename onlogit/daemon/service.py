@@ -16,13 +16,14 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.config import Config
 from onlogit.daemon import arrow_rows, failpoints, json_rows
+from onlogit.daemon.clock import Clock
 from onlogit.daemon.entries import BEGIN, COMMAND, beginning
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.json_rows import RowReader
 from onlogit.daemon.recovery import JOURNAL, recover
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.rehearsal import rehearse
-from onlogit.daemon.scribe import Scribe, clock
+from onlogit.daemon.scribe import Scribe
 from onlogit.daemon.settings import Settings
 from onlogit.daemon.sources import overridden
 from onlogit.daemon.work import SCORE, Done, Meters, Post, Work
@@ -53,13 +54,16 @@ class Service:
         self.journal: Journal | None = None
         try:
             self.journal = Journal(settings.keep.state, settings.keep.durability)
+            self.clock = Clock(self.journal.latest)
             fold, self.replayed = self._opened(self.journal, model)
             self._challenge(fold, self.journal)
         except BaseException:
             self._release()
             raise
         self.worker = Worker(fold, settings.pace.slice_ms, self._post, self._heal, self.meters)
-        self.scribe = Scribe(self.journal, settings.pace.linger_ms, self._post, self.worker.file, self.meters)
+        self.scribe = Scribe(
+            self.journal, self.clock, settings.pace.linger_ms, self._post, self.worker.file, self.meters
+        )
         self.ready = threading.Event()  # kernels are compiled, threads run
         self.draining = threading.Event()
         self._saved = deque([0] * KEEP, maxlen=KEEP)  # journal positions of the checkpoints that are kept
@@ -83,7 +87,7 @@ class Service:
         if not fold.seq:
             data = model or beginning(events.roles(), self.settings.model, keep.early)
             fold.ledger.room = keep.early
-            fold.begin(journal.append([New(BEGIN, clock(), data)]), data)
+            fold.begin(journal.append([New(BEGIN, self.clock(), data)]), data)
             return fold, 0
         begun = next(iter(journal.read(0, 1)), None) if journal.first == 1 else None
         self._check_same(begun, model)
@@ -100,7 +104,7 @@ class Service:
                 "the challenger at a later start"
             )
         data = command("challenge", models=told)
-        fold.command(journal.append([New(COMMAND, clock(), data)]), data)
+        fold.command(journal.append([New(COMMAND, self.clock(), data)]), data)
 
     def _check_same(self, begun: Entry | None, model: bytes | None) -> None:
         """Settings of a new model that a folder begun with others cannot follow are an error, not passed over."""
@@ -244,7 +248,7 @@ class Service:
     def _trim(self, journal: Journal) -> None:
         """Let go of old entries, a few hundred at a time, as long as three checkpoints are newer."""
         keep = self.settings.keep
-        oldest = clock() - int(keep.keep_days * DAY)
+        oldest = self.clock() - int(keep.keep_days * DAY)
         if journal.trim(self._saved[0] + 1, oldest, keep.keep_bytes):
             self.scribe.call(self._trim)
 

@@ -81,8 +81,10 @@ class Journal:
             run(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}")
             self._shapes = {bytes(data): int(key) for key, data in run("SELECT id, data FROM shape")}
             first, last = run("SELECT min(seq), max(seq) FROM entry").fetchone()
+            latest = run("SELECT now FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
             kept = run("SELECT coalesce(sum(length(data)), 0) FROM entry").fetchone()[0]
         self.first, self.last = int(first or 1), int(last or 0)
+        self.latest = int(latest[0]) if latest else 0  # the time of the last entry when this was opened
         self.size = int(kept) + OVERHEAD * (self.last - self.first + 1)  # bytes of entries
 
     @contextmanager

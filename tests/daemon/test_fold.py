@@ -223,6 +223,45 @@ def test_an_entry_that_breaks_the_fold_is_put_aside(tmp_path: Path, monkeypatch:
         Service(replace(told, model=Config(learner="ftrl")))
 
 
+def test_a_clock_that_is_set_by_days_changes_no_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels are due after an hour of the journal's own time, which goes on evenly and never back."""
+    start, ahead, seconds = 1_800_000_000_000_000, [0], [0.0]
+    monkeypatch.setattr("onlogit.daemon.clock.wall", lambda: start + int(1e6 * seconds[0]) + ahead[0])
+    monkeypatch.setattr("onlogit.daemon.clock.steady", lambda: int(1e6 * seconds[0]))
+    config = replace(CONFIG, labels=LabelConfig(horizon="1h"))
+    told = Settings(keep=KeepSettings(state=str(tmp_path)), events=EventSettings(label="y", key="k"), model=config)
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def send(service: Service, kind: str, batch: pa.RecordBatch) -> Any:
+        service.submit(Work(kind, answers.put, batch.num_rows, batch=batch))
+        return answers.get(timeout=20)[1]
+
+    day = 86_400_000_000
+    for step in (2 * day, -2 * day):
+        service = Service(told)
+        service.start()
+        before = service.ask(lambda fold: fold.model.counts if fold.settled else None)
+        key = 0 if before is None else before.events
+        send(service, EVENTS, events([key, key + 1]))
+        ahead[0] += step
+        seconds[0] += 1800
+        send(service, EVENTS, events([key + 2]))
+        assert send(service, OUTCOMES, outcomes([(key, 1), (key + 1, 0)])).fate.tolist() == [0, 0]
+        counts = service.ask(lambda fold: fold.model.counts)
+        assert (counts.learned, counts.unresolved, counts.late) == (2 * (key > 0), 2 * (key > 0), 0)
+        seconds[0] += 1900
+        send(service, EVENTS, events([key + 3]))
+        assert service.ask(lambda fold: fold.model.counts.learned) == 2 * (key > 0) + 2
+        ahead[0] -= step
+        seconds[0] += 7200
+        live = service.ask(packed)
+        assert service.stop(time.monotonic() + 20)
+        again = Service(told)
+        assert packed(again.worker.fold) == live
+        assert again.clock() >= again.scribe.journal.latest
+        again.stop(time.monotonic() + 1)
+
+
 def test_the_journal_is_trimmed_behind_three_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And a batch of ever new schemas does not make it keep them all."""
     monkeypatch.setattr("onlogit.daemon.scribe.MOST_SHAPES", 2)

@@ -158,9 +158,9 @@ def test_bodies_that_grow_are_refused_before_they_do(shared: Running) -> None:
     assert answer.status_code == 413, answer.text
     zipped = gzip.compress(bytes(400 << 20), 1)
     answer = shared.post("/v1/score", zipped, **{"content-encoding": "gzip"})
-    assert answer.status_code == 413
+    assert (answer.status_code, list(answer.json())) == (413, ["error"])
     answer = shared.post("/v1/score", bytes(40 << 20))
-    assert answer.status_code == 413
+    assert (answer.status_code, list(answer.json())) == (413, ["error"])
     nulls = stream(pa.RecordBatch.from_arrays([pa.nulls(1 << 20)], names=["x"]))
     assert shared.post("/v1/score", nulls, **{"content-type": ARROW}).status_code == 413
     assert resident(shared) < memory + 120e6
