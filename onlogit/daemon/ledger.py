@@ -9,6 +9,7 @@ State of the fold like the model: a function of the journal alone. Memory: some 
 """
 
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ class Ledger:
         """Outcomes of these keys were learned."""
         told = self._told
         told.update(dict.fromkeys(keys.tolist()))
-        for key in list(told)[: max(len(told) - self.room, 0)] if len(told) > self.room else ():
+        for key in list(islice(told, max(len(told) - self.room, 0))):
             del told[key]
 
     def hold(self, keys: U64, labels: list[str]) -> list[bool]:

@@ -181,9 +181,11 @@ held = Checkpoints(sys.argv[1])
 found = held.latest()
 number = found.generation if found else 0
 assert found is None or (found.warning is None and np.all(found.arrays["w"] == number))
+assert found is None or np.array_equal(found.arrays["grows"], np.arange(200_000 + 1000 * number))  # as pages
 while True:
     number += 1
-    held.save({"n": number}, {"w": np.full(40_000, number, np.float64)}, {"s": {"row": number}})
+    arrays = {"w": np.full(40_000, number, np.float64), "grows": np.arange(200_000 + 1000 * number)}
+    held.save({"n": number}, arrays, {"s": {"row": number}})
     print(number, flush=True)
 """
 
