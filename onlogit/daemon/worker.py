@@ -29,6 +29,7 @@ from onlogit.errors import ConfigError, DataError, OnlogitError
 log = logging.getLogger("onlogit.daemon")
 
 LEAST, MOST = 128, 65_536  # rows of a slice
+MARKS = 4_096  # moments that are remembered, to tell how late labels are
 
 
 class Worker:
@@ -46,7 +47,7 @@ class Worker:
         self._filed: deque[Filed] = deque()
         self._calls: list[tuple[Callable[[Fold], Any], Callable[[Any], None]]] = []
         self._most = 512
-        self._marks: deque[tuple[int, float]] = deque(maxlen=65_536)  # (first event, monotonic time)
+        self._marks: list[tuple[int, float]] = []  # (last event, monotonic time), the older the fewer
         self._ended = False
         self._using = threading.Lock()  # held by who looks at the models or changes them
         self.thread = threading.Thread(target=self._run, name="onlogit fold", daemon=True)
@@ -235,6 +236,8 @@ class Worker:
         now = time.monotonic()
         self.meters.folded_at = now
         if len(stated.event) and (not self._marks or now - self._marks[-1][1] >= 0.1):
+            if len(self._marks) >= MARKS:
+                del self._marks[: MARKS // 2 : 2]
             self._marks.append((int(stated.event[-1]), now))
 
     def _measure_lag(self, taken: Taken) -> None:
