@@ -124,12 +124,16 @@ class LabelConfig:
     horizon: str = ""  # a label is due so long after its event, "30d"; "": no such rule
     unresolved: str = "drop"  # what an event without a label is when it is due: "drop", or "negative"
     keep_negatives: float = 1.0  # share of the negatives that is learned, each with the weight 1/share; all are judged
+    noise_fp: float = 0.0  # share of true negatives that are labelled 1
+    noise_fn: float = 0.0  # share of true positives that are labelled 0
 
     def __post_init__(self) -> None:
         _require(1 <= self.remember <= 1 << 40, "remember", self.remember, "1 event or more")
         _require(0 <= self.delay < self.remember, "delay", self.delay, f"0 to {self.remember - 1} events")
         _require(1e-4 <= self.keep_negatives <= 1, "keep_negatives", self.keep_negatives, "a share from .0001 to 1")
         _require(self.unresolved in ("drop", "negative"), "unresolved", self.unresolved, '"drop" or "negative"')
+        for name in ("noise_fp", "noise_fn"):
+            _require(0 <= getattr(self, name) < 0.5, name, getattr(self, name), "a share from 0 to below .5")
         if self.horizon != "":
             seconds("horizon", self.horizon)
 

@@ -24,6 +24,7 @@ from onlogit.encoding import Encoded, Encoder, Rows
 from onlogit.encoding.columns import one_batch
 from onlogit.encoding.rows import choose_rows, join_rows
 from onlogit.errors import ConfigError, DataError, StateError
+from onlogit.kernels.flips import flips_of, observed_log_odds
 from onlogit.kernels.turns import take_turns
 from onlogit.label_delays import LabelDelays
 from onlogit.label_times import NO_TIME, LabelTimes, Plan
@@ -108,6 +109,7 @@ class Pipeline:
 
     def __init__(self, schema: Schema, config: Config) -> None:
         self.schema, self.config = schema, config
+        self._flips = flips_of(config.labels.noise_fp, config.labels.noise_fn)
         self.encoder = Encoder(schema, config.slot_bits, config.names)
         self.numbers = len(self.encoder.dense_names)
         self.learner = create(config, self.numbers)
@@ -120,7 +122,7 @@ class Pipeline:
             watched = tuple(column.name for column in schema.features if column.role in ("number", "category"))
             self.features = FeatureMonitor(watched, patience, config.monitor.reference)
         act = config.monitor.on_alarm
-        self.repair = None if act == "warn" else Repair(act)
+        self.repair = None if act == "warn" else Repair(act, self._flips)
         self._warnings: deque[list[Alarm]] = deque()  # of batches encoded and not yet walked
         self.memory = Memory(self.numbers, self.learner.memo_width)
         self.maturity = Maturity()
@@ -248,15 +250,20 @@ class Pipeline:
     def judge(self, mature: Mature) -> list[Alarm]:
         """Tally and judge what is mature."""
         event, time, z, y, weight, known = mature
+        labels_z = self.of_labels(z)
         if self.heard is not None:
-            self.heard.append(mature)
+            self.heard.append(mature._replace(z=labels_z))
         judged = np.empty(len(event), np.bool_)
         take_turns(event, known, y, weight, self._turn, judged)
-        alarms = self.monitor.update(event, None if (time == NO_TIME).all() else time, z, y, weight, judged)
+        alarms = self.monitor.update(event, None if (time == NO_TIME).all() else time, labels_z, y, weight, judged)
         if self.repair is not None:
             self.repair.learn(event, z, y, weight, judged)
             self.repair.hear(alarms)
         return alarms
+
+    def of_labels(self, z: F64) -> F64:
+        """Log-odds of the label [n], which may be flipped, for stated log-odds z of the true outcome: what labels judge."""
+        return observed_log_odds(z, self._flips)
 
     @property
     def rests(self) -> bool:

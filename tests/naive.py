@@ -1,6 +1,7 @@
 """The slow truth: each kernel's twin in plain NumPy and Python, written from the formulas and not from the kernel."""
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -220,8 +221,10 @@ class NaiveDetector:
 class Expert:
     """One expert in float64 with a full covariance over bias and numbers, and a dictionary of slots."""
 
-    def __init__(self, half_life: float, dense_prior: float, bias_prior: float, d: int) -> None:
-        self.half_life, self.slot_prior = half_life, dense_prior
+    def __init__(
+        self, half_life: float, dense_prior: float, bias_prior: float, d: int, flips: tuple[float, float] = (0.0, 0.0)
+    ) -> None:
+        self.half_life, self.slot_prior, self.flips = half_life, dense_prior, flips
         self.prior = np.diag([bias_prior] + [dense_prior] * d)
         self.mean, self.cov = np.zeros(1 + d), self.prior.copy()
         self.slots: dict[int, tuple[float, float, float]] = {}  # slot -> mean, variance, clock when learned
@@ -248,9 +251,8 @@ class Expert:
         if h == 0:
             return
         z, s2 = self.score(x, slots)
-        delta = implicit_root(z, s2, y, h)
-        q = 1 / (1 + math.exp(-(z + s2 * delta)))
-        r = h * q * (1 - q)
+        delta = implicit_root(z, s2, soft_label(z, y, *self.flips), h)
+        r = h * information(z + s2 * delta, *self.flips)
         c = r / (1 + r * s2)
         for number, value in slots.items():
             mean, v = self.slot(number)
@@ -263,8 +265,8 @@ class Expert:
 
 
 def implicit_root(z: float, s2: float, y: float, h: float) -> float:
-    """The root of d = h (y - sigmoid(z + s2 d)) by 200 bisections."""
-    low, high = min(0.0, h * (2 * y - 1)), max(0.0, h * (2 * y - 1))
+    """The root of d = h (y - sigmoid(z + s2 d)) by 200 bisections, for y from 0 to 1."""
+    low, high = h * (y - 1), h * y
     for _ in range(200):
         middle = (low + high) / 2
         t = z + s2 * middle
@@ -273,14 +275,36 @@ def implicit_root(z: float, s2: float, y: float, h: float) -> float:
     return (low + high) / 2
 
 
+# ---- flips
+
+
+def of_label(p: Any, fp: float, fn: float) -> Any:
+    """The probability of a label of 1, where that of the true outcome is p."""
+    return fp * (1 - p) + (1 - fn) * p
+
+
+def soft_label(z: float, y: float, fp: float, fn: float) -> float:
+    """Bayes' rule: the probability that the true outcome is 1, given its label."""
+    p = 1 / (1 + math.exp(-z))
+    return (1 - fn) * p / of_label(p, fp, fn) if y > 0.5 else fn * p / (1 - of_label(p, fp, fn))
+
+
+def information(z: float, fp: float, fn: float) -> float:
+    """The mean of the squared derivative of log P(label) by z, by central differences."""
+    e = 1e-5
+    low, middle, high = (of_label(1 / (1 + math.exp(-t)), fp, fn) for t in (z - e, z, z + e))
+    yes, no = (math.log(high) - math.log(low)) / (2 * e), (math.log(1 - high) - math.log(1 - low)) / (2 * e)
+    return float(middle * yes**2 + (1 - middle) * no**2)
+
+
 # ---- mixture
 
 
 class Mixture:
     """Voices weighed by log loss under several switching rates; written with exact weights and no floor of its own."""
 
-    def __init__(self, experts: int, switching: list[float]) -> None:
-        self.switching = switching
+    def __init__(self, experts: int, switching: list[float], flips: tuple[float, float] = (0.0, 0.0)) -> None:
+        self.switching, self.flips = switching, flips
         self.u = np.full((len(switching), 2 * experts), 1 / (2 * experts))
         self.omega = np.full(len(switching), 1 / len(switching))
 
@@ -299,7 +323,7 @@ class Mixture:
     def learn(self, z: F64, s2: F64, y: float, h: float) -> None:
         if h == 0:
             return
-        p = self.voices(z, s2)
+        p = of_label(self.voices(z, s2), *self.flips)
         p = p if y == 1 else 1 - p
         for a, rate in enumerate(self.switching):
             self.omega[a] *= (self.u[a] @ p) ** h
@@ -315,6 +339,8 @@ class Mixture:
 
 class Sgd:
     """The SGD family in float64, one coordinate at a time: coordinate None is the bias, ints are numbers, strings slots."""
+
+    flips = 0.0, 0.0
 
     def __init__(self, kind: str, rate: float, schedule: str, l1: float, l2: float, batch: int, averaged: bool) -> None:
         self.kind, self.rate, self.schedule, self.batch, self.averaged = kind, rate, schedule, batch, averaged
@@ -355,7 +381,11 @@ class Sgd:
             h -= min(h, 1.0)
 
     def _gradient(self, x: dict[object, float], y: float) -> float:
-        return 1 / (1 + math.exp(-sum(self.w.get(j, 0.0) * v for j, v in x.items()))) - y
+        """Of -log P(label)."""
+        z = sum(self.w.get(j, 0.0) * v for j, v in x.items())
+        p = 1 / (1 + math.exp(-z))
+        label, slope = of_label(p, *self.flips), (1 - sum(self.flips)) * p * (1 - p)
+        return -slope / label if y > 0.5 else slope / (1 - label)
 
     def _step(self, gradient: dict[object, float], c: float, weight: float) -> None:
         late = 1 + self.learned / 10_000
@@ -385,7 +415,8 @@ class Sgd:
 class Stack:
     """Bayesian logistic regression on the mixture's z and each expert's difference from it, from "what it says"."""
 
-    def __init__(self, experts: int, half_life: float, prior: float) -> None:
+    def __init__(self, experts: int, half_life: float, prior: float, flips: tuple[float, float] = (0.0, 0.0)) -> None:
+        self.flips = flips
         self.half_life, self.prior = half_life, prior * np.eye(experts + 2)
         self.mean, self.cov = np.eye(experts + 2)[1], self.prior.copy()
 
@@ -402,9 +433,8 @@ class Stack:
             return
         x = self.inputs(z, experts)
         t, s2 = float(self.mean @ x), float(x @ self.cov @ x)
-        delta = implicit_root(t, s2, y, h)
-        q = 1 / (1 + math.exp(-(t + s2 * delta)))
-        r = h * q * (1 - q)
+        delta = implicit_root(t, s2, soft_label(t, y, *self.flips), h)
+        r = h * information(t + s2 * delta, *self.flips)
         g = self.cov @ x
         self.mean = self.mean + delta * g
         f = math.exp2(-h / self.half_life)
@@ -417,12 +447,15 @@ class Stack:
 class BaseRate:
     """A Bayesian mixture of the learner (49 of 50 at first) and the running rate, in probabilities."""
 
-    def __init__(self) -> None:
+    def __init__(self, flips: tuple[float, float] = (0.0, 0.0)) -> None:
+        self.flips = flips
         self.evidence = -math.log(49)  # log-odds of the running rate
         self.positives = self.labels = 0.0
 
     def voices(self, z: float) -> F64:
-        return np.array([1 / (1 + math.exp(-z)), (self.positives + 0.5) / (self.labels + 1)])
+        ones, zeros, (fp, fn) = self.positives + 0.5, self.labels - self.positives + 0.5, self.flips
+        yes, no = max(ones - fp * (ones + zeros), 0.5), max(zeros - fn * (ones + zeros), 0.5)
+        return np.array([1 / (1 + math.exp(-z)), yes / (yes + no)])
 
     def state(self, z: float) -> float:
         share = 1 / (1 + math.exp(-np.clip(self.evidence, -700, 700)))
@@ -431,6 +464,7 @@ class BaseRate:
 
     def learn(self, voices: F64, y: float, h: float, counts: float) -> None:
         """A label of weight h, which is evidence of weight `counts`, given what the voices said of its event."""
+        voices = of_label(voices, *self.flips)
         learner, rate = voices if y > 0.5 else 1 - voices
         self.evidence += counts * math.log(rate / learner)
         self.positives += h * y
@@ -612,7 +646,8 @@ def naive_projection(q: F64, low: F64, high: F64) -> F64:
 class NaiveRecalibration:
     """The shadow's map by matrices, and its capital strand by strand."""
 
-    def __init__(self) -> None:
+    def __init__(self, flips: tuple[float, float] = (0.0, 0.0)) -> None:
+        self.flips = flips
         self.rest, self.prior = np.array([0.0, 1.0]), 0.1 * np.eye(2)
         self.mean: F64 = self.rest.copy()
         self.cov: F64 = self.prior.copy()
@@ -632,10 +667,11 @@ class NaiveRecalibration:
         self.cov = kept * self.cov + (1 - kept) * self.prior
         x = np.array([1.0, raw])
         g, s2 = self.cov @ x, float(x @ self.cov @ x)
-        delta = implicit_root(float(self.mean @ x), s2, float(y), h)
-        q = abs(delta) / h
+        z = float(self.mean @ x)
+        delta = implicit_root(z, s2, soft_label(z, float(y), *self.flips), h)
+        r = h * information(z + s2 * delta, *self.flips)
         self.mean = self.mean + delta * g
-        self.cov = np.asarray(np.linalg.inv(np.linalg.inv(self.cov) + h * q * (1 - q) * np.outer(x, x)))
+        self.cov = np.asarray(np.linalg.inv(np.linalg.inv(self.cov) + r * np.outer(x, x)))
 
     def evidence(self) -> float:
         """M: every strand by its share, and what is not laid out."""

@@ -23,15 +23,13 @@ LEARNERS = ("belief", *SGD_RATES)
 EVENT = ("label", "positive", "weight", "key", "time", "label_time", "due", "drop", "features")
 SGD = ("rate", "schedule", "l1", "l2", "batch", "averaged")
 MONITOR = ("patience", "tolerance", "warm_up", "watch_change", "watch_features", "on_alarm")
+LABELS = ("remember", "horizon", "unresolved", "keep_negatives", "noise_fp", "noise_fn")
 SETTINGS = (
     "learner",
     "slot_bits",
     "names",
     "label_delay",
-    "remember",
-    "horizon",
-    "unresolved",
-    "keep_negatives",
+    *LABELS,
     *MONITOR,
     *SGD,
 )
@@ -137,6 +135,8 @@ setting_options = together(
         type=float,
         metavar="SHARE",
     ),
+    setting("--noise-fp", LabelConfig.noise_fp, "Share of true 0s labelled 1.", type=float, metavar="SHARE"),
+    setting("--noise-fn", LabelConfig.noise_fn, "Share of true 1s labelled 0.", type=float, metavar="SHARE"),
     setting("--learner", Config.learner, "What learns.", type=click.Choice(LEARNERS)),
     setting("--slot-bits", Config.slot_bits, "Categories share 2^N slots.", type=int, metavar="N"),
     setting("--names", Config.names, "Categories whose names are kept, for explanations.", type=int, metavar="N"),
@@ -220,7 +220,8 @@ def config_of(told: dict[str, Any]) -> Config:
         sgd=SgdConfig(**{name: told[name] for name in SGD}),
         monitor=monitor_of(told),
         labels=LabelConfig(
-            told["label_delay"], told["remember"], told["horizon"], told["unresolved"], told["keep_negatives"]
+            told["label_delay"],
+            **{name: told[name] for name in LABELS},
         ),
     )
 

@@ -19,7 +19,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from onlogit.kernels import flips as labels
 from onlogit.kernels.belief import LEARN, SCORE
+from onlogit.kernels.flips import FN, FP, KEPT, Flips
 from onlogit.kernels.jit import inline, kernel
 from onlogit.kernels.link import exponential
 
@@ -33,6 +35,8 @@ LOW, HIGH = 2.0**-32, 2.0**32  # w lies between; k is 0 unless one voice is so f
 STEP = 2.0**64
 MOST = 1e290  # what one label can multiply the weight by
 UTMOST = math.log((1 - 1e-6) / 1e-6)
+
+true_odds = inline(labels.true_odds)
 
 
 @inline
@@ -48,6 +52,15 @@ def reweigh(rate: F64, ratio: float) -> None:
     rate[2] = w
 
 
+@inline
+def _ratio_of_labels(against: float, odds: float, y: float, flips: Flips) -> float:
+    """What the running rate gave to a label that may be flipped, over what the last word gave."""
+    rate, word = odds / (1.0 + odds), 1.0 / (1.0 + against)
+    if y > 0.5:
+        return (flips[FP] + flips[KEPT] * rate) / (flips[FP] + flips[KEPT] * word)
+    return (flips[FN] + flips[KEPT] * (1.0 - rate)) / (flips[FN] + flips[KEPT] * against * word)
+
+
 @kernel
 def walk(
     row: I64,  # [ops] row of the tile
@@ -58,6 +71,7 @@ def walk(
     memo: F32,  # [n, m] the last two: odds against by the last word, and for by the rate; written where a row is scored
     rate: F64,  # [4] positives, labels, and w and k of the running rate; changed
     z: F64,  # [n] the last word; what is stated, where a row is scored
+    flips: Flips,
 ) -> None:
     """Walk the tape in order: mix the two where a row is scored, reweigh them where its label comes."""
     last = memo.shape[1] - 1
@@ -65,7 +79,11 @@ def walk(
         i = row[t]
         if act[t] & SCORE:
             memo[i, last - 1] = exponential(-z[i])
-            memo[i, last] = (rate[0] + 0.5) / (rate[1] - rate[0] + 0.5)
+            if len(flips) == 2:
+                memo[i, last] = (rate[0] + 0.5) / (rate[1] - rate[0] + 0.5)
+            else:
+                yes, no = true_odds(rate[0], rate[1], flips)
+                memo[i, last] = yes / no
         against, odds = float(memo[i, last - 1]), float(memo[i, last])
         if act[t] & SCORE and rate[3] <= 0.0:
             w = rate[2] if rate[3] == 0.0 else HIGH
@@ -75,7 +93,10 @@ def walk(
             z[i] = min(max(math.log(yes / no), -UTMOST), UTMOST)
         if act[t] & LEARN and weight[i] > 0.0:
             ratio = (1.0 + against) / (1.0 + odds)
-            ratio = ratio * odds if y[i] > 0.5 else ratio / against
+            if len(flips) > 2:
+                ratio = _ratio_of_labels(against, odds, y[i], flips)
+            else:
+                ratio = ratio * odds if y[i] > 0.5 else ratio / against
             if counts[t] != 1.0:
                 ratio = min(max(ratio ** counts[t], 1.0 / MOST), MOST)
             reweigh(rate, ratio)

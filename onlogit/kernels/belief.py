@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from onlogit.kernels import covariance
 from onlogit.kernels.covariance import LANES
+from onlogit.kernels.flips import Flips
 from onlogit.kernels.jit import inline, kernel
 from onlogit.kernels.lanes import (
     exponential,
@@ -107,6 +108,7 @@ def walk(
     table: F32,  # [H, 2, E] mean and variance of each slot; changed
     touched: F64,  # [H] clock at which a slot was last learned, or UNTOUCHED; changed
     memo: F32,  # [n, >= 2E] z of each expert, then s² of each; written where a row is scored
+    flips: Flips,
 ) -> None:
     """Walk the tape in order."""
     experts, width, padded = mean.shape[0], mean.shape[1], rate.size
@@ -160,7 +162,7 @@ def walk(
                 fill[e] = -math.expm1(-h * rate[e])
             kept_for = h
         for e in range(0, padded, LANES):
-            covariance.steps(z, s2, y[i], h, kept, e, delta, shrink, root)
+            covariance.steps(z, s2, y[i], h, kept, e, delta, shrink, root, flips)
             _slots_learn(slots, values, low, high, e, delta, shrink, w, padded)
         for e in range(experts):
             covariance.learn(m, e, width, g, held, delta[e], root[e])

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels.implicit import implicit_steps
+from onlogit.kernels.flips import Flips
+from onlogit.kernels.implicit import flipped_steps, implicit_steps
 from onlogit.kernels.jit import inline
 from onlogit.kernels.lanes import (
     fma,
@@ -127,10 +128,15 @@ def learn(mean: F32, e: int, width: int, g: F32, held: F32, delta: np.float32, r
 
 
 @inline
-def steps(z: F32, s2: F32, y: float, h: float, kept: F32, e: int, delta: F32, shrink: F32, root: F32) -> None:
+def steps(
+    z: F32, s2: F32, y: float, h: float, kept: F32, e: int, delta: F32, shrink: F32, root: F32, flips: Flips
+) -> None:
     """δ, c and √(c f) of the experts e .. e + 8."""
     like = lanes(ZERO, LANES)
-    step, c = implicit_steps(load(z, e, like), load(s2, e, like), y, h)
+    if len(flips) == 2:
+        step, c = implicit_steps(load(z, e, like), load(s2, e, like), y, h)
+    else:
+        step, c = flipped_steps(load(z, e, like), load(s2, e, like), y, h, flips)
     store(delta, e, step)
     store(shrink, e, c)
     store(root, e, square_root(multiply(c, load(kept, e, like))))

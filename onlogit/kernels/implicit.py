@@ -1,7 +1,8 @@
 """The implicit step of logistic regression: how far one label moves a belief, right at any weight and any variance.
 
 A step of weight h along S x solves δ = h (y - σ(z + s² δ)) instead of taking δ = h (y - σ(z)): it cannot overshoot
-(Kulis & Bartlett 2010; Toulis & Airoldi 2017). One version for a scalar, one for the lanes of a vector.
+(Kulis & Bartlett 2010; Toulis & Airoldi 2017). One version for a scalar, one for the lanes of a vector; of each, one more
+for labels that are flipped at known rates (flips.py), which solves δ = h (q - σ(z + s² δ)) for the soft label q.
 """
 
 import math
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from onlogit.kernels.flips import Flips, information, lift, soft_labels
 from onlogit.kernels.jit import inline
 from onlogit.kernels.lanes import (
     add,
@@ -55,24 +57,52 @@ def implicit_step(z: float, s2: float, y: float, h: float) -> float:
     and convex below, so Newton from 0, or from the end of the root's interval that is nearer, is monotone.
     """
     sign = 2.0 * y - 1.0
-    reach = h * s2
-    t = _newton_start(sign * z, reach)
+    return sign * h * _root(sign * z, h * s2)
+
+
+@inline
+def _root(margin: float, reach: float) -> float:
+    """σ(-t) at t = margin + reach σ(-t)."""
+    t = _newton_start(margin, reach)
     for _ in range(_iterations(reach)):
-        t = _newton(t, sign * z, reach)
-    return sign * h * sigmoid(-t)
+        t = _newton(t, margin, reach)
+    return sigmoid(-t)
+
+
+@inline
+def flipped_step(z: float, s2: float, y: float, h: float, flips: Flips) -> float:
+    """The same for a label that may be flipped: the root for its soft label, that of a 0 at z + h s² q and h q more."""
+    q, reach = sigmoid(z + lift(y, flips)), h * s2
+    return h * (q - _root(-z - reach * q, reach))
 
 
 @inline
 def implicit_steps(z: Any, s2: Any, y: float, h: float) -> tuple[Any, Any]:
     """For each lane δ as in `implicit_step`, and c = r / (1 + r s²) with r = h q (1 - q), q = σ(z + s² δ)."""
-    one, nothing, weight = splat(ONE, z), splat(ZERO, z), splat(np.float32(h), z)
+    one, weight = splat(ONE, z), splat(np.float32(h), z)
     sign = splat(np.float32(2.0 * y - 1.0), z)
-    margin, reach = multiply(sign, z), multiply(weight, s2)
+    q = _roots(multiply(sign, z), multiply(weight, s2))
+    r = multiply(multiply(weight, q), subtract(one, q))
+    return multiply(multiply(sign, weight), q), divide(r, fma(r, s2, one))
+
+
+@inline
+def _roots(margin: Any, reach: Any) -> Any:
+    """As `_root`, for each lane."""
+    one, nothing = splat(ONE, margin), splat(ZERO, margin)
     t = larger(margin, smaller(nothing, add(margin, reach)))
     for _ in range(_iterations(highest(reach))):
         q = sigmoids(subtract(nothing, t))
         pull = multiply(reach, q)
         t = subtract(t, divide(subtract(subtract(t, margin), pull), fma(pull, subtract(one, q), one)))
-    q = sigmoids(subtract(nothing, t))
-    r = multiply(multiply(weight, q), subtract(one, q))
-    return multiply(multiply(sign, weight), q), divide(r, fma(r, s2, one))
+    return sigmoids(subtract(nothing, t))
+
+
+@inline
+def flipped_steps(z: Any, s2: Any, y: float, h: float, flips: Flips) -> tuple[Any, Any]:
+    """For each lane δ as in `flipped_step`, and c = r / (1 + r s²) with r = h times the information at z + s² δ."""
+    one, nothing, weight = splat(ONE, z), splat(ZERO, z), splat(np.float32(h), z)
+    soft, reach = soft_labels(z, y, flips), multiply(weight, s2)
+    p = _roots(subtract(nothing, fma(reach, soft, z)), reach)
+    r = multiply(weight, information(p, flips))
+    return multiply(weight, subtract(soft, p)), divide(r, fma(r, s2, one))

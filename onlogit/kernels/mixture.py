@@ -11,6 +11,9 @@ Ordentlich 2002; Joulani et al. 2013). Nothing changes where labels are fresh. L
 the count of the moment, labels that come in quiet hours would weigh more, and they are not like the others (on flights at
 real label times the calibration error was .014 so, and is .008).
 
+Where labels are flipped at known rates (flips.py), voices speak of the true outcome and are judged by what that makes of
+the label: fp + (1 - fp - fn) p.
+
 The voices lie in E lanes of plain and E of moderated ones, K of them in use and the rest without weight.
 """
 
@@ -22,6 +25,7 @@ import numpy.typing as npt
 
 from onlogit.kernels.belief import LEARN, SCORE
 from onlogit.kernels.covariance import LANES
+from onlogit.kernels.flips import FN, FP, KEPT, Flips
 from onlogit.kernels.jit import inline, kernel
 from onlogit.kernels.lanes import (
     add,
@@ -72,6 +76,14 @@ def _listen(memo: F32, at: int, experts: int, said: F32) -> None:
         z, s2 = load(memo, at + e, like), load(memo, at + experts + e, like)
         _say(z, 2 * experts, e, said)
         _say(divide(z, square_root(fma(splat(PI_8, z), s2, splat(ONE, z)))), 2 * experts, experts + e, said)
+
+
+@inline
+def _flip(said: F32, first: int, size: int, wrong: float, kept: float) -> None:
+    """What voices say of a true outcome as what they say of its label: said <- wrong + kept said, of `size` from `first`."""
+    for k in range(first, first + size, LANES):
+        p = load(said, k, lanes(ZERO, LANES))
+        store(said, k, fma(splat(np.float32(kept), p), p, splat(np.float32(wrong), p)))
 
 
 @inline
@@ -175,6 +187,7 @@ def walk(
     u: F32,  # [A, 2E] weight of each voice in each mixture; changed
     omega: F64,  # [A] weight of each mixture; changed
     sd_out: F64,  # [n] sd of z; written where a row is scored
+    flips: Flips,
 ) -> None:
     """Walk the tape in order: state the mixture's z where a row is scored, reweigh where it is learned."""
     voices, stated, weights = uniform.size, memo.reshape(-1), u.reshape(-1)
@@ -194,5 +207,8 @@ def walk(
                 kept_for = counts[t]
                 for a in range(omega.size):
                     kept[a] = (1.0 - switching[a]) ** kept_for
+            if len(flips) > 2:
+                _flip(said, 0, voices, flips[FN], flips[KEPT])
+                _flip(said, voices, voices, flips[FP], flips[KEPT])
             _reweigh(said, voices if y[i] > 0.5 else 0, kept_for, kept, uniform, weights, omega, before)
             _pool(weights, omega, pooled)

@@ -18,9 +18,10 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels.implicit import implicit_step
+from onlogit.kernels.flips import Flips, scalar_information
+from onlogit.kernels.implicit import flipped_step, implicit_step
 from onlogit.kernels.jit import inline, kernel
-from onlogit.kernels.link import exponential, log_loss
+from onlogit.kernels.link import exponential, log_loss, sigmoid
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
@@ -40,14 +41,15 @@ def _sum_of_logs(a: float, b: float) -> float:
 @kernel
 def weigh_and_learn(
     raw: F64,  # [n] log-odds before any map
-    stated: F64,  # [n] log-odds as stated
-    shadow: F64,  # [n] as the shadow said then
+    stated: F64,  # [n] log-odds of the label, as stated
+    shadow: F64,  # [n] as the shadow said then, likewise
     y: I8,  # [n] 1, 0, or -1 for none
     weight: F64,  # [n]
     judged: npt.NDArray[np.bool_],  # [n] whether the row counts as evidence
     mean: F64,  # [2] of a and b; changed
     cov: F64,  # [3] variance of a, covariance, variance of b; changed
     capital: F64,  # [2] log of the sum of the strands, judged labels; changed
+    flips: Flips,
 ) -> None:
     """Take settled rows in prediction order: bet on each that is judged, learn from each that has a label."""
     for i in range(raw.size):
@@ -67,9 +69,14 @@ def weigh_and_learn(
             cov[j] = kept * cov[j] + (PRIOR * (1.0 - kept) if j != 1 else 0.0)
         g0, g1 = cov[0] + cov[1] * raw[i], cov[1] + cov[2] * raw[i]
         s2 = g0 + g1 * raw[i]
-        delta = implicit_step(mean[0] + mean[1] * raw[i], s2, y[i], h)
-        q = abs(delta) / h
-        r = h * q * (1.0 - q)
+        if len(flips) == 2:
+            delta = implicit_step(mean[0] + mean[1] * raw[i], s2, y[i], h)
+            q = abs(delta) / h
+            r = h * q * (1.0 - q)
+        else:
+            z = mean[0] + mean[1] * raw[i]
+            delta = flipped_step(z, s2, y[i], h, flips)
+            r = h * scalar_information(sigmoid(z + s2 * delta), flips)
         c = r / (1.0 + r * s2)
         mean[0] += delta * g0
         mean[1] += delta * g1

@@ -29,7 +29,8 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels.belief import LEARN, SCORE
-from onlogit.kernels.implicit import implicit_step
+from onlogit.kernels.flips import NO_FLIPS, Flips, lift
+from onlogit.kernels.implicit import flipped_step, implicit_step
 from onlogit.kernels.jit import inline, kernel, reduction
 
 F32 = npt.NDArray[np.float32]
@@ -62,6 +63,7 @@ class Settings(NamedTuple):
     l1: float
     l2: float
     batch: int
+    flips: Flips = NO_FLIPS
 
 
 class State(NamedTuple):
@@ -217,6 +219,21 @@ def _step(
 
 
 @inline
+def _label(z: float, y: float, flips: Flips) -> float:
+    """What a step takes the outcome for: the label, or where it may be flipped the chance that the true outcome is 1."""
+    if len(flips) == 2:
+        return y
+    return residual(z + lift(y, flips), 0.0)
+
+
+@inline
+def _whole_step(z: float, s: float, y: float, c: float, flips: Flips) -> float:
+    if len(flips) == 2:
+        return implicit_step(z, s, y, c)
+    return flipped_step(z, s, y, c, flips)
+
+
+@inline
 def _implicit(
     x: F32, slots: I32, values: F32, low: int, high: int, z: float, y: float, c: float, settings: Settings, state: State
 ) -> float:
@@ -226,7 +243,8 @@ def _implicit(
         s += _reach(settings.rule, state.dense, j) * x[j] * x[j]
     for j in range(low, high):
         s += _reach(settings.rule, state.table, slots[j]) * values[j] * values[j]
-    return -implicit_step(z, s * _rate(settings, state.clock[LEARNED]), y, c) / c
+    s *= _rate(settings, state.clock[LEARNED])
+    return -_whole_step(z, s, y, c, settings.flips) / c
 
 
 @inline
@@ -312,7 +330,7 @@ def walk(
                 continue
             c = _part(h, left, settings.batch, state.clock[HELD])
             left -= c
-            g = residual(z, y[i])
+            g = residual(z, _label(z, y[i], settings.flips))
             if settings.batch > 1:
                 _hold(x, slots, values, low, high, c * g, state)
                 full = c == settings.batch - state.clock[HELD]

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from onlogit.kernels import covariance
 from onlogit.kernels.belief import LEARN, SCORE
 from onlogit.kernels.covariance import LANES
+from onlogit.kernels.flips import Flips
 from onlogit.kernels.jit import inline, kernel
 from onlogit.kernels.lanes import lanes, larger, load, place, smaller, splat, store, subtract
 from onlogit.kernels.link import exponential
@@ -53,6 +54,7 @@ def walk(
     mean: F32,  # [D] changed
     cov: F32,  # [D, D] changed
     z_out: F64,  # [n] log-odds; written where a row is scored
+    flips: Flips,
 ) -> None:
     """Walk the tape in order: state z where a row is scored, learn where its label comes."""
     experts, stated, s = mean.size - LANES, memo.reshape(-1), cov.reshape(-1)
@@ -80,7 +82,7 @@ def walk(
         if h != kept_for:
             store(kept, 0, splat(np.float32(exponential(-h * rate)), nothing))
             fill, kept_for = np.float32(-math.expm1(-h * rate)), h
-        covariance.steps(z, s2, y[i], h, kept, 0, delta, shrink, root)
+        covariance.steps(z, s2, y[i], h, kept, 0, delta, shrink, root, flips)
         covariance.learn(mean, 0, x.size, g, held, delta[0], root[0])
         waits = True
     if waits:

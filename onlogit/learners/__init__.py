@@ -6,13 +6,16 @@ from onlogit.learners.protocol import Coefficients, Learner, Scores, Tape
 
 def create(config: Config, numbers: int) -> Learner:
     """A fresh learner of the kind that `config.learner` names, for rows with so many dense numbers."""
+    from onlogit.kernels.flips import flips_of
+
+    flips = flips_of(config.labels.noise_fp, config.labels.noise_fn)
     if config.learner in SGD_RATES:
         from onlogit.learners.sgd import SgdLearner
 
-        return SgdLearner(config.sgd, numbers, config.slot_bits, config.learner)
+        return SgdLearner(config.sgd, numbers, config.slot_bits, config.learner, flips)
     from onlogit.learners.belief import BeliefLearner
 
-    return BeliefLearner(config.belief, numbers, config.slot_bits)
+    return BeliefLearner(config.belief, numbers, config.slot_bits, flips)
 
 
 __all__ = ["Coefficients", "Learner", "Scores", "Tape", "create"]

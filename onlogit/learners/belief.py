@@ -21,6 +21,7 @@ from onlogit.encoding import Rows
 from onlogit.errors import StateError
 from onlogit.kernels import base_rate, belief, mixture, stacking
 from onlogit.kernels.covariance import LANES
+from onlogit.kernels.flips import NO_FLIPS, Flips, true_odds
 from onlogit.learners import merging, pushes
 from onlogit.learners.merging import Gaussian, Slots
 from onlogit.learners.protocol import (
@@ -80,8 +81,8 @@ def _padded(size: int) -> int:
 class BeliefLearner:
     """Online Bayesian logistic regression with a mixture over half-lives and prior widths."""
 
-    def __init__(self, config: BeliefConfig, numbers: int, slot_bits: int) -> None:
-        self.config = config
+    def __init__(self, config: BeliefConfig, numbers: int, slot_bits: int, flips: Flips = NO_FLIPS) -> None:
+        self.config, self.flips = config, flips
         self.numbers = numbers
         self.dense = min(numbers, config.dense_limit)
         self.hashed = 1 << slot_bits
@@ -140,14 +141,14 @@ class BeliefLearner:
         mixture.temper(tape.row, tape.act, tape.waiting, weight, self.flight, counts)
 
         def ask_experts(part: slice) -> None:
-            belief.walk(tape.row[part], tape.act[part], *told, y, weight, *self.known, memo)
+            belief.walk(tape.row[part], tape.act[part], *told, y, weight, *self.known, memo, self.flips)
 
         def weigh(part: slice) -> None:
             row, act, count = tape.row[part], tape.act[part], counts[part]
-            mixture.walk(row, act, count, y, memo, *self.weights, scores.z_sd)
+            mixture.walk(row, act, count, y, memo, *self.weights, scores.z_sd, self.flips)
             rate = np.log(2.0) / self.config.stacking_half_life
-            stacking.walk(row, act, count, y, memo, rate, *self.stack, scores.z)
-            base_rate.walk(row, act, weight, count, y, memo, self.rate, scores.z)
+            stacking.walk(row, act, count, y, memo, rate, *self.stack, scores.z, self.flips)
+            base_rate.walk(row, act, weight, count, y, memo, self.rate, scores.z, self.flips)
 
         parts = [slice(a, a + STRETCH) for a in range(0, ops, STRETCH)]
         if len(parts) < 2:
@@ -218,7 +219,8 @@ class BeliefLearner:
         bias, variance = mean[:, 0] + level[:, group[own]].sum(axis=1), memo[0, self.lanes : self.lanes + self.experts]
         word = self.stack.mean[np.roll(self.stacked, 2)].astype(np.float64)  # bias and slope first
         ones, labels, w, far = self.rate.tolist()
-        rate = (0.0 if far > 0 else w if far == 0 else base_rate.HIGH), (ones + 0.5) / (labels + 1.0)
+        yes, no = true_odds(ones, labels, self.flips)
+        rate = (0.0 if far > 0 else w if far == 0 else base_rate.HIGH), yes / (yes + no)
         said = pushes.Said(bias, terms, variance.astype(np.float64))
         return pushes.split(said, pushes.Voices(self._voices(), word, rate), self.numbers, z)
 

@@ -17,6 +17,7 @@ from onlogit.config import SGD_RATES, SgdConfig
 from onlogit.encoding import Rows
 from onlogit.errors import ConfigError, StateError
 from onlogit.kernels import sgd
+from onlogit.kernels.flips import NO_FLIPS, Flips
 from onlogit.learners.protocol import (
     NO_CENTRE,
     SCORE,
@@ -42,7 +43,9 @@ class SgdLearner:
 
     memo_width = 0
 
-    def __init__(self, config: SgdConfig, numbers: int, slot_bits: int, kind: str = "sgd") -> None:
+    def __init__(
+        self, config: SgdConfig, numbers: int, slot_bits: int, kind: str = "sgd", flips: Flips = NO_FLIPS
+    ) -> None:
         """`kind` is "sgd", "adagrad" or "ftrl". ConfigError for a setting that the kind does not have."""
         if config.averaged and kind != "sgd":
             raise ConfigError(f'averaged: {kind!r} has no such setting; it goes with the learner "sgd"')
@@ -53,7 +56,13 @@ class SgdLearner:
         self.numbers = numbers
         rule = sgd.AVERAGED if config.averaged else RULES[kind]
         self._settings = sgd.Settings(
-            rule, config.rate or SGD_RATES[kind], SCHEDULES[config.schedule], config.l1, config.l2, config.batch
+            rule,
+            config.rate or SGD_RATES[kind],
+            SCHEDULES[config.schedule],
+            config.l1,
+            config.l2,
+            config.batch,
+            flips,
         )
         self.weights = sgd.new_state(rule, numbers, 1 << slot_bits)
 

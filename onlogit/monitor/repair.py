@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from onlogit.errors import StateError
 from onlogit.kernels import recalibration as kernel
+from onlogit.kernels.flips import NO_FLIPS, Flips, observed_log_odds
 from onlogit.monitor.alarms import NO_TIME, Alarm
 
 F64 = npt.NDArray[np.float64]
@@ -35,8 +36,8 @@ NO_ALARM = -1.0
 class Repair:
     """Acts on the alarms of one stream. act: "recalibrate" or "freeze"."""
 
-    def __init__(self, act: str) -> None:
-        self.act = act
+    def __init__(self, act: str, flips: Flips = NO_FLIPS) -> None:
+        self.act, self._flips = act, flips
         self._mean, self._cov = np.array([0.0, 1.0]), np.array([kernel.PRIOR, 0.0, kernel.PRIOR])
         self._capital = np.array([kernel.NOTHING, 0.0])
         self._maps = np.array([[0.0, 0.0, 1.0, 0.0]])  # [k, 4] first event, a, b, whether stated; of events not settled
@@ -77,7 +78,8 @@ class Repair:
         stated = own[:, STATED] > 0.0
         raw = np.where(stated, (z - own[:, LEVEL]) / own[:, SLOPE], z)
         shadow = np.where(stated, z, _mapped(raw, own[:, LEVEL], own[:, SLOPE]))
-        kernel.weigh_and_learn(raw, z, shadow, y, weight, judged, self._mean, self._cov, self._capital)
+        bets = observed_log_odds(z, self._flips), observed_log_odds(shadow, self._flips)
+        kernel.weigh_and_learn(raw, *bets, y, weight, judged, self._mean, self._cov, self._capital, self._flips)
 
     def hear(self, alarms: list[Alarm]) -> None:
         """Note the first alarm that pages and was not acted upon."""

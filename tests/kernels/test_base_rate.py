@@ -11,6 +11,7 @@ import pytest
 
 from onlogit import Config, LabelConfig, OnlineLogit
 from onlogit.kernels import base_rate
+from onlogit.kernels.flips import NO_FLIPS, Flips, flips_of
 from onlogit.learners.protocol import BOTH, LEARN, SCORE, Tape
 
 F = npt.NDArray[Any]
@@ -20,25 +21,26 @@ def log_loss(z: F, y: F) -> float:
     return float(np.sum(np.logaddexp(0.0, z) - y * z))
 
 
-def walk(word: F, y: F, weight: F, tape: Tape, counts: F | None = None) -> tuple[F, F]:
+def walk(word: F, y: F, weight: F, tape: Tape, counts: F | None = None, flips: Flips = NO_FLIPS) -> tuple[F, F]:
     """What is stated, and the state after it. `counts`: what a label counts as evidence, where that is not its weight."""
     counts = weight[tape.row] if counts is None else counts
     z, rate = word.copy(), np.array([0.0, 0.0, base_rate.START, 0.0])
     memo = np.zeros((len(y), 5), np.float32)
-    base_rate.walk(tape.row, tape.act, weight, counts, y, memo, rate, z)
+    base_rate.walk(tape.row, tape.act, weight, counts, y, memo, rate, z, flips)
     assert (memo[:, :3] == 0).all()
     return z, rate
 
 
+@pytest.mark.parametrize("flips", [(0.0, 0.0), (0.2, 0.0), (0.1, 0.3)])
 @pytest.mark.parametrize("delay", [0, 40])
 @pytest.mark.parametrize("scale", [0.3, 8.0])
-def test_walk_equals_its_twin(delay: int, scale: float) -> None:
+def test_walk_equals_its_twin(delay: int, scale: float, flips: tuple[float, float]) -> None:
     random, n = np.random.default_rng(3), 500
     word = np.clip(random.normal(-1.0, scale, n), -13, 13).astype(np.float32).astype(float)
     y = (random.random(n) < 0.2).astype(float)
     weight = random.choice([1.0, 0.0, 0.5, 3.0], n)
     less = 1.0 if delay == 0 else 0.15
-    row, act, twin, wanted, said = [], [], naive.BaseRate(), [], []
+    row, act, twin, wanted, said = [], [], naive.BaseRate(flips), [], []
     for i in range(n + delay):
         if i < n:
             row.append(i)
@@ -50,7 +52,7 @@ def test_walk_equals_its_twin(delay: int, scale: float) -> None:
             act.append(LEARN)
             twin.learn(said[i - delay], y[i - delay], weight[i - delay], weight[i - delay] * less)
     tape = Tape(np.array(row), np.array(act, np.uint8), np.zeros(len(row), np.int64))
-    z, rate = walk(word, y, weight, tape, weight[tape.row] * less)
+    z, rate = walk(word, y, weight, tape, weight[tape.row] * less, flips_of(*flips))
     np.testing.assert_allclose(z, wanted, rtol=1e-5, atol=1e-5)
     assert rate[:2].tolist() == [twin.positives, twin.labels]
     assert base_rate.LOW <= rate[2] < base_rate.HIGH

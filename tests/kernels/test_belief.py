@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from onlogit.config import BeliefConfig
 from onlogit.encoding import Rows
 from onlogit.kernels import implicit
+from onlogit.kernels.flips import flips_of
 from onlogit.kernels.jit import kernel
 from onlogit.learners.belief import STRETCH, BeliefLearner
 from onlogit.learners.protocol import BOTH, LEARN, SCORE, Tape
@@ -56,16 +57,17 @@ def memo_for(learner: BeliefLearner, n: int) -> npt.NDArray[np.float32]:
     return np.zeros((n, learner.memo_width), np.float32)
 
 
+@pytest.mark.parametrize("flips", [(0.0, 0.0), (0.2, 0.0), (0.1, 0.3)])
 @pytest.mark.parametrize(
     ("d", "weights"), [(0, False), (1, True), (5, True), (16, False), (25, True), (40, False), (64, False)]
 )
-def test_walk_equals_its_twin(d: int, weights: bool) -> None:
+def test_walk_equals_its_twin(d: int, weights: bool, flips: tuple[float, float]) -> None:
     n = 400
     s = stream(n, d, slots=20, seed=d, weights=weights)
-    learner = fresh(d)
+    learner = BeliefLearner(CONFIG, d, 6, flips_of(*flips))
     memo = memo_for(learner, n)
     learner.learn(s.rows, Tape.of(n, BOTH), s.y, s.weight, memo)
-    experts = [naive.Expert(h, p, b, d) for h in CONFIG.half_lives for p, b in CONFIG.priors]
+    experts = [naive.Expert(h, p, b, d, flips) for h in CONFIG.half_lives for p, b in CONFIG.priors]
     z, s2 = memo[:, : len(experts)], memo[:, learner.lanes : learner.lanes + len(experts)]
     for i in range(n):
         x, slots = s.rows.dense[i].astype(np.float64), slots_of(s.rows, i)

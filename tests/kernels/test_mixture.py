@@ -9,12 +9,13 @@ import pytest
 
 from onlogit.kernels import mixture
 from onlogit.kernels.covariance import LANES
+from onlogit.kernels.flips import NO_FLIPS, Flips, flips_of
 from onlogit.learners.protocol import BOTH, Tape
 
 F = npt.NDArray[Any]
 
 
-def walk(z: F, s2: F, y: F, counts: F, switching: list[float]) -> tuple[F, F, F, F]:
+def walk(z: F, s2: F, y: F, counts: F, switching: list[float], flips: Flips = NO_FLIPS) -> tuple[F, F, F, F]:
     n, k = z.shape
     lanes = -(-k // LANES) * LANES
     used = np.append(np.arange(k), lanes + np.arange(k))
@@ -25,18 +26,19 @@ def walk(z: F, s2: F, y: F, counts: F, switching: list[float]) -> tuple[F, F, F,
     memo = np.zeros((n, 2 * lanes + 1), np.float32)
     memo[:, :k], memo[:, lanes : lanes + k] = z, s2
     tape = Tape.of(n, BOTH)
-    mixture.walk(tape.row, tape.act, counts, y, memo, np.array(switching), uniform, u, omega, sd)
+    mixture.walk(tape.row, tape.act, counts, y, memo, np.array(switching), uniform, u, omega, sd, flips)
     return memo[:, -1].astype(np.float64), sd, u[:, used], omega
 
 
+@pytest.mark.parametrize("flips", [(0.0, 0.0), (0.2, 0.0), (0.1, 0.3)])
 @pytest.mark.parametrize("seed", range(3))
-def test_walk_equals_its_twin(seed: int) -> None:
+def test_walk_equals_its_twin(seed: int, flips: tuple[float, float]) -> None:
     random = np.random.default_rng(seed)
     n, k, switching = 500, 4, [0.0, 1e-3, 0.05]
     z, s2 = random.normal(0, 2, (n, k)).astype(np.float32), random.gamma(1, 1, (n, k)).astype(np.float32)
     y, weight = (random.random(n) < 0.4).astype(float), random.choice([1.0, 0.0, 0.5, 3.0], n)
-    out, sd, u, omega = walk(z, s2, y, weight, switching)
-    twin = naive.Mixture(k, switching)
+    out, sd, u, omega = walk(z, s2, y, weight, switching, flips_of(*flips))
+    twin = naive.Mixture(k, switching, flips)
     for i in range(n):
         a, b = z[i].astype(float), s2[i].astype(float)
         np.testing.assert_allclose((out[i], sd[i]), twin.state(a, b), rtol=2e-5, atol=2e-5)

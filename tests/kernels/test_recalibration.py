@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from naive import NaiveRecalibration
 
+from onlogit.kernels.flips import NO_FLIPS, flips_of
 from onlogit.kernels.recalibration import NOTHING, PRIOR, log_evidence, weigh_and_learn
 
 F64 = np.ndarray
@@ -15,7 +16,8 @@ def fresh() -> tuple[F64, F64, F64]:
     return np.array([0.0, 1.0]), np.array([PRIOR, 0.0, PRIOR]), np.array([NOTHING, 0.0])
 
 
-def test_as_its_twin() -> None:
+@pytest.mark.parametrize("flips", [(0.0, 0.0), (0.2, 0.0), (0.1, 0.3)])
+def test_as_its_twin(flips: tuple[float, float]) -> None:
     rng = np.random.default_rng(1)
     n = 3_500
     raw, y = rng.normal(-1.0, 2.0, n), rng.integers(-1, 2, n).astype(np.int8)
@@ -23,8 +25,8 @@ def test_as_its_twin() -> None:
     stated, shadow = raw + rng.normal(0.0, 0.1, n), raw + rng.normal(0.0, 0.1, n)
     mean, cov, capital = fresh()
     for part in (slice(0, 1), slice(1, 1_200), slice(1_200, n)):
-        weigh_and_learn(raw[part], stated[part], shadow[part], y[part], weight[part], judged[part], mean, cov, capital)
-    twin = NaiveRecalibration()
+        weigh_and_learn(raw[part], stated[part], shadow[part], y[part], weight[part], judged[part], mean, cov, capital, flips_of(*flips))
+    twin = NaiveRecalibration(flips)
     for i in np.flatnonzero((y >= 0) & (weight > 0)):
         twin.step(raw[i], stated[i], shadow[i], int(y[i]), weight[i], bool(judged[i]))
     assert len(twin.strands) == 2
@@ -45,7 +47,7 @@ def test_right_probabilities_seldom_lose_a_bet() -> None:
         highest = -math.inf
         for a in range(0, z.size, stretch):
             s = slice(a, a + stretch)
-            weigh_and_learn(z[s], z[s], shadow[s], y[s], np.ones(stretch), np.ones(stretch, bool), mean, cov, capital)
+            weigh_and_learn(z[s], z[s], shadow[s], y[s], np.ones(stretch), np.ones(stretch, bool), mean, cov, capital, NO_FLIPS)
             highest = max(highest, log_evidence(capital))
         crossed += highest >= math.log(10.0)
     assert 0 < crossed <= 0.1 * streams

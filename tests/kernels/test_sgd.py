@@ -13,6 +13,7 @@ from naive import Sgd
 
 from onlogit.kernels import sgd
 from onlogit.kernels.belief import LEARN, SCORE
+from onlogit.kernels.flips import NO_FLIPS, Flips, flips_of
 
 F64 = npt.NDArray[np.float64]
 RULES = {"sgd": sgd.SGD, "averaged": sgd.AVERAGED, "adagrad": sgd.ADAGRAD, "ftrl": sgd.FTRL}
@@ -52,8 +53,8 @@ class Case(NamedTuple):
     batch: int = 1
 
 
-def told(kind: str, case: Case) -> sgd.Settings:
-    return sgd.Settings(RULES[kind], case.rate, SCHEDULES[case.schedule], case.l1, case.l2, case.batch)
+def told(kind: str, case: Case, flips: Flips = NO_FLIPS) -> sgd.Settings:
+    return sgd.Settings(RULES[kind], case.rate, SCHEDULES[case.schedule], case.l1, case.l2, case.batch, flips)
 
 
 def same(a: sgd.State, b: sgd.State) -> None:
@@ -72,12 +73,24 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0, 0.5, 4.0, 2.5]], ids=["ones", "weights"])
 def test_walk_equals_its_twin(kind: str, case: Case, weights: list[float]) -> None:
-    stream, settings = Stream(400, seed=4), told(kind, case)
+    check_twin(kind, case, weights, (0.0, 0.0))
+
+
+@pytest.mark.parametrize("kind", RULES)
+@pytest.mark.parametrize("flips", [(0.2, 0.0), (0.1, 0.3)])
+def test_walk_equals_its_twin_where_labels_are_flipped(kind: str, flips: tuple[float, float]) -> None:
+    for case in (CASES[0], CASES[4]):
+        check_twin(kind, case, [1.0, 0.0, 0.5, 4.0, 2.5], flips)
+
+
+def check_twin(kind: str, case: Case, weights: list[float], flips: tuple[float, float]) -> None:
+    stream, settings = Stream(400, seed=4), told(kind, case, flips_of(*flips))
     weight = np.random.default_rng(5).choice(weights, stream.n)
     state = sgd.new_state(settings.rule, D, H)
     z = stream.walk(state, settings, weight)
     name, averaged = ("sgd", True) if kind == "averaged" else (kind, False)
     twin = Sgd(name, *case, averaged)
+    twin.flips = flips
     for i in range(stream.n):
         assert z[i] == pytest.approx(twin.score(stream.row(i)), rel=1e-3, abs=1e-3)
         twin.learn(stream.row(i), stream.y[i], weight[i])

@@ -9,12 +9,13 @@ import pytest
 
 from onlogit.kernels import stacking
 from onlogit.kernels.covariance import LANES
+from onlogit.kernels.flips import NO_FLIPS, Flips, flips_of
 from onlogit.learners.protocol import BOTH, Tape
 
 F = npt.NDArray[Any]
 
 
-def walk(experts: F, z: F, y: F, counts: F, half_life: float) -> tuple[F, F]:
+def walk(experts: F, z: F, y: F, counts: F, half_life: float, flips: Flips = NO_FLIPS) -> tuple[F, F]:
     n, k = experts.shape
     lanes = -(-k // LANES) * LANES
     memo = np.zeros((n, 2 * lanes + 1), np.float32)
@@ -24,20 +25,22 @@ def walk(experts: F, z: F, y: F, counts: F, half_life: float) -> tuple[F, F]:
     prior[used], mean[lanes + 1] = 0.01, 1.0
     out = np.zeros(n)
     tape = Tape.of(n, BOTH)
-    stacking.walk(tape.row, tape.act, counts, y, memo, np.log(2) / half_life, prior, mean, np.diag(prior), out)
+    rate = np.log(2) / half_life
+    stacking.walk(tape.row, tape.act, counts, y, memo, rate, prior, mean, np.diag(prior), out, flips)
     unused = np.setdiff1d(np.arange(len(mean)), used)
     assert (mean[unused] == 0).all()
     return out, mean[np.append([lanes, lanes + 1], np.arange(k))]
 
 
-def test_walk_equals_its_twin() -> None:
+@pytest.mark.parametrize("flips", [(0.0, 0.0), (0.2, 0.0), (0.1, 0.3)])
+def test_walk_equals_its_twin(flips: tuple[float, float]) -> None:
     random = np.random.default_rng(1)
     n, k = 400, 3
     z = random.normal(0, 2, n).astype(np.float32)
     experts = (z[:, None] + random.normal(0, 1.5, (n, k))).astype(np.float32)
     y, weight = (random.random(n) < 0.4).astype(float), random.choice([1.0, 0.0, 0.5, 3.0], n)
-    out, mean = walk(experts, z, y, weight, 100.0)
-    twin = naive.Stack(k, 100.0, 0.01)
+    out, mean = walk(experts, z, y, weight, 100.0, flips_of(*flips))
+    twin = naive.Stack(k, 100.0, 0.01, flips)
     for i in range(n):
         a = experts[i].astype(float)
         assert out[i] == pytest.approx(twin.state(float(z[i]), a), rel=1e-5, abs=1e-5)
