@@ -286,7 +286,7 @@ def of_label(p: Any, fp: float, fn: float) -> Any:
 def soft_label(z: float, y: float, fp: float, fn: float) -> float:
     """Bayes' rule: the probability that the true outcome is 1, given its label."""
     p = 1 / (1 + math.exp(-z))
-    return (1 - fn) * p / of_label(p, fp, fn) if y > 0.5 else fn * p / (1 - of_label(p, fp, fn))
+    return float((1 - fn) * p / of_label(p, fp, fn) if y > 0.5 else fn * p / (1 - of_label(p, fp, fn)))
 
 
 def information(z: float, fp: float, fn: float) -> float:
@@ -385,7 +385,7 @@ class Sgd:
         z = sum(self.w.get(j, 0.0) * v for j, v in x.items())
         p = 1 / (1 + math.exp(-z))
         label, slope = of_label(p, *self.flips), (1 - sum(self.flips)) * p * (1 - p)
-        return -slope / label if y > 0.5 else slope / (1 - label)
+        return float(-slope / label if y > 0.5 else slope / (1 - label))
 
     def _step(self, gradient: dict[object, float], c: float, weight: float) -> None:
         late = 1 + self.learned / 10_000

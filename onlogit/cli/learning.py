@@ -56,7 +56,7 @@ class Learning:
 
     def _heed(self, step: Step, runner: Runner) -> None:
         if self.progress:
-            self.progress.add(step, runner.elapsed)
+            self.progress.add(step._replace(z=self.model.pipeline.of_labels(step.z)), runner.elapsed)
         self.delays.heed()
         for alarm in step.alarms:
             self.alarms += alarm.pages

@@ -40,7 +40,7 @@ def alarm_json(alarm: Alarm) -> str:
 
 def figures_of(model: OnlineLogit, seconds: float, startup: float, examples: int, alarms: int) -> dict[str, Any]:
     """What `--json` ends with. Quality is progressive, over every settled event that the model has seen."""
-    quality, counts, delays = model.quality(), model.counts, model.label_delays()
+    quality, counts, delays, flips = model.quality(), model.counts, model.label_delays(), model.config.labels
     return {
         "examples": examples,
         "labelled": counts.labelled,
@@ -59,6 +59,7 @@ def figures_of(model: OnlineLogit, seconds: float, startup: float, examples: int
         "expired": counts.expired,
         "unresolved": counts.unresolved,
         "late": counts.late,
+        **({"noise_fp": flips.noise_fp, "noise_fn": flips.noise_fn} if flips.noise_fp or flips.noise_fn else {}),
         "label_delay_negative": delays.negative,
         "label_delay_positive": delays.positive,
         "label_delays_uneven": delays.uneven,
@@ -84,6 +85,9 @@ def summary(figures: Mapping[str, Any]) -> str:
         ("learner", str(figures["learner"])),
         ("time", f"{number('seconds', '.2f')} s ({speed})"),
     ]
+    if "noise_fp" in figures:
+        rates = f"{figures['noise_fp']:g} of the 0s and {figures['noise_fn']:g} of the 1s are labelled wrong"
+        lines.insert(1, ("of labels", f"{rates}: quality is that of the labels, not of the outcomes"))
     return "\n".join(f"{name:<18} {value}" for name, value in lines)
 
 

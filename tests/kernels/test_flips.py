@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onlogit.kernels import covariance, flips, implicit
 from onlogit.kernels.jit import kernel
 
-F32, F64 = npt.NDArray[np.float32], npt.NDArray[np.float64]
+F32 = npt.NDArray[np.float32]
 RATES = [(0.0, 0.2), (0.2, 0.0), (0.1, 0.3), (0.49, 0.49)]
 
 
