@@ -27,6 +27,7 @@ from bench.workloads import dense, sigmoid
 from onlogit import BeliefConfig, Config, OnlineLogit
 from onlogit.encoding import Rows
 from onlogit.kernels import base_rate, belief, covariance, evidence, mixture, stacking, tally
+from onlogit.kernels.flips import NO_FLIPS
 from onlogit.kernels.jit import kernel
 from onlogit.learners.belief import BeliefLearner
 from onlogit.learners.protocol import BOTH, SCORE, Tape
@@ -119,7 +120,7 @@ def steps_alone(z: F32, s2: F32, y: F64, kept: F32, delta: F32, shrink: F32, roo
     """The implicit steps of n rows for 8 experts, and nothing else."""
     for i in range(y.size):
         z[0] += delta[0]  # each row waits for the one before it, as it does in a walk
-        covariance.steps(z, s2, y[i], 1.0, kept, 0, delta, shrink, root)
+        covariance.steps(z, s2, y[i], 1.0, kept, 0, delta, shrink, root, NO_FLIPS)
 
 
 def of_parts() -> dict[str, float]:
@@ -141,12 +142,12 @@ def of_parts() -> dict[str, float]:
     watch = evidence.new_evidence(), evidence.arm_weights(0.1), evidence.arm_factors(0.1), 1e12
     parts = {
         "encoding": best(lambda: pipeline.encoder.encode(batch)),
-        "dense update": best(lambda: belief.walk(row, act, *encoded.rows, y, ones, *learner.known, memo)),
+        "dense update": best(lambda: belief.walk(row, act, *encoded.rows, y, ones, *learner.known, memo, NO_FLIPS)),
         "implicit step": best(lambda: steps_alone(z8, s8, y, kept, delta, shrink, root)),
         "evidence weighed": best(lambda: mixture.temper(row, act, waiting, ones, learner.flight, counts)),
-        "mixture": best(lambda: mixture.walk(row, act, counts, y, memo, *learner.weights, sd)),
-        "last word": best(lambda: stacking.walk(row, act, counts, y, memo, rate, *learner.stack, z)),
-        "running rate": best(lambda: base_rate.walk(row, act, ones, counts, y, memo, learner.rate, z)),
+        "mixture": best(lambda: mixture.walk(row, act, counts, y, memo, *learner.weights, sd, NO_FLIPS)),
+        "last word": best(lambda: stacking.walk(row, act, counts, y, memo, rate, *learner.stack, z, NO_FLIPS)),
+        "running rate": best(lambda: base_rate.walk(row, act, ones, counts, y, memo, learner.rate, z, NO_FLIPS)),
         "tally": best(lambda: tally.tally_rows(tallied, z, encoded.y, ones)),
         "evidence": best(lambda: evidence.gather_evidence(*watch, event, no_time, z, encoded.y, ones, none, none, 0)),
     }

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit import Config, LabelConfig, OnlineLogit
+from onlogit import Config, OnlineLogit
+from onlogit.config import LabelNoise
 
 Array = np.ndarray[Any, Any]
 N, FP, FN = 60_000, 0.2, 0.1
@@ -20,10 +21,10 @@ truth = draw.random(N) < p
 noisy = np.where(truth, draw.random(N) >= FN, draw.random(N) < FP)  # FP of the 0s become 1, FN of the 1s become 0
 
 
-def stated(seen: int, label: Array, noise: LabelConfig | None = None) -> Array:
+def stated(seen: int, label: Array, noise: LabelNoise | None = None) -> Array:
     """What a model states of the last two thirds of the events, of which it sees the first `seen` features."""
     table = pa.table({f"x{j}": x[:, j] for j in range(seen)} | {"label": label})
-    return OnlineLogit("label", config=Config(labels=noise or LabelConfig())).step(table).p[N // 3 :]
+    return OnlineLogit("label", config=Config(label_noise=noise or LabelNoise())).step(table).p[N // 3 :]
 
 
 def loss(said: Array) -> float:
@@ -42,7 +43,7 @@ def show(title: str, said: Array, *others: Array) -> None:
 
 
 late = slice(N // 3, None)
-clean, plain, known = stated(3, truth), stated(3, noisy), stated(3, noisy, LabelConfig(noise_fp=FP, noise_fn=FN))
+clean, plain, known = stated(3, truth), stated(3, noisy), stated(3, noisy, LabelNoise(fp=FP, fn=FN))
 print(
     f"log loss of true outcomes: {loss(plain):.3f} plain, {loss(known):.3f} rates known, {loss(clean):.3f} clean labels"
 )

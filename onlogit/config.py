@@ -124,16 +124,12 @@ class LabelConfig:
     horizon: str = ""  # a label is due so long after its event, "30d"; "": no such rule
     unresolved: str = "drop"  # what an event without a label is when it is due: "drop", or "negative"
     keep_negatives: float = 1.0  # share of the negatives that is learned, each with the weight 1/share; all are judged
-    noise_fp: float = 0.0  # share of true negatives that are labelled 1
-    noise_fn: float = 0.0  # share of true positives that are labelled 0
 
     def __post_init__(self) -> None:
         _require(1 <= self.remember <= 1 << 40, "remember", self.remember, "1 event or more")
         _require(0 <= self.delay < self.remember, "delay", self.delay, f"0 to {self.remember - 1} events")
         _require(1e-4 <= self.keep_negatives <= 1, "keep_negatives", self.keep_negatives, "a share from .0001 to 1")
         _require(self.unresolved in ("drop", "negative"), "unresolved", self.unresolved, '"drop" or "negative"')
-        for name in ("noise_fp", "noise_fn"):
-            _require(0 <= getattr(self, name) < 0.5, name, getattr(self, name), "a share from 0 to below .5")
         if self.horizon != "":
             seconds("horizon", self.horizon)
 
@@ -141,6 +137,18 @@ class LabelConfig:
     def horizon_us(self) -> int:
         """The horizon in microseconds, 0 for none."""
         return 1_000_000 * seconds("horizon", self.horizon) if self.horizon else 0
+
+
+@dataclass(frozen=True)
+class LabelNoise:
+    """How often labels are wrong, where that is known; both 0: never. Each below .5, so that together they are below 1."""
+
+    fp: float = 0.0  # share of true negatives that are labelled 1
+    fn: float = 0.0  # share of true positives that are labelled 0
+
+    def __post_init__(self) -> None:
+        for name, rate in (("fp", self.fp), ("fn", self.fn)):
+            _require(0 <= rate < 0.5, f"label_noise.{name}", rate, "a share from 0 to below .5")
 
 
 @dataclass(frozen=True)
@@ -154,6 +162,7 @@ class Config:
     sgd: SgdConfig = field(default_factory=SgdConfig)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     labels: LabelConfig = field(default_factory=LabelConfig)
+    label_noise: LabelNoise = field(default_factory=LabelNoise)
 
     def __post_init__(self) -> None:
         _require(
@@ -170,7 +179,8 @@ ROLES = ("label", "positive", "weight", "key", "time", "label_time", "due", "dro
 def read(path: str) -> tuple[dict[str, Any], Config]:
     """A TOML file of roles of columns and settings, as `OnlineLogit(**roles, config=config)` takes them.
 
-    Roles and the settings of `Config` stand at the top, those of its parts in tables [labels], [monitor], [belief], [sgd].
+    Roles and the settings of `Config` stand at the top, those of its parts in tables [labels], [label_noise], [monitor],
+    [belief], [sgd].
     ConfigError, naming the file and the setting, for what cannot be read, is unknown or is out of range.
     """
     try:

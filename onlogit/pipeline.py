@@ -109,7 +109,7 @@ class Pipeline:
 
     def __init__(self, schema: Schema, config: Config) -> None:
         self.schema, self.config = schema, config
-        self._flips = flips_of(config.labels.noise_fp, config.labels.noise_fn)
+        self._flips = flips_of(config.label_noise.fp, config.label_noise.fn)
         self.encoder = Encoder(schema, config.slot_bits, config.names)
         self.numbers = len(self.encoder.dense_names)
         self.learner = create(config, self.numbers)

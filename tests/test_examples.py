@@ -83,6 +83,8 @@ def test_watch_anybody(tmp_path: Path, environment: dict[str, str]) -> None:
     (mend,) = [line for line in told.splitlines() if line.startswith("mend ")]
     assert 0.45 < float(mend.split(" x stated")[0].split()[-1]) < 0.6  # the log-odds are twice too extreme
     assert told.splitlines()[-1] == "exit code 5"
+
+
 def test_noisy_labels(tmp_path: Path, environment: dict[str, str]) -> None:
     told = run([sys.executable, str(ROOT / "examples" / "noisy_labels.py")], tmp_path, environment).splitlines()
     assert told[0] == "log loss of true outcomes: 0.406 plain, 0.299 rates known, 0.299 clean labels"

@@ -9,7 +9,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
 from onlogit import Config, LabelConfig, OnlineLogit
-from onlogit.config import BeliefConfig, MonitorConfig
+from onlogit.config import BeliefConfig, LabelNoise, MonitorConfig
 from onlogit.encoding import Rows
 from onlogit.encoding.columns import one_batch
 from onlogit.errors import ConfigError
@@ -33,8 +33,8 @@ def learned(n: int, fp: float, fn: float, seed: int, *, told: bool, learner: str
     x = draw.standard_normal((n, 3)).astype(np.float32)
     truth = draw.random(n) < 1 / (1 + np.exp(0.5 - x @ WEIGHTS))
     y = flipped(truth, fp, fn, draw).astype(np.float64)
-    noise = LabelConfig(noise_fp=fp, noise_fn=fn) if told else LabelConfig()
-    pupil = create(Config(learner=learner, belief=ONE, labels=noise, slot_bits=1), 3)
+    noise = LabelNoise(fp, fn) if told else LabelNoise()
+    pupil = create(Config(learner=learner, belief=ONE, label_noise=noise, slot_bits=1), 3)
     rows = Rows(x, np.zeros(n + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
     pupil.learn(rows, Tape.of(n, BOTH), y, np.ones(n), np.zeros((n, pupil.memo_width), np.float32))
     found = pupil.coefficients()
@@ -48,7 +48,7 @@ def test_intervals_hold_the_truth_in_95_percent_of_500_runs(fp: float, fn: float
     covered = np.abs(mean - WEIGHTS) < 1.96 * sd
     assert 0.93 <= covered.mean() <= 0.97
     assert (covered.mean(axis=0) > 0.9).all()  # of one coefficient: 91.6 to 95.4 %
-    np.testing.assert_allclose(mean.mean(axis=0), WEIGHTS, rtol=0.06)  # the prior has some pull
+    np.testing.assert_allclose(mean.mean(axis=0), WEIGHTS, rtol=0.07)  # the prior has some pull
 
 
 def test_untold_it_takes_coefficients_to_half_and_is_sure_of_them() -> None:
@@ -75,16 +75,16 @@ def table(n: int, seed: int, fp: float = 0.2, fn: float = 0.1) -> tuple[pa.Table
     return pa.table(columns | {"y": flipped(truth, fp, fn, draw)}), p, truth
 
 
-def model(monitor: MonitorConfig | None = None, **labels: Any) -> OnlineLogit:
+def model(monitor: MonitorConfig | None = None, **noise: Any) -> OnlineLogit:
     return OnlineLogit(
-        "y", config=Config(slot_bits=2, monitor=monitor or MonitorConfig(), labels=LabelConfig(**labels))
+        "y", config=Config(slot_bits=2, monitor=monitor or MonitorConfig(), label_noise=LabelNoise(**noise))
     )
 
 
 def test_it_states_the_true_outcome_and_the_monitor_judges_labels() -> None:
     events, p, truth = table(40_000, 1)
     late, y = slice(10_000, None), truth[10_000:]
-    told, untold = model(noise_fp=0.2, noise_fn=0.1), model()
+    told, untold = model(fp=0.2, fn=0.1), model()
     said, plain = told.step(events), untold.step(events)
     loss = [float(np.mean(np.logaddexp(0, each.z[late]) - y * each.z[late])) for each in (said, plain)]
     best = float(-np.mean(np.log(np.where(y, p[late], 1 - p[late]))))
@@ -102,7 +102,7 @@ def test_it_states_the_true_outcome_and_the_monitor_judges_labels() -> None:
 
 
 def test_the_monitor_speaks_up_where_flips_become_more() -> None:
-    told = model(MonitorConfig(patience=10_000.0), noise_fp=0.2, noise_fn=0.1)
+    told = model(MonitorConfig(patience=10_000.0), fp=0.2, fn=0.1)
     told.step(table(20_000, 2)[0])
     told.freeze()
     assert told.step(table(10_000, 3)[0]).alarms == []
@@ -132,11 +132,41 @@ def test_noise_flattens_the_ends_and_a_missing_feature_does_not() -> None:
             assert max(np.abs(beyond)) < 0.025
 
 
+def test_a_recalibration_is_of_the_true_outcome() -> None:
+    """A frozen model of which the truth halves its effects, and labels stay noisy: what is stated is mended."""
+    told = model(MonitorConfig(10_000.0, on_alarm="recalibrate"), fp=0.2, fn=0.1)
+    told.step(table(10_000, 10)[0])
+    told.freeze()
+    draw = np.random.default_rng(11)
+    x = draw.standard_normal((30_000, 3))
+    z = 0.5 * (x @ [3.0, -2.0, 1.5] - 0.5)
+    truth = draw.random(len(z)) < 1 / (1 + np.exp(-z))
+    columns: dict[str, Any] = {f"x{j}": x[:, j] for j in range(3)}
+    step = told.step(pa.table(columns | {"y": flipped(truth, 0.2, 0.1, draw)}))
+    assert "recalibrate" in [alarm.what for alarm in step.alarms]
+    assert told.pipeline.repair is not None
+    level, slope = told.pipeline.repair.map
+    assert level == pytest.approx(0.0, abs=0.1)
+    assert slope == pytest.approx(0.5, abs=0.05)
+    assert np.abs(step.p - 1 / (1 + np.exp(-z)))[20_000:].mean() < 0.02
+
+
+def test_right_rates_promote_nothing() -> None:
+    told = model(MonitorConfig(10_000.0, on_alarm="recalibrate"), fp=0.2, fn=0.1)
+    assert told.step(table(30_000, 12)[0]).alarms == []
+    assert told.pipeline.repair is not None
+    assert told.pipeline.repair.evidence < 10
+    assert told.pipeline.repair.map == pytest.approx((0.0, 1.0), abs=0.1)
+
+
 @pytest.mark.parametrize("learner", ["belief", "sgd"])
 def test_any_cut_gives_the_same_bytes(learner: str) -> None:
     events = table(2000, 6)[0]
-    labels = LabelConfig(delay=30, noise_fp=0.2, noise_fn=0.1)
-    whole, parts = (OnlineLogit("y", config=Config(learner=learner, slot_bits=2, labels=labels)) for _ in range(2))
+    labels, noise = LabelConfig(delay=30), LabelNoise(0.2, 0.1)
+    whole, parts = (
+        OnlineLogit("y", config=Config(learner=learner, slot_bits=2, labels=labels, label_noise=noise))
+        for _ in range(2)
+    )
     whole.step(events)
     for low, high in ((0, 1), (1, 700), (700, 701), (701, 2000)):
         parts.step(events.slice(low, high - low))
@@ -146,7 +176,7 @@ def test_any_cut_gives_the_same_bytes(learner: str) -> None:
 
 
 def test_few_labels_of_noise_alone_keep_every_figure_finite() -> None:
-    told = model(noise_fp=0.4, noise_fn=0.4)
+    told = model(fp=0.4, fn=0.4)
     events = table(50, 7)[0]
     for value in (True, False):
         step = told.step(events.set_column(3, "y", pa.array([value] * 50)))
@@ -155,7 +185,7 @@ def test_few_labels_of_noise_alone_keep_every_figure_finite() -> None:
 
 
 def test_pushes_add_up() -> None:
-    told = model(noise_fp=0.2, noise_fn=0.1)
+    told = model(fp=0.2, fn=0.1)
     events = table(500, 8)[0]
     told.step(events)
     story = explain_event(told, one_batch(events.slice(0, 1)))
@@ -165,14 +195,14 @@ def test_pushes_add_up() -> None:
 
 
 def test_models_of_different_flips_do_not_merge() -> None:
-    a, b = model(noise_fp=0.2), model(noise_fp=0.1)
+    a, b = model(fp=0.2), model(fp=0.1)
     for each in (a, b):
         each.step(table(50, 9)[0])
-    with pytest.raises(ConfigError, match=r"labels\.noise_fp is 0\.2"):
+    with pytest.raises(ConfigError, match=r"label_noise\.fp is 0\.2"):
         OnlineLogit.merge({"a": a, "b": b})
 
 
-@pytest.mark.parametrize("rates", [{"noise_fp": 0.5}, {"noise_fn": -0.1}, {"noise_fp": math.nan}])
+@pytest.mark.parametrize("rates", [{"fp": 0.5}, {"fn": -0.1}, {"fp": math.nan}, {"fp": 0.6, "fn": 0.6}])
 def test_rates_out_of_range_are_refused(rates: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=rf"{next(iter(rates))} = .* from 0 to below \.5"):
-        LabelConfig(**rates)
+    with pytest.raises(ConfigError, match=rf"label_noise\.{next(iter(rates))} = .* from 0 to below \.5"):
+        LabelNoise(**rates)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from onlogit.config import SGD_RATES, Config, LabelConfig, MonitorConfig, SgdConfig, read
+from onlogit.config import SGD_RATES, Config, LabelConfig, LabelNoise, MonitorConfig, SgdConfig, read
 from onlogit.costs import DecisionConfig, read_decisions
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,13 +23,15 @@ LEARNERS = ("belief", *SGD_RATES)
 EVENT = ("label", "positive", "weight", "key", "time", "label_time", "due", "drop", "features")
 SGD = ("rate", "schedule", "l1", "l2", "batch", "averaged")
 MONITOR = ("patience", "tolerance", "warm_up", "watch_change", "watch_features", "on_alarm")
-LABELS = ("remember", "horizon", "unresolved", "keep_negatives", "noise_fp", "noise_fn")
+LABELS = ("remember", "horizon", "unresolved", "keep_negatives")
+NOISE = ("noise_fp", "noise_fn")
 SETTINGS = (
     "learner",
     "slot_bits",
     "names",
     "label_delay",
     *LABELS,
+    *NOISE,
     *MONITOR,
     *SGD,
 )
@@ -45,7 +47,8 @@ def _fill(context: click.Context, parameter: click.Parameter, path: str | None) 
         roles["positive"] = str(roles["positive"]).lower()
     labels = {("label_delay" if name == "delay" else name): value for name, value in vars(config.labels).items()}
     rate = {"learner": config.learner, "slot_bits": config.slot_bits, "names": config.names}
-    context.default_map = roles | rate | labels | _monitor_options(config.monitor) | vars(config.sgd)
+    noise = {"noise_fp": config.label_noise.fp, "noise_fn": config.label_noise.fn}
+    context.default_map = roles | rate | labels | noise | _monitor_options(config.monitor) | vars(config.sgd)
     return config
 
 
@@ -135,8 +138,8 @@ setting_options = together(
         type=float,
         metavar="SHARE",
     ),
-    setting("--noise-fp", LabelConfig.noise_fp, "Share of true 0s labelled 1.", type=float, metavar="SHARE"),
-    setting("--noise-fn", LabelConfig.noise_fn, "Share of true 1s labelled 0.", type=float, metavar="SHARE"),
+    setting("--noise-fp", LabelNoise.fp, "Share of true 0s labelled 1.", type=float, metavar="SHARE"),
+    setting("--noise-fn", LabelNoise.fn, "Share of true 1s labelled 0.", type=float, metavar="SHARE"),
     setting("--learner", Config.learner, "What learns.", type=click.Choice(LEARNERS)),
     setting("--slot-bits", Config.slot_bits, "Categories share 2^N slots.", type=int, metavar="N"),
     setting("--names", Config.names, "Categories whose names are kept, for explanations.", type=int, metavar="N"),
@@ -223,6 +226,7 @@ def config_of(told: dict[str, Any]) -> Config:
             told["label_delay"],
             **{name: told[name] for name in LABELS},
         ),
+        label_noise=LabelNoise(told["noise_fp"], told["noise_fn"]),
     )
 
 

@@ -40,7 +40,7 @@ def alarm_json(alarm: Alarm) -> str:
 
 def figures_of(model: OnlineLogit, seconds: float, startup: float, examples: int, alarms: int) -> dict[str, Any]:
     """What `--json` ends with. Quality is progressive, over every settled event that the model has seen."""
-    quality, counts, delays, flips = model.quality(), model.counts, model.label_delays(), model.config.labels
+    quality, counts, delays, flips = model.quality(), model.counts, model.label_delays(), model.config.label_noise
     return {
         "examples": examples,
         "labelled": counts.labelled,
@@ -59,7 +59,7 @@ def figures_of(model: OnlineLogit, seconds: float, startup: float, examples: int
         "expired": counts.expired,
         "unresolved": counts.unresolved,
         "late": counts.late,
-        **({"noise_fp": flips.noise_fp, "noise_fn": flips.noise_fn} if flips.noise_fp or flips.noise_fn else {}),
+        **({"noise_fp": flips.fp, "noise_fn": flips.fn} if flips.fp or flips.fn else {}),
         "label_delay_negative": delays.negative,
         "label_delay_positive": delays.positive,
         "label_delays_uneven": delays.uneven,

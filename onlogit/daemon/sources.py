@@ -2,8 +2,8 @@
 
 A setting has a dotted name such as `server.port`, which is its place in the file; its last part names the flag
 (`--port`) and the variable (`ONLOGIT_PORT`). What the columns mean and the settings of the model stand at the file's top and
-in [labels], [monitor], [belief] and [sgd], as in the file of other commands (`onlogit.config.read`). An unknown name or a
-value out of range is a ConfigError that names it.
+in [labels], [label_noise], [monitor], [belief] and [sgd], as in the file of other commands (`onlogit.config.read`). An
+unknown name or a value out of range is a ConfigError that names it.
 """
 
 import os
@@ -28,7 +28,9 @@ class Place(NamedTuple):
     option: str  # as in --option and ONLOGIT_OPTION
 
 
-RENAMED = {"model.labels.delay": "label_delay", "model.monitor.features": "feature_drift"}
+RENAMED = {"model.labels.delay": "label_delay", "model.monitor.features": "feature_drift"} | {
+    f"model.label_noise.{name}": f"noise_{name}" for name in ("fp", "fn")
+}
 MOST_CHALLENGERS = 8
 RESERVED = ("initial", "onlogit")  # the model that a folder begins with, and whichever is the champion
 TOP = ("events", "model")  # whose settings stand at the top of the file
@@ -43,6 +45,8 @@ MODEL_HELP = {
     "tolerance": "Miscalibration that nobody minds, in logits.",
     "features": "Warn when features are no longer distributed as they were.",
     "warm_up": "Labels learned before evidence is gathered.",
+    "fp": "Share of true 0s labelled 1.",
+    "fn": "Share of true 1s labelled 0.",
 }
 
 

@@ -8,7 +8,7 @@ def create(config: Config, numbers: int) -> Learner:
     """A fresh learner of the kind that `config.learner` names, for rows with so many dense numbers."""
     from onlogit.kernels.flips import flips_of
 
-    flips = flips_of(config.labels.noise_fp, config.labels.noise_fn)
+    flips = flips_of(config.label_noise.fp, config.label_noise.fn)
     if config.learner in SGD_RATES:
         from onlogit.learners.sgd import SgdLearner
 

@@ -177,7 +177,7 @@ def test_the_monitor_by_a_configuration_file(onlogit: Call, source: Path, tmp_pa
 
 
 def test_known_flips_of_labels_by_flag_and_by_file(onlogit: Call, source: Path, tmp_path: Path) -> None:
-    (tmp_path / "with.toml").write_text("[labels]\nnoise_fp = 0.2\nnoise_fn = 0.1\n")
+    (tmp_path / "with.toml").write_text("label_noise = {fp = 0.2, fn = 0.1}\n")
     ways = ["--noise-fp", "0.2", "--noise-fn", "0.1"], ["--config", "with.toml"]
     told = [json.loads(onlogit("learn", source, *EVENT, *way, "--json").stdout.splitlines()[-1]) for way in ways]
     assert [(each["noise_fp"], each["noise_fn"]) for each in told] == [(0.2, 0.1)] * 2
@@ -185,10 +185,10 @@ def test_known_flips_of_labels_by_flag_and_by_file(onlogit: Call, source: Path, 
     person = onlogit("learn", source, *EVENT, *ways[0])
     assert "0.2 of the 0s and 0.1 of the 1s are labelled wrong: quality is that of the labels" in person.stdout
     average = [float(line.split()[2]) for line in person.stderr.splitlines() if line.split()[:1] == ["1024"]]
-    config = ol.Config(labels=ol.LabelConfig(noise_fp=0.2, noise_fn=0.1))
+    config = ol.Config(label_noise=ol.config.LabelNoise(fp=0.2, fn=0.1))
     step = ol.OnlineLogit("late", positive="yes", drop=["id"], config=config).step(csv.read_csv(source).slice(0, 1024))
     of_label = np.where(step.y > 0, 0.2 + 0.7 * step.p, 0.8 - 0.7 * step.p)
     assert average == [pytest.approx(-np.log(of_label).mean(), abs=1e-6)]  # the table is of labels too
     refused = onlogit("learn", source, *EVENT, "--noise-fp", "0.5")
     assert refused.returncode == 2
-    assert "noise_fp = 0.5 is out of range" in refused.stderr
+    assert "label_noise.fp = 0.5 is out of range" in refused.stderr

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onlogit import Config, LabelConfig
+from onlogit import Config, LabelConfig, OnlineLogit
+from onlogit.config import LabelNoise
 from onlogit.daemon.entries import EVENTS, OUTCOMES, beginning
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.json_rows import RowReader
@@ -101,6 +102,18 @@ def test_what_is_lent_to_a_checkpoint_stays_as_it_is(told: list[tuple[str, pa.Re
     for number, (kind, batch) in enumerate(told[seq - 2 :], seq + 1):
         again.apply(entry(number, kind, batch))
     assert packed(again) == after
+
+
+def test_the_daemon_learns_as_the_library_where_labels_are_flipped() -> None:
+    config = Config(slot_bits=2, label_noise=LabelNoise(0.2, 0.1))
+    fold, plain, library = begun(config=config), begun(config=Config(slot_bits=2)), OnlineLogit(**ROLES, config=config)
+    for seq in range(2, 12):
+        batch = events([10 * seq + k for k in range(10)], label=seq % 2)
+        for each in (fold, plain):
+            each.apply(entry(seq, EVENTS, batch))
+        library.step(batch)
+    asked = events([1000])
+    assert fold.model.predict_proba(asked) == library.predict_proba(asked) != plain.model.predict_proba(asked)
 
 
 def test_a_refused_entry_changes_nothing() -> None:

@@ -24,6 +24,17 @@ def test_a_later_source_wins_and_is_named(tmp_path: Path) -> None:
     assert flat(settings)["sgd.rate"] == 1.0
 
 
+def test_known_flips_of_labels(tmp_path: Path) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_text("label_noise = {fp = 0.2, fn = 0.1}\n")
+    settings, origins = resolve(str(file), {"noise_fn": 0.3}, {})
+    assert (settings.model.label_noise.fp, settings.model.label_noise.fn) == (0.2, 0.3)
+    assert origins["label_noise.fn"] == "--noise-fn"
+    assert resolve(None, {}, {"ONLOGIT_NOISE_FP": "0.25"})[0].model.label_noise.fp == 0.25
+    with pytest.raises(ConfigError, match=r"label_noise\.fp = 0\.5 is out of range: a share from 0 to below \.5"):
+        resolve(None, {"noise_fp": 0.5}, {})
+
+
 def test_every_setting_has_a_flag_of_its_own() -> None:
     options = [place.option for place in places()]
     assert len(set(options)) == len(options)

@@ -25,7 +25,8 @@ def test_as_its_twin(flips: tuple[float, float]) -> None:
     stated, shadow = raw + rng.normal(0.0, 0.1, n), raw + rng.normal(0.0, 0.1, n)
     mean, cov, capital = fresh()
     for part in (slice(0, 1), slice(1, 1_200), slice(1_200, n)):
-        weigh_and_learn(raw[part], stated[part], shadow[part], y[part], weight[part], judged[part], mean, cov, capital, flips_of(*flips))
+        rows = raw[part], stated[part], shadow[part], y[part], weight[part], judged[part]
+        weigh_and_learn(*rows, mean, cov, capital, flips_of(*flips))
     twin = NaiveRecalibration(flips)
     for i in np.flatnonzero((y >= 0) & (weight > 0)):
         twin.step(raw[i], stated[i], shadow[i], int(y[i]), weight[i], bool(judged[i]))
@@ -47,7 +48,9 @@ def test_right_probabilities_seldom_lose_a_bet() -> None:
         highest = -math.inf
         for a in range(0, z.size, stretch):
             s = slice(a, a + stretch)
-            weigh_and_learn(z[s], z[s], shadow[s], y[s], np.ones(stretch), np.ones(stretch, bool), mean, cov, capital, NO_FLIPS)
+            weigh_and_learn(
+                z[s], z[s], shadow[s], y[s], np.ones(stretch), np.ones(stretch, bool), mean, cov, capital, NO_FLIPS
+            )
             highest = max(highest, log_evidence(capital))
         crossed += highest >= math.log(10.0)
     assert 0 < crossed <= 0.1 * streams
