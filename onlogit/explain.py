@@ -31,6 +31,7 @@ FAR = 4.0  # standard deviations beyond which a number is called far out
 CLOSE = 0.7  # posterior correlation from which two weights are named together
 FEWEST = 20.0  # positives below which no claim is made without a warning
 REST = "rounding"
+BASELINE = "baseline"
 
 
 class Push(NamedTuple):
@@ -186,6 +187,23 @@ class Weight(NamedTuple):
     note: str
 
 
+class Path(NamedTuple):
+    """One weight over the stream; the last point is now."""
+
+    term: str
+    value: str | None  # of a category
+    events: list[int]  # before each point
+    weights: list[float]  # log-odds as in `Weight`; a category less the mean of its column
+    moved: float  # largest less smallest since a third of the events, as a typical push
+
+    def at(self, share: float) -> float | None:
+        """The weight after that share of the events; None where it was not followed yet."""
+        before = [
+            weight for event, weight in zip(self.events, self.weights, strict=True) if event <= share * self.events[-1]
+        ]
+        return before[-1] if before else None
+
+
 class Pair(NamedTuple):
     """Two weights that the data cannot tell apart, and what of them it can tell."""
 
@@ -210,11 +228,13 @@ class ModelStory(NamedTuple):
     unnamed: int  # learned slots without a name
     shared: int  # slots with more than one value
     notes: list[str]
+    paths: list[Path]  # by how far they moved
 
     def to_json(self) -> dict[str, Any]:
         """One JSON-able dict."""
         return self._asdict() | {
             "weights": [each._asdict() for each in self.weights],
+            "paths": [each._asdict() for each in self.paths],
             "pairs": [each._asdict() for each in self.pairs],
         }
 
@@ -246,8 +266,33 @@ def explain_model(model: OnlineLogit) -> ModelStory:
     return ModelStory(
         model.config.learner, fold.counts.events, (quality.rate or 0.0) * quality.examples, found.bias, weights,
         _pairs(fold, found.dense, found.dense_sd), word, unnamed, encoder.collisions()[1],
-        _model_notes(model, unnamed, word),
+        _model_notes(model, unnamed, word), _paths(fold, found.bias, weights),
     )  # fmt: skip
+
+
+def _paths(fold: Pipeline, baseline: float, weights: list[Weight]) -> list[Path]:
+    """Of the terms that are followed and have a name, and of the baseline."""
+    past, encoder = fold.paths.past(fold.counts.events, fold.learner, fold.named()), fold.encoder
+    if len(past.event) == 1:
+        return []
+    known, late = {(each.term, each.value): each for each in weights}, past.event >= past.event[-1] / 3
+
+    def path(term: str, value: str | None, raw: F64, weight: float, spread: float) -> Path:
+        kept, moved = np.isfinite(raw), raw[np.isfinite(raw) & late]
+        there = raw[kept] - raw[-1] + weight  # the mean of a column is another in `Weight`, by events
+        return Path(term, value, past.event[kept].tolist(), there.tolist(), float(np.ptp(moved)) * spread)
+
+    found = [path(BASELINE, None, past.baseline, baseline, 1.0)]
+    for k, j in enumerate(past.numbers.tolist()):
+        name = encoder.dense_names[j]
+        found.append(path(name, None, past.dense[:, k], known[name, None].weight, 1.0))
+    for k, slot in enumerate(past.slots.tolist()):
+        own = encoder.names.of(slot)
+        each = known.get((own.coordinate, "missing" if own.value is None else own.value)) if own else None
+        if each is not None:
+            spread = each.typical / abs(each.weight) if each.weight else 0.0
+            found.append(path(each.term, each.value, past.weights[:, k], each.weight, spread))
+    return sorted(found, key=lambda each: -each.moved)
 
 
 def _weight(

@@ -314,7 +314,8 @@ def _added(
             raise ConfigError(f"{name} has seen less than the base: it did not start from it")
     watched = total.learned >= fresh.config.monitor.warm_up
     merged: dict[str, dict[str, npt.NDArray[Any]]] = {
-        name: own(fresh.state(), f"{name}.") for name in ("memory", "maturity")
+        name: own(fresh.state(), f"{name}.")
+        for name in ("memory", "maturity", "paths")  # points of weights begin anew
     }
     if fresh.features is not None:  # like evidence, the reference begins anew
         merged["features"] = own(fresh.state(), "features.")

@@ -30,11 +30,12 @@ from onlogit.label_delays import LabelDelays
 from onlogit.label_times import NO_TIME, LabelTimes, Plan
 from onlogit.labels import NEVER, VOID, WAITING, Mature, Maturity, Memory, thinned
 from onlogit.learners import Tape, create
-from onlogit.learners.protocol import BOTH, LEARN, SCORE
+from onlogit.learners.protocol import BOTH, LEARN, SCORE, Scores, unwritten
 from onlogit.monitor import Alarm, CalibrationMonitor
 from onlogit.monitor.features import FeatureMonitor
 from onlogit.monitor.repair import EVERY, Repair
 from onlogit.schema import Schema
+from onlogit.weight_paths import NO_NAMES, Named, WeightPaths
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -126,6 +127,8 @@ class Pipeline:
         self._warnings: deque[list[Alarm]] = deque()  # of batches encoded and not yet walked
         self.memory = Memory(self.numbers, self.learner.memo_width)
         self.maturity = Maturity()
+        self.paths = WeightPaths()
+        self._named = NO_NAMES  # as the encoder has them; not state
         self.delays = LabelDelays()  # of labels that are learned on arrival
         self.counts = Counts()
         self.heard: list[Mature] | None = None  # what is judged, for one who listens; not state
@@ -230,7 +233,7 @@ class Pipeline:
         if self.config.labels.keep_negatives < 1.0:
             weight = weight.copy()
             weight[tile.row] = self._thin(plan.event, tile.y[tile.row], weight[tile.row])
-        scores = self.learner.learn(tile.rows, tape, tile.y.astype(np.float64), weight, tile.memo)
+        scores = self._learn(first, n, tape, tile._replace(weight=weight))
         z, z_sd = self._stated(scores.z[:n], scores.z_sd[:n])
         self._remember(encoded, plan, tile.memo)
         mature = self._settle(encoded, plan, tile.y[tile.row], z)
@@ -239,6 +242,29 @@ class Pipeline:
         self._warm_up(n, plan, weight[tile.row])
         self._count(encoded, plan, weight[tile.row])
         return Walked(Step(event, z, sigmoid(z), z_sd, stated, []), mature)
+
+    def _learn(self, first: int, n: int, tape: Tape, tile: _Tile) -> Scores:
+        """Walk the tape, and stop before each event at which weights are noted."""
+        y, rows, scores = tile.y.astype(np.float64), tile.rows, None
+        start, due = 0, self.paths.following(first)
+        if due < first + n:
+            rows, scores, scored = self.learner.prepared(rows), unwritten(len(y)), np.flatnonzero(tape.act & SCORE)
+        while due < first + n:
+            stop = int(scored[due - first])
+            self.learner.learn(rows, tape.part(start, stop), y, tile.weight, tile.memo, scores)
+            self.paths.note(due, self.learner, self.named())
+            start, due = stop, self.paths.following(due + 1)
+        return self.learner.learn(rows, tape.part(start), y, tile.weight, tile.memo, scores)
+
+    def named(self) -> Named:
+        """The slots that have a name."""
+        names, count = self.encoder.names, len(self.encoder.names.names)
+        if len(self._named.slots) != count:
+            groups = {name: g for g, name in enumerate(self.encoder.exclusive)}
+            group = [groups.get(name.coordinate, -1) for name in names.names[:count]]
+            slots, order = np.array(names.slots[:count], np.int64), np.argsort(names.slots[:count])
+            self._named = Named(slots[order], np.array(group, np.int64)[order])
+        return self._named
 
     def _stated(self, z: F64, z_sd: F64) -> tuple[F64, F64]:
         return (z, z_sd) if self.repair is None else self.repair.stated(z, z_sd)
@@ -468,13 +494,16 @@ class Pipeline:
             part.restore({key.removeprefix(name + "."): a for key, a in state.items() if key.startswith(name + ".")})
         self.counts = Counts(*(int(c) for c in state["counts"]))
         self._encoded = self.counts.events
+        self._named = NO_NAMES
+        if not self.paths.fits(self.named()):
+            raise StateError("paths of weights: a slot that is looked at has no name")
         self.times.clock, self._turn[0] = (int(c) for c in state["clock"])
         self.frozen = bool(state["frozen"][0])
 
     def _parts(self) -> dict[str, Any]:
         parts = {
             "encoder": self.encoder, "learner": self.learner, "monitor": self.monitor,
-            "memory": self.memory, "maturity": self.maturity, "delays": self.delays,
+            "memory": self.memory, "maturity": self.maturity, "delays": self.delays, "paths": self.paths,
         }  # fmt: skip
         some = {"features": self.features, "repair": self.repair}
         return parts | {name: part for name, part in some.items() if part is not None}

@@ -29,12 +29,14 @@ from onlogit.learners.protocol import (
     SCORE,
     Centre,
     Coefficients,
+    Glance,
     Pushes,
     Scores,
     State,
     Tape,
     Units,
     group_means,
+    unwritten,
 )
 
 F32 = npt.NDArray[np.float32]
@@ -118,10 +120,10 @@ class BeliefLearner:
             np.zeros((slots, 2, self.lanes), np.float32), np.zeros(slots),
         )  # fmt: skip
 
-    def _narrow(self, rows: Rows) -> Rows:
+    def prepared(self, rows: Rows) -> Rows:
         """The rows with numbers beyond the dense block as slots of their own, after the hashed ones."""
         beyond = self.numbers - self.dense
-        if beyond == 0:
+        if beyond == 0 or rows.dense.shape[1] == self.dense:
             return rows
         n = len(rows.dense)
         old = np.arange(len(rows.slots)) + np.repeat(np.arange(n) * beyond, np.diff(rows.starts))
@@ -133,10 +135,10 @@ class BeliefLearner:
         values[new] = rows.dense[:, self.dense :].ravel()
         return Rows(np.ascontiguousarray(rows.dense[:, : self.dense]), starts, slots, values)
 
-    def learn(self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32) -> Scores:
+    def learn(self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32, scores: Scores | None = None) -> Scores:
         """Walk the tape; see `Learner.learn`."""
-        told, ops = self._narrow(rows), len(tape.row)
-        scores = Scores(np.full(len(y), np.nan), np.full(len(y), np.nan))
+        told, ops = self.prepared(rows), len(tape.row)
+        scores = scores or unwritten(len(y))
         counts = np.zeros(ops)
         mixture.temper(tape.row, tape.act, tape.waiting, weight, self.flight, counts)
 
@@ -201,13 +203,31 @@ class BeliefLearner:
         voices = self._voices()
         return voices[: self.experts] + voices[self.experts :]
 
+    def glance(self, slots: npt.NDArray[np.int64]) -> Glance:
+        """Means of the weights under the mixture; `gain` is the precision gained, which grows by p (1 - p) an event.
+
+        Experts are added one after the other, so that what is said of a slot does not depend on which others are asked for.
+        """
+        known, share, dense = self.known, self._share(), np.zeros(self.numbers)
+        mean = share @ known.mean.astype(np.float64)
+        dense[: self.dense] = mean[1 : 1 + self.dense]
+        dense[self.dense :] = share @ self._slot_means(np.arange(self.hashed, len(known.table)))
+        table = known.table[slots].astype(np.float64).transpose(1, 2, 0)[:, : self.experts]
+        prior = known.slot_prior[: self.experts].astype(np.float64)[:, None]
+        gained = np.maximum(1.0 / np.maximum(table[1], 1e-300) - 1.0 / prior, 0.0) * (known.touched[slots] > 0.0)
+        weights, gain = np.zeros((2, len(slots)))
+        for moved, knew in zip(share[:, None] * table[0], share[:, None] * gained, strict=True):
+            weights += moved
+            gain += knew
+        return Glance(float(mean[0]), dense, weights, gain)
+
     def _slot_means(self, slots: npt.NDArray[np.integer[Any]]) -> F64:
         """Weights of every expert in these slots: [K, s]."""
         return self.known.table[slots, 0, : self.experts].T.astype(np.float64)
 
     def pushes(self, row: Rows, centre: Centre, group: npt.NDArray[np.int64]) -> Pushes:
         """What each term of the first row adds to its log-odds; see learners/pushes.py."""
-        wide, hashed, n = self._narrow(row), int(row.starts[1]), len(row.dense)
+        wide, hashed, n = self.prepared(row), int(row.starts[1]), len(row.dense)
         memo = np.empty((n, self.memo_width), np.float32)
         z = float(self.learn(row, Tape.of(n, SCORE), np.zeros(n), np.ones(n), memo).z[0])
         x, slots, values = wide.dense[0], wide.slots[: wide.starts[1]], wide.values[: wide.starts[1]]

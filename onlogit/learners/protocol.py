@@ -30,6 +30,10 @@ class Tape(NamedTuple):
         """The same act on each row in turn, with nothing waiting."""
         return cls(np.arange(rows), np.full(rows, act, np.uint8), np.zeros(rows, np.int64))
 
+    def part(self, start: int, stop: int | None = None) -> "Tape":
+        """Some of the operations."""
+        return Tape(self.row[start:stop], self.act[start:stop], self.waiting[start:stop])
+
 
 class Scores(NamedTuple):
     """What was stated of each row; rows that a tape did not score hold NaN."""
@@ -47,6 +51,15 @@ class Coefficients(NamedTuple):
     slots: npt.NDArray[np.int64]  # [s] the slots learned so far, ascending
     slot_weights: npt.NDArray[np.float64]  # [s]
     slot_sd: npt.NDArray[np.float64]  # [s]
+
+
+class Glance(NamedTuple):
+    """Weights as they are at one moment; those of slots are not centred."""
+
+    bias: float
+    dense: npt.NDArray[np.float64]  # [d]
+    slots: npt.NDArray[np.float64]  # [s] of the slots asked for
+    gain: npt.NDArray[np.float64]  # [s] how much was learned of each, but for a factor; 0 for nothing
 
 
 class Pushes(NamedTuple):
@@ -68,6 +81,11 @@ class Centre(NamedTuple):
 
 
 NO_CENTRE = Centre(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+
+
+def unwritten(n: int) -> Scores:
+    """Scores of n rows none of which was scored yet."""
+    return Scores(np.full(n, np.nan), np.full(n, np.nan))
 
 
 def group_means(centre: Centre, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -100,12 +118,21 @@ class Learner(Protocol):
         y: npt.NDArray[np.float64],
         weight: npt.NDArray[np.float64],
         memo: npt.NDArray[np.float32],
+        scores: Scores | None = None,
     ) -> Scores:
         """Walk the tape over the n rows: score those it scores, learn those it learns.
 
         `y` [n] holds 0 or 1 and `weight` [n] what a label counts, read where a row is learned. `memo` [n, memo_width] is
-        written where a row is scored, and read where it is learned.
+        written where a row is scored, and read where it is learned. `scores` [n] is written into, where it is given.
         """
+        ...
+
+    def prepared(self, rows: Rows) -> Rows:
+        """The rows as they are walked; to be asked for once where one tile is walked by several tapes."""
+        ...
+
+    def glance(self, slots: npt.NDArray[np.int64]) -> Glance:
+        """The weights of the bias, of all numbers and of these slots; quick."""
         ...
 
     def coefficients(self, centre: Centre = NO_CENTRE) -> Coefficients:

@@ -23,12 +23,14 @@ from onlogit.learners.protocol import (
     SCORE,
     Centre,
     Coefficients,
+    Glance,
     Pushes,
     Scores,
     State,
     Tape,
     Units,
     group_means,
+    unwritten,
 )
 
 F32 = npt.NDArray[np.float32]
@@ -66,9 +68,9 @@ class SgdLearner:
         )
         self.weights = sgd.new_state(rule, numbers, 1 << slot_bits)
 
-    def learn(self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32) -> Scores:
+    def learn(self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32, scores: Scores | None = None) -> Scores:
         """Walk the tape; see `Learner.learn`."""
-        scores = Scores(np.full(len(y), np.nan), np.full(len(y), np.nan))
+        scores = scores or unwritten(len(y))
         sgd.walk(
             tape.row, tape.act, rows.dense, rows.starts, rows.slots, rows.values, y, weight,
             self._settings, self.weights, scores.z,
@@ -90,6 +92,19 @@ class SgdLearner:
         none = np.full(len(dense), np.nan), np.full(len(seen), np.nan)
         bias = float(self._stated(w.bias)[0] + level.sum())
         return Coefficients(bias, dense, none[0], seen, slots, none[1])
+
+    def prepared(self, rows: Rows) -> Rows:
+        """As they are."""
+        return rows
+
+    def glance(self, slots: npt.NDArray[np.int64]) -> Glance:
+        """The weights that scores are made of; `gain` is the sum of squared gradients where the rule adds them up, else 1."""
+        w, table = self.weights, self.weights.table[:, slots]
+        dense, weights = self._stated(w.dense[:, : self.numbers]), self._stated(table)
+        gain = (weights != 0.0).astype(np.float64)
+        if self._settings.rule in (sgd.ADAGRAD, sgd.FTRL):
+            gain = table[1].astype(np.float64) ** (1 if self._settings.rule == sgd.ADAGRAD else 2)
+        return Glance(float(self._stated(w.bias)[0]), dense, weights, gain)
 
     def _stated(self, cells: npt.NDArray[np.floating[Any]]) -> F64:
         """The weights of these cells [planes, n] that scores are made of: [n]."""

@@ -10,6 +10,7 @@ from onlogit.report.gathering import Report
 from onlogit.report.svg import Chart, compact, labelled, nice_ticks
 
 MOST = 20  # terms and pairs shown
+MOST_PATHS = 8
 STYLE = """
 :root{color-scheme:light dark;--ink:#1b2330;--soft:#5b6575;--ground:#fff;--card:#f6f8fa;--line:#dde3ea;--main:#1f6feb;
 --band:#1f6feb26;--second:#b35900;--bad:#c62828;--good:#1a7f37}
@@ -41,7 +42,7 @@ min-width:6em}th{color:var(--soft);font-weight:600}.note{border-left:3px solid v
 def page(report: Report) -> str:
     """The whole page."""
     cards = [
-        _reliability(report), *_over_time(report), *_costs(report), *_evidence(report), *_weights(report),
+        _reliability(report), *_over_time(report), *_costs(report), *_evidence(report), *_weights(report), *_paths(report),
         *_alarms(report), _top(report), *_counters(report),
     ]  # fmt: skip
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in report.notes)
@@ -227,6 +228,38 @@ def _weights(report: Report) -> list[str]:
                   "The data do not tell the two apart; of the sum or difference they are sure.")
         )  # fmt: skip
     return cards
+
+
+def _paths(report: Report) -> list[str]:
+    if report.story is None or not report.story.paths:
+        return []
+    shown = report.story.paths[:MOST_PATHS]
+    end = float(shown[0].events[-1])
+    late = [[w for e, w in zip(each.events, each.weights, strict=True) if e >= end / 3] for each in shown]
+    span = max(max(weights) - min(weights) for weights in late) or 1.0  # one scale for all rows
+    chart = Chart(
+        "Weights over time", (0.0, end), (0.0, float(len(shown))), 44.0 * len(shown) + TOP_AND_BOTTOM, left=150.0
+    )
+    chart.axes(labelled(nice_ticks(0.0, end, 4)), [], "events")
+    for row, (each, weights) in enumerate(zip(shown, late, strict=True)):
+        y, middle = len(shown) - row - 0.5, (max(weights) + min(weights)) / 2
+        name = each.term if each.value is None else f"{each.term} = {each.value}"
+        chart.text(144.0, chart.y(y) - 2, name if len(name) < 24 else name[:22] + "…", "end", "term")
+        first = each.at(1 / 3)
+        chart.text(
+            144.0, chart.y(y) + 12, f"{'–' if first is None else f'{first:+.2f}'} → {each.weights[-1]:+.2f}", "end"
+        )
+        chart.segment(0.0, y, end, y, "even")
+        points = (
+            (float(e), y + min(max((w - middle) / span, -0.6), 0.6) * 0.8)
+            for e, w in zip(each.events, each.weights, strict=True)
+        )
+        chart.line(points, "main")
+    caption = (
+        "The weights that moved most since a third of the stream, all on one scale: the height of a row is "
+        f"{span / 0.8:.2f} log-odds. Under each name its weight at a third, and now."
+    )
+    return [_card("Which weights moved", chart.svg(), caption)]
 
 
 TOP_AND_BOTTOM = 48.0

@@ -1,6 +1,6 @@
 """Explanations as text: the pushes of an event as bars, and what a model believes as a table."""
 
-from onlogit.explain import EventStory, ModelStory, Push, Weight
+from onlogit.explain import EventStory, ModelStory, Path, Push, Weight
 from onlogit.report.text import Glyphs, paragraph
 
 BAR = 24  # characters of the longest bar
@@ -51,6 +51,8 @@ def model_text(story: ModelStory, most: int = 20) -> list[str]:
     lines += [_row(each, widest) for each in shown]
     if len(story.weights) > most:
         lines.append(f"and {len(story.weights) - most:,} more (--top, or --json for all)")
+    if story.paths:
+        lines += ["", *_paths(story.paths[: max(most // 2, 5)])]
     if story.pairs:
         lines += ["", "weights that these data cannot tell apart, and what they can tell:"]
     for pair in story.pairs:
@@ -65,7 +67,18 @@ def model_text(story: ModelStory, most: int = 20) -> list[str]:
     return lines
 
 
-def _name(weight: Weight) -> str:
+def _paths(paths: list[Path]) -> list[str]:
+    widest = max(len(_name(each)) for each in paths)
+    lines = ["weights that moved most over the stream, by how far since a third of it, as a typical push:"]
+    lines.append(f"{'term':<{widest}} {'at 1/3':>9} {'at 2/3':>9} {'now':>9} {'moved':>8}")
+    for each in paths:
+        told = [each.at(share) for share in (1 / 3, 2 / 3, 1.0)]
+        cells = " ".join(f"{'-' if weight is None else format(weight, '+.4f'):>9}" for weight in told)
+        lines.append(f"{_name(each):<{widest}} {cells} {each.moved:>8.4f}")
+    return lines
+
+
+def _name(weight: Weight | Path) -> str:
     return weight.term if weight.value is None else f"{weight.term} = {weight.value}"[:44]
 
 
