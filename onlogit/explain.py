@@ -48,6 +48,25 @@ class Push(NamedTuple):
         return math.exp(self.push)
 
 
+class Reach(NamedTuple):
+    """A number of an event beside what was seen of its column so far."""
+
+    column: str
+    value: float
+    low: float | None  # None where nothing was seen
+    high: float | None
+    outside: float  # how far it lies beyond what was seen, below 0 where it is too low, in the column's own units
+    outside_sd: float | None  # in standard deviations of the column; None where that has none
+
+    def text(self) -> str:
+        """What there is to say of one that lies outside."""
+        assert self.low is not None
+        assert self.high is not None
+        side, sds = "above" if self.outside > 0 else "below", self.outside_sd
+        far = "" if sds is None else f", {abs(sds):.3g} sd beyond it"
+        return f"{side} what was seen, {self.low:.6g} to {self.high:.6g}{far}"
+
+
 class EventStory(NamedTuple):
     """One event, explained. baseline + Σ push = z."""
 
@@ -59,10 +78,14 @@ class EventStory(NamedTuple):
     baseline: float
     pushes: list[Push]  # largest first, whatever their sign; the last is REST
     notes: list[str]
+    reaches: list[Reach]  # of each column of numbers that has a value, those farthest outside first
 
     def to_json(self) -> dict[str, Any]:
         """One JSON-able dict."""
-        return self._asdict() | {"pushes": [push._asdict() | {"odds": push.odds} for push in self.pushes]}
+        return self._asdict() | {
+            "pushes": [push._asdict() | {"odds": push.odds} for push in self.pushes],
+            "reaches": [reach._asdict() for reach in self.reaches],
+        }
 
 
 def explain_event(model: OnlineLogit, row: pa.RecordBatch) -> EventStory:
@@ -85,10 +108,11 @@ def explain_event(model: OnlineLogit, row: pa.RecordBatch) -> EventStory:
     pushes.append(Push(REST, "", rest, ""))
     sd = float(fold.learner.score(encoded.rows).z_sd[0])
     known = not math.isnan(sd)
+    reaches = _reaches(fold, row)
     low, high = (_sigmoid(told.z + side * Z95 * sd) for side in (-1, 1))
     return EventStory(
         told.z, sd if known else None, _sigmoid(told.z), low if known else None, high if known else None,
-        told.baseline, pushes, _event_notes(fold, pushes),
+        told.baseline, pushes, _event_notes(fold, pushes, reaches), reaches,
     )  # fmt: skip
 
 
@@ -110,6 +134,21 @@ def _number_pushes(fold: Pipeline, row: pa.RecordBatch, rows: Rows, dense: F64) 
             shown = f"{mean[j] + x * sd[j]:.6g}"
         found.append(Push(name, shown, float(dense[j]), note))
     return found
+
+
+def _reaches(fold: Pipeline, row: pa.RecordBatch) -> list[Reach]:
+    found = []
+    for name, seen in fold.encoder.seen_numbers().items():
+        raw = row.column(name)[0].as_py()
+        if raw is None or not math.isfinite(float(raw)):
+            continue
+        value = float(raw)
+        if seen.low > seen.high:
+            found.append(Reach(name, value, None, None, 0.0, None))
+            continue
+        outside = min(value - seen.low, 0.0) + max(value - seen.high, 0.0)
+        found.append(Reach(name, value, seen.low, seen.high, outside, outside / seen.sd if seen.sd > 0 else None))
+    return sorted(found, key=lambda each: -abs(each.outside if each.outside_sd is None else each.outside_sd))
 
 
 def centre_of(fold: Pipeline) -> Centre:
@@ -146,7 +185,7 @@ def _slot_note(encoder: Encoder, slot: int, own: list[Name]) -> str:
     return "shares its slot with another value" if encoder.shared(slot) else ""
 
 
-def _event_notes(fold: Pipeline, pushes: list[Push]) -> list[str]:
+def _event_notes(fold: Pipeline, pushes: list[Push], reaches: list[Reach]) -> list[str]:
     notes = []
     new = [push.term for push in pushes if push.note.startswith("new")]
     if new:
@@ -154,6 +193,7 @@ def _event_notes(fold: Pipeline, pushes: list[Push]) -> list[str]:
     far = [push.term for push in pushes if "sd from its mean" in push.note]
     if far:
         notes.append(f"numbers far outside of what is usual: {', '.join(far)}")
+    notes += [f"{each.column} = {each.value:.6g} is {each.text()}" for each in reaches if each.outside]
     return notes + evidence_notes(fold)
 
 

@@ -18,6 +18,7 @@ from onlogit.config import BeliefConfig, Config
 from onlogit.errors import DataError, SchemaError
 from onlogit.explain import REST, explain_event, explain_model
 from onlogit.learners.pushes import Said, Voices, split, stated
+from onlogit.model import of_bytes
 
 F64 = npt.NDArray[np.float64]
 ONE = BeliefConfig(half_lives=(math.inf,), priors=((1.0, 10.0),), switching=(0.0,), stacking_prior=1e-12)
@@ -118,10 +119,43 @@ def test_what_is_new_rare_missing_or_far_is_said() -> None:
     assert "sd from its mean" in notes["size", "1e+06"]
     assert notes["size", "1e+06"].endswith("read as 6")
     assert ("x", "missing") in notes
+    low, high, sd = model.pipeline.encoder.seen_numbers()["size"]
+    size = stream(4000)["size"].to_numpy()
+    assert (low, high) == (size.min(), size.max())
+    beyond = (1e6 - high) / sd
     assert story.notes == [
-        "new categories, of which nothing was learned: town", "numbers far outside of what is usual: size"
+        "new categories, of which nothing was learned: town", "numbers far outside of what is usual: size",
+        f"size = 1e+06 is above what was seen, {low:.6g} to {high:.6g}, {beyond:.3g} sd beyond it",
     ]  # fmt: skip
+    assert (story.reaches[0].column, story.reaches[0].outside) == ("size", 1e6 - high)
     assert "rare" in {(p.term, p.value): p.note for p in explain_event(learned(100), row).pushes}["hour(at)", "0"]
+
+
+def test_how_far_outside_of_what_was_seen_a_number_is() -> None:
+    """Of columns that only terms read as well; rows of weight 0, missing and infinite values were not seen."""
+    table = pa.table({
+        "a": pa.array([1.0, 3.0, None, float("inf"), float("nan"), 100.0]), "b": pa.array([5, 7, 9, 6, 8, -50], pa.int64()),
+        "w": [1.0, 2.0, 1.0, 1.0, 1.0, 0.0], "late": [True, False, True, False, True, False],
+    })  # fmt: skip
+    model = ol.OnlineLogit(label="late", weight="w", drop="b", features=("log(b)",))
+    for low, high in ((0, 2), (2, 6)):
+        model.step(table.slice(low, high - low))
+    merged = ol.OnlineLogit.merge([model])
+    for each in (model, of_bytes(model.to_bytes()), merged):
+        assert {k: v[:2] for k, v in each.pipeline.encoder.seen_numbers().items()} == {"a": (1.0, 3.0), "b": (5.0, 9.0)}
+        told = explain_event(each, batch(pa.table({"a": [3.0], "b": [2]})))
+        b, a = told.reaches
+        assert (a.column, a.low, a.high, a.outside, a.outside_sd) == ("a", 1.0, 3.0, 0.0, 0.0)
+        assert (b.column, b.low, b.high, b.outside) == ("b", 5.0, 9.0, -3.0)
+        sd = np.sqrt(np.average((np.array([5, 7, 9, 6, 8]) - 7) ** 2, weights=[1, 2, 1, 1, 1]))
+        assert b.outside_sd == pytest.approx(-3.0 / sd)
+        assert f"b = 2 is below what was seen, 5 to 9, {3 / sd:.3g} sd beyond it" in told.notes
+        assert told.to_json()["reaches"][0]["outside"] == -3.0
+    model.freeze()
+    model.step(table.slice(5, 1).set_column(2, "w", pa.array([1.0])))
+    assert model.pipeline.encoder.seen_numbers()["a"].high == 3.0
+    nothing = explain_event(learned(1), batch(stream(1).drop_columns(["late"])))
+    assert all(each.outside == 0.0 for each in nothing.reaches)
 
 
 def test_names_come_back_with_their_counts() -> None:

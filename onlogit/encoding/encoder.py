@@ -27,7 +27,7 @@ from onlogit.encoding.event_columns import read_key, read_time, read_weight
 from onlogit.encoding.label_values import LabelValues
 from onlogit.encoding.lists import ListColumns, Lists
 from onlogit.encoding.naming import Name, Namer, Names
-from onlogit.encoding.numbers import Lit, NumberColumns
+from onlogit.encoding.numbers import Lit, NumberColumns, Seen
 from onlogit.encoding.rows import Encoded, Rows
 from onlogit.errors import ConfigError, SchemaError, StateError
 from onlogit.kernels import gather, hashing
@@ -213,6 +213,14 @@ class Encoder:
         both = np.concatenate([own, computed])
         return both[:, gather.MEAN], np.sqrt(both[:, gather.VAR])
 
+    def seen_numbers(self) -> dict[str, Seen]:
+        """What was seen of each column of numbers that is a feature or read by a term."""
+        columns, sd = self._numbers, np.sqrt(self._numbers.moments[:, gather.VAR]).tolist()
+        return {
+            name: Seen(float(low), float(high), sd[j])
+            for j, (name, (low, high)) in enumerate(zip(columns.names, columns.range, strict=True))
+        }
+
     def slot_of(self, column: str, value: object) -> int:
         """The slot of a category: column as in `slot_names` or, with value None, `dense_names` (the missing slot).
 
@@ -276,6 +284,7 @@ class Encoder:
         return {
             "moments": self._numbers.moments,
             "odd": self._numbers.odd,
+            "range": self._numbers.range,
             "nulls": self._categories.nulls,
             "tags": self._tags,
             "list_moments": self._lists.moments,
@@ -305,6 +314,8 @@ class Encoder:
             finite = np.delete(moments, [gather.WEIGHT, gather.TRIAL_WEIGHT, gather.NEXT], axis=1)
             if not np.isfinite(finite).all() or not (moments[:, [gather.VAR, gather.WEIGHT, gather.ROWS]] >= 0.0).all():
                 raise StateError("encoder: moments are not finite, or a variance or weight is negative")
+        if np.isnan(state["range"]).any():
+            raise StateError("encoder: the range of a number is none")
         self._derived.knots.check(state)
         negative = state["negative"]
         try:

@@ -23,7 +23,7 @@ State = dict[str, np.ndarray[Any, Any]]
 MOMENTS = ("moments", "list_moments", "term_moments")
 COUNTS = ("odd", "nulls", "list_odd", "term_odd", "outside")
 KNOTS = ("held", "warmed", "knots")
-TAGS, NEGATIVE = "tags", "negative"
+TAGS, NEGATIVE, RANGE = "tags", "negative", "range"
 NAMES = ("name_slots", "name_counts", "name_coordinates", "name_sizes", "name_values", "nameless")
 
 
@@ -41,6 +41,9 @@ def merge(base: State, parts: Mapping[str, State], names: int = 0) -> State:
             merged[name] = pool_moments(base[name], own)
         elif name in COUNTS:
             merged[name] = base[name] + sum((each - base[name] for each in own), np.zeros_like(base[name]))
+        elif name == RANGE:
+            stacked = np.stack(own)
+            merged[name] = np.stack([stacked[:, :, 0].min(axis=0), stacked[:, :, 1].max(axis=0)], axis=1)
         elif name in KNOTS:
             merged[name] = _agreed_knots(name, parts)
         elif name == TAGS:

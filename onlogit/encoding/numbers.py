@@ -26,6 +26,14 @@ class Standard(NamedTuple):
     missing: U8  # [n]
 
 
+class Seen(NamedTuple):
+    """What was seen of a column, in its own units."""
+
+    low: float  # inf where nothing was
+    high: float
+    sd: float
+
+
 class Lit(NamedTuple):
     """Slots that only some rows have."""
 
@@ -34,7 +42,8 @@ class Lit(NamedTuple):
 
 
 class NumberColumns:
-    """State: moments f64[d, 8] and oddities i64[d, 4] of the columns in `names`, of which `features` are in the tile."""
+    """State: moments f64[d, 8], oddities i64[d, 4] and range f64[d, 2] of the columns in `names`, of which `features` are in
+    the tile. The range is the lowest and highest finite value in rows of weight > 0: inf and -inf where there was none."""
 
     def __init__(self, features: list[str], hidden: list[str], factors: set[str]) -> None:
         self.names = features + hidden
@@ -43,6 +52,7 @@ class NumberColumns:
         self.null = [seed.null for seed in seeds(features)]
         self.moments = gather.empty_moments(len(self.names))
         self.odd = np.zeros((len(self.names), 4), np.int64)
+        self.range = np.tile([np.inf, -np.inf], (len(self.names), 1))
 
     def standardise(
         self, numbers: list[arrow.Numbers], weight: F64, tags: U8, tile: F32
@@ -55,11 +65,16 @@ class NumberColumns:
         lit: list[U8] = []
         factors: dict[str, Standard] = {}
         moments, odd = self.moments, self.odd
+        counts = weight > 0.0
+        all_count, any_count = bool(counts.all()), bool(counts.any())
         for first in range(0, len(numbers), SIDE_BY_SIDE):
             width = min(SIDE_BY_SIDE, len(numbers) - first)
             for c in range(width):
                 j = first + c
                 lost = gather.standardise(*numbers[j], weight, moments[j], odd[j], side_by_side[c, :n], missing)
+                if any_count:
+                    kept = None if all_count and not lost else counts & (missing == 0)
+                    _widen(self.range[j], numbers[j][0] if kept is None else numbers[j][0][kept])
                 if lost and j < self.features:
                     slot = np.zeros(n, np.int32)
                     hashing.place(np.full(n, self.null[j]), weight * missing, self.null[j], tags, slot)
@@ -71,3 +86,9 @@ class NumberColumns:
             if visible > 0:
                 gather.interleave(side_by_side[:visible], first, tile)
         return Lit(np.array(some, np.int32), np.stack(lit) if lit else np.zeros((0, n), np.uint8)), factors
+
+
+def _widen(range: F64, values: F32 | F64) -> None:
+    """Make a range [2] hold these values as well."""
+    if values.size:
+        range[0], range[1] = min(range[0], float(values.min())), max(range[1], float(values.max()))

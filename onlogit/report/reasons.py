@@ -29,6 +29,8 @@ def event_text(story: EventStory, glyphs: Glyphs, most: int = 20) -> list[str]:
     lines.append(f"{'log-odds':<{widest}} {story.z:>+9.4f}")
     for note in story.notes:
         lines += ["", *paragraph(note, WIDTH)]
+    if story.reaches and not any(reach.outside for reach in story.reaches):
+        lines += ["", "every number lies within what was seen of its column"]
     return lines
 
 
