@@ -1,6 +1,7 @@
 """Costs at thresholds against counting event by event, against scikit-learn's average precision, and against theory."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -126,3 +127,43 @@ def test_the_command(tmp_path: Path) -> None:
     ):
         told = call(tmp_path, "in.parquet", *args)
         assert (told.returncode, message in told.stderr) == (code, True), told.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads the most memory ever held from /proc")
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    """Under 200 MB, libraries included; one row group of 3,000,000 pairs alone would be 27 MB."""
+    draw = np.random.default_rng(0)
+    p = draw.random(3_000_000)
+    pq.write_table(pa.table({"p": p, "y": draw.random(len(p)) < p}), tmp_path / "in.parquet", row_group_size=len(p))
+    command = [
+        "thresholds",
+        str(tmp_path / "in.parquet"),
+        "--prob",
+        "p",
+        "--label",
+        "y",
+        "--cost-fp",
+        "5",
+        "--cost-fn",
+        "1",
+    ]
+    program = (
+        "import sys; from onlogit.cli import exit_code; exit_code(sys.argv[1:]); "
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    )
+    told = subprocess.run([sys.executable, "-c", program, *command], capture_output=True, text=True, timeout=120)
+    assert told.returncode == 0, told.stderr
+    assert int(told.stdout.split()[-1]) < 200 * 1024
+
+
+def test_pairs_are_taken_up_to_the_first_that_is_none() -> None:
+    grid, whole = bins.new_grid(), bins.new_grid()
+    p, y = np.array([0.0, 1.0, 0.5, np.nan, 2.0, 0.25, -0.1, 0.9]), np.array([0, 1, 1, -1, 1, 0, 0, 1], np.int8)
+    weight = np.array([1.0, 2.0, 0.5, 1.0, 0.0, 3.0, 1.0, 1.0])
+    assert bins.add_pairs(grid, p, y, weight) == 6
+    assert bins.add_pairs(whole, p[:6], y[:6], weight[:6]) == -1
+    np.testing.assert_array_equal(grid, whole)
+    assert grid[:2].sum(axis=1).tolist() == [4.0, 2.5]
+    assert grid[bins.EXPECTED].sum() == 2.0 + 0.25 + 0.75
+    assert grid[3:].sum(axis=1).tolist() == [10.0, 4.25]
+    assert (grid[0, 0], grid[1, -1], grid[1, bins.BINS // 2]) == (1.0, 2.0, 0.5)

@@ -25,6 +25,9 @@ def thresholds(
     The threshold that costs amount to is right where p is calibrated; beside it stands the one that would have been
     cheapest, with all that are not told apart from it. One pass, in bounded memory.
     """
+    import os
+
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # heeded by the import of pyarrow: 175 MB and not 195
     from onlogit.cli.pairs import Pairs, read_pairs
     from onlogit.cli.printing import say, to_json
     from onlogit.report.costs import costs_json, costs_text

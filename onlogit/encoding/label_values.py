@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.encoding.columns import plain
+from onlogit.encoding.columns import flags, plain, whole_numbers
 from onlogit.errors import DataError, SchemaError
 
 POSITIVE, NEGATIVE, UNLABELLED, NEITHER = 1, 0, -1, 2
@@ -40,7 +40,7 @@ class LabelValues:
             return quick[0].astype(np.int8), quick[1] if settled else self.negative
         encoded = array.dictionary_encode()
         texts, meanings = self._meanings(encoded.dictionary)
-        codes = np.asarray(encoded.indices.fill_null(len(texts)))
+        codes = whole_numbers(encoded.indices.fill_null(len(texts)))
         meaning = np.array([*meanings, UNLABELLED], np.int8)[codes]
         negative, since = self.negative, 0
         if negative is None:
@@ -62,10 +62,10 @@ class LabelValues:
         if array.null_count or not len(array):
             return None
         if pa.types.is_boolean(array.type) and (self.positive or "true").lower() == "true":
-            return np.asarray(array), "false"
+            return flags(array), "false"
         if not pa.types.is_signed_integer(array.type) or self.positive is not None:
             return None
-        numbers = np.asarray(array)
+        numbers = whole_numbers(array)
         ones, low = numbers == 1, int(numbers.min())
         if low not in (-1, 0) or not np.all(ones | (numbers == low)):
             return None

@@ -1,15 +1,12 @@
 """Stated probabilities with outcomes on a fine grid of log-odds: what every threshold would have done, in one pass.
 
 Bins of 1/512 in z between ±16, open at both ends; a step of one bin changes p by less than .0005. Sums are doubles,
-added in the order of the stream. Cost: about 12 ns a pair, 655 kB.
+added in the order of the stream. Cost: about 40 ns a pair, 655 kB. Plain NumPy: Numba's compiler would take 60 MB of memory,
+more than all the rest of reading pairs.
 """
-
-import math
 
 import numpy as np
 import numpy.typing as npt
-
-from onlogit.kernels.jit import kernel
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
@@ -30,19 +27,18 @@ def edges() -> F64:
     return np.arange(1, BINS) / STEPS - REACH
 
 
-@kernel
 def add_pairs(grid: F64, p: F64, y: I8, weight: F64) -> int:
     """Add pairs p in [0, 1], y 1, 0 or -1 (passed over), weight >= 0; the first row with another p, else -1."""
-    for i in range(p.size):
-        if y[i] < 0 or weight[i] == 0.0:
-            continue
-        if not (0.0 <= p[i] <= 1.0):
-            return i
-        z = REACH if p[i] == 1.0 else -REACH if p[i] == 0.0 else math.log(p[i] / (1.0 - p[i]))
-        b = int((min(max(z, -REACH), REACH) + REACH) * STEPS)
-        b = min(b, grid.shape[1] - 1)
-        h = weight[i]
-        grid[y[i], b] += h
-        grid[EXPECTED, b] += h * p[i]
-        grid[NEGATIVE_SQUARES + y[i], b] += h * h
-    return -1
+    row = np.flatnonzero((y >= 0) & (weight != 0.0))
+    stated = p[row]
+    odd = np.flatnonzero(~((stated >= 0.0) & (stated <= 1.0)))
+    bad = int(row[odd[0]]) if len(odd) else -1
+    row = row[: odd[0]] if len(odd) else row
+    stated, outcome, h = p[row], y[row], weight[row]
+    with np.errstate(divide="ignore"):
+        z = np.log(stated / (1.0 - stated))
+    place = np.minimum(((np.clip(z, -REACH, REACH) + REACH) * STEPS).astype(np.int64), grid.shape[1] - 1)
+    np.add.at(grid, (outcome, place), h)
+    np.add.at(grid[EXPECTED], place, h * stated)
+    np.add.at(grid, (NEGATIVE_SQUARES + outcome, place), h * h)
+    return bad

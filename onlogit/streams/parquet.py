@@ -10,11 +10,12 @@ from pyarrow import parquet as pq
 from onlogit.streams.passes import Pass, Settings, names_wanted
 
 GROUP_ROWS = 1 << 17
+BUFFER = 1 << 18  # bytes read ahead of a column; without it a row group is read as a whole
 
 
 def read(file: BinaryIO, where: str, settings: Settings) -> Pass:
     """A pass over a Parquet file, from the start of the row group that holds row `settings.skip`."""
-    reader = pq.ParquetFile(file)
+    reader = pq.ParquetFile(file, buffer_size=BUFFER, pre_buffer=False)
     metadata = reader.metadata
     ends = list(accumulate(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)))
     first = next((group for group, end in enumerate(ends) if end > settings.skip), len(ends))
@@ -28,8 +29,8 @@ def read(file: BinaryIO, where: str, settings: Settings) -> Pass:
 def group_batches(
     reader: Any, groups: range, names: list[str], schema: pa.Schema, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
-    if groups:
-        for batch in reader.iter_batches(batch_rows, row_groups=list(groups), columns=names):
+    for group in groups:  # one at a time: a reader of several keeps what it has read of each
+        for batch in reader.iter_batches(batch_rows, row_groups=[group], columns=names):
             yield batch.select(schema.names)
 
 
