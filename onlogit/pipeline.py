@@ -128,7 +128,7 @@ class Pipeline:
         self.memory = Memory(self.numbers, self.learner.memo_width)
         self.maturity = Maturity()
         self.paths = WeightPaths()
-        self._named = NO_NAMES  # as the encoder has them; not state
+        self._slots_named = NO_NAMES  # as the encoder has them; not state
         self.delays = LabelDelays()  # of labels that are learned on arrival
         self.counts = Counts()
         self.heard: list[Mature] | None = None  # what is judged, for one who listens; not state
@@ -259,12 +259,12 @@ class Pipeline:
     def named(self) -> Named:
         """The slots that have a name."""
         names, count = self.encoder.names, len(self.encoder.names.names)
-        if len(self._named.slots) != count:
+        if len(self._slots_named.slots) != count:
             groups = {name: g for g, name in enumerate(self.encoder.exclusive)}
             group = [groups.get(name.coordinate, -1) for name in names.names[:count]]
             slots, order = np.array(names.slots[:count], np.int64), np.argsort(names.slots[:count])
-            self._named = Named(slots[order], np.array(group, np.int64)[order])
-        return self._named
+            self._slots_named = Named(slots[order], np.array(group, np.int64)[order])
+        return self._slots_named
 
     def _stated(self, z: F64, z_sd: F64) -> tuple[F64, F64]:
         return (z, z_sd) if self.repair is None else self.repair.stated(z, z_sd)
@@ -494,7 +494,7 @@ class Pipeline:
             part.restore({key.removeprefix(name + "."): a for key, a in state.items() if key.startswith(name + ".")})
         self.counts = Counts(*(int(c) for c in state["counts"]))
         self._encoded = self.counts.events
-        self._named = NO_NAMES
+        self._slots_named = NO_NAMES
         if not self.paths.fits(self.named()):
             raise StateError("paths of weights: a slot that is looked at has no name")
         self.times.clock, self._turn[0] = (int(c) for c in state["clock"])
