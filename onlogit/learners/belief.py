@@ -152,9 +152,8 @@ class BeliefLearner:
             stacking.walk(row, act, count, y, memo, rate, *self.stack, scores.z, self.flips)
             base_rate.walk(row, act, weight, count, y, memo, self.rate, scores.z, self.flips)
 
-        size = min(STRETCH, max(ops // 4, STRETCH // 8))  # the mixture lags by one, which is waited for in the end
-        parts = [slice(a, min(a + size, ops)) for a in range(0, ops, size)]
-        if ops < STRETCH // 4:
+        parts = [slice(a, min(a + STRETCH, ops)) for a in range(0, ops, STRETCH)]
+        if len(parts) < 2:
             ask_experts(slice(ops))
             weigh(slice(ops))
             return scores
