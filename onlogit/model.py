@@ -23,9 +23,10 @@ from onlogit.encoding import Encoder
 from onlogit.encoding import merging as encoders
 from onlogit.errors import ConfigError, DataError, OnlogitError, SchemaError, StateError
 from onlogit.label_delays import Medians
-from onlogit.labels import NEVER, VOID
+from onlogit.labels import VOID
 from onlogit.learners import Coefficients
 from onlogit.learners.protocol import Units
+from onlogit.memory import NEVER
 from onlogit.monitor import Alarm, CalibrationMonitor, Quality
 from onlogit.monitor import merging as monitors
 from onlogit.pipeline import Counts, Pipeline, Step

@@ -27,9 +27,10 @@ from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.kernels.turns import take_turns
 from onlogit.label_delays import LabelDelays
 from onlogit.label_times import NO_TIME, LabelTimes, Plan
-from onlogit.labels import NEVER, VOID, WAITING, Mature, Maturity, Memory, thinned
+from onlogit.labels import VOID, WAITING, Mature, Maturity, thinned
 from onlogit.learners import Tape, create
 from onlogit.learners.protocol import BOTH, LEARN, SCORE
+from onlogit.memory import NEVER, Memory
 from onlogit.monitor import Alarm, CalibrationMonitor
 from onlogit.monitor.features import FeatureMonitor
 from onlogit.monitor.repair import EVERY, Repair
