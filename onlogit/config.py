@@ -78,6 +78,9 @@ class SgdConfig:
         _require(1 <= self.batch <= 1_000_000, "batch", self.batch, "1 to 1,000,000 examples")
 
 
+ACTS = ("warn", "recalibrate", "forget", "freeze")
+
+
 @dataclass(frozen=True)
 class MonitorConfig:
     """When an alarm is worth raising."""
@@ -89,7 +92,7 @@ class MonitorConfig:
     change: bool = False  # judge change since a reference window, not the probabilities as such
     features: bool = False  # warn when features are no longer distributed as in the reference window
     reference: int = 10_000  # events of that window
-    on_alarm: str = "warn"  # beside warning: "recalibrate" what is stated, or "freeze" what was learned
+    on_alarm: str = "warn"  # beside warning: "recalibrate" what is stated, "forget" what held before, or "freeze" all
 
     def __post_init__(self) -> None:
         units = ("events", "minutes", "hours", "days", "weeks")
@@ -98,8 +101,7 @@ class MonitorConfig:
         _require(least < self.patience <= 1e15, "patience", self.patience, f"a number of {self.unit} above {least}")
         _require(0 <= self.tolerance <= 0.5, "tolerance", self.tolerance, "0 to 0.5 logits")
         _require(self.warm_up >= 0, "warm_up", self.warm_up, "0 labels or more")
-        acts = ("warn", "recalibrate", "freeze")
-        _require(self.on_alarm in acts, "on_alarm", self.on_alarm, '"warn", "recalibrate" or "freeze"')
+        _require(self.on_alarm in ACTS, "on_alarm", self.on_alarm, '"warn", "recalibrate", "forget" or "freeze"')
         _require(200 <= self.reference <= 1 << 40, "reference", self.reference, "200 events or more")
 
 
@@ -155,6 +157,8 @@ class Config:
         _require(
             self.learner in ("belief", *SGD_RATES), "learner", self.learner, '"belief", "sgd", "adagrad" or "ftrl"'
         )
+        forgets = self.learner == "belief" or self.monitor.on_alarm != "forget"
+        _require(forgets, "on_alarm", "forget", f'the learner {self.learner!r} has no belief; take learner = "belief"')
         _require(1 <= self.slot_bits <= 26, "slot_bits", self.slot_bits, "1 to 26")
         _require(0 <= self.names <= 1 << 24, "names", self.names, "0 to 16,777,216")
 

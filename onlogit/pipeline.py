@@ -33,7 +33,7 @@ from onlogit.learners.protocol import BOTH, LEARN, SCORE
 from onlogit.memory import NEVER, Memory
 from onlogit.monitor import Alarm, CalibrationMonitor
 from onlogit.monitor.features import FeatureMonitor
-from onlogit.monitor.repair import EVERY, Repair
+from onlogit.monitor.repair import EVERY, Repair, repair_of
 from onlogit.schema import Schema
 
 F32 = npt.NDArray[np.float32]
@@ -120,8 +120,7 @@ class Pipeline:
         if config.monitor.features:
             watched = tuple(column.name for column in schema.features if column.role in ("number", "category"))
             self.features = FeatureMonitor(watched, patience, config.monitor.reference)
-        act = config.monitor.on_alarm
-        self.repair = None if act == "warn" else Repair(act)
+        self.repair = repair_of(config.monitor.on_alarm, self.learner)
         self._warnings: deque[list[Alarm]] = deque()  # of batches encoded and not yet walked
         self.memory = Memory(self.numbers, self.learner.memo_width)
         self.maturity = Maturity()
@@ -178,7 +177,7 @@ class Pipeline:
     def revert(self) -> list[Alarm]:
         """Take back what was done about alarms; the record of it, or nothing where there is nothing to take back."""
         repair = self.repair
-        return [] if repair is None or not (repair.promoted or repair.frozen) else [repair.revert(self.counts.events)]
+        return [] if repair is None or not repair.acted else [repair.revert(self.counts.events)]
 
     # A step in three parts, each with a state of its own: `encode`, `walk`, `conclude`. Each part has to be given every batch
     # in order, but may be at another batch than the others. State is whole between steps only.

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from onlogit.config import SGD_RATES, Config, LabelConfig, MonitorConfig, SgdConfig, read
+from onlogit.config import ACTS, SGD_RATES, Config, LabelConfig, MonitorConfig, SgdConfig, read
 from onlogit.costs import DecisionConfig, read_decisions
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -168,7 +168,7 @@ setting_options = together(
         "--on-alarm",
         MonitorConfig.on_alarm,
         "What an alarm does beside warning.",
-        type=click.Choice(["warn", "recalibrate", "freeze"]),
+        type=click.Choice(ACTS),
     ),
 )
 
