@@ -15,6 +15,7 @@ import numpy as np
 from onlogit.model import OnlineLogit
 from onlogit.monitor import Alarm
 from onlogit.pipeline import Step
+from onlogit.report.watching import beside_lines
 from onlogit.storage.atomic import writing
 
 
@@ -41,6 +42,7 @@ def alarm_json(alarm: Alarm) -> str:
 def figures_of(model: OnlineLogit, seconds: float, startup: float, examples: int, alarms: int) -> dict[str, Any]:
     """What `--json` ends with. Quality is progressive, over every settled event that the model has seen."""
     quality, counts, delays = model.quality(), model.counts, model.label_delays()
+    monitor, beside = model.pipeline.monitor, model.pipeline.beside
     return {
         "examples": examples,
         "labelled": counts.labelled,
@@ -63,6 +65,12 @@ def figures_of(model: OnlineLogit, seconds: float, startup: float, examples: int
         "label_delay_positive": delays.positive,
         "label_delays_uneven": delays.uneven,
         **{f"{name}_values": count for name, count in model.pipeline.encoder.counts.items()},
+        "evidence": monitor.evidence,
+        "peak_evidence": monitor.peak_evidence,
+        "patience": monitor.patience,
+        "unit": monitor.allowed.unit,
+        **{name: read()._asdict() for name, read in monitor.spans().items()},
+        **(beside.figures() if beside is not None else {}),
     }
 
 
@@ -84,7 +92,7 @@ def summary(figures: Mapping[str, Any]) -> str:
         ("learner", str(figures["learner"])),
         ("time", f"{number('seconds', '.2f')} s ({speed})"),
     ]
-    return "\n".join(f"{name:<18} {value}" for name, value in lines)
+    return "\n".join([*(f"{name:<18} {value}" for name, value in lines), *beside_lines(figures)])
 
 
 class DelayWarning:

@@ -13,7 +13,7 @@ once in `patience`. `rearm` closes it when the fault is mended. Cost: about 130 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -235,6 +235,10 @@ class CalibrationMonitor:
     def faded(self) -> Estimates:
         """Estimates in which an event counts half after `window` more."""
         return estimates(recent.faded(self._recent, self.tally))
+
+    def spans(self) -> dict[str, Callable[[], Estimates]]:
+        """The three readings by their names."""
+        return {"overall": self.overall, "lately": self.lately, "faded": self.faded}
 
     def summary(self) -> Quality:
         """Quality of all that was judged so far; None where there is nothing to say."""
