@@ -65,12 +65,13 @@ def _ddm(wrong: F64, threshold: float) -> tuple[int, float]:
 
 
 @kernel
-def _cusum(z: F64, y: I8, shift: float, threshold: float) -> tuple[int, float]:
+def _cusum(z: F64, y: I8, near: float, far: float, threshold: float) -> tuple[int, float]:
     up = down = top = 0.0
     for i in range(z.size):
-        base = math.log1p(math.exp(z[i]))
-        up = max(0.0, up + y[i] * shift - math.log1p(math.exp(z[i] + shift)) + base)
-        down = max(0.0, down - y[i] * shift - math.log1p(math.exp(z[i] - shift)) + base)
+        rise = math.log1p(math.exp(z[i] + near)) - math.log1p(math.exp(z[i] + far))
+        fall = math.log1p(math.exp(z[i] - near)) - math.log1p(math.exp(z[i] - far))
+        up = max(0.0, up + y[i] * (far - near) + rise)
+        down = max(0.0, down - y[i] * (far - near) + fall)
         top = max(top, up, down)
         if top > threshold:
             return i, top
@@ -87,9 +88,9 @@ def ddm(stream: Stream, threshold: float) -> Passage:
     return Passage(*_ddm(((stream.z > 0.0) != (stream.y == 1)).astype(np.float64), threshold))
 
 
-def cusum(shift: float) -> Rival:
-    """Risk-adjusted, tuned to a shift of the log-odds either way."""
-    return lambda stream, threshold: Passage(*_cusum(stream.z, stream.y, shift, threshold))
+def cusum(shift: float, tolerance: float = 0.0) -> Rival:
+    """Risk-adjusted, tuned to a shift of the log-odds either way, as against one that is no more than the tolerance."""
+    return lambda stream, threshold: Passage(*_cusum(stream.z, stream.y, tolerance, shift, threshold))
 
 
 def adwin(stream: Stream, threshold: float) -> Passage:
