@@ -78,21 +78,31 @@ def summary(figures: Mapping[str, Any]) -> str:
     """The same for a person."""
 
     def number(name: str, form: str) -> str:
-        value = figures[name]
-        return "-" if value is None else format(value, form)
+        return _or_dash(figures[name], form)
 
     speed = f"{number('examples_per_second', ',.0f')} examples/s, {number('startup_seconds', '.2f')} s to start"
+    fit, calibration = figures["overall"], ""
+    if fit["examples"]:
+        calibration = (
+            f"observed/expected {_or_dash(fit['observed_over_expected'], '.3f')}, true log-odds = {fit['intercept']:+.3f} + "
+            f"{fit['slope']:.3f} x stated, evidence {figures['evidence']:,.0f} of {figures['patience']:,.6g} {figures['unit']}"
+        )
     lines = [
         ("examples", f"{figures['examples']:,} ({figures['labelled']:,} labelled, rate {number('rate', '.4f')})"),
         ("log loss", f"{number('log_loss', '.6f')} (base rate alone: {number('base_log_loss', '.6f')})"),
         ("Brier score", number("brier", ".6f")),
         ("AUC", number("auc", ".4f")),
         ("calibration error", number("calibration_error", ".4f")),
+        *([("calibration", calibration)] if calibration else []),
         ("alarms", str(figures["alarms"])),
         ("learner", str(figures["learner"])),
         ("time", f"{number('seconds', '.2f')} s ({speed})"),
     ]
     return "\n".join([*(f"{name:<18} {value}" for name, value in lines), *beside_lines(figures)])
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 class DelayWarning:

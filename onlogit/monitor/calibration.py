@@ -88,8 +88,8 @@ class CalibrationMonitor:
     def merge(cls, parts: Sequence["CalibrationMonitor"]) -> "CalibrationMonitor":
         """One monitor of workers that judged parts of one stream of probabilities, with the same settings, each in order.
 
-        Tallies are exactly those of one worker, but for the running base rate. Evidence goes on from where the workers were
-        together (monitor/merging.py); windows begin anew. ConfigError where settings differ, or a reference is involved.
+        Tallies are exactly those of one worker, but for the running base rate. Evidence and windows go on from where the
+        workers were together (monitor/merging.py). ConfigError where settings differ, or a reference is involved.
         """
         first = parts[0]
         settings = {(part.allowed, part.tolerance, part.reference, part.window, part.once) for part in parts}
@@ -101,6 +101,7 @@ class CalibrationMonitor:
         merged.restore(merging.merge(fresh, fresh, states))
         found = merging.merge_evidence([p._evidence for p in parts], merged._weights, first.allowed.tick is not None)
         merged._evidence = found
+        merged._recent = merging.merge_recent([p._recent for p in parts], merged.tally, [p.tally for p in parts])
         return merged
 
     def update(
