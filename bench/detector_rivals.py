@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.detector_streams import F64, I8, Stream
+from onlogit.kernels import arms
 from onlogit.kernels import evidence as detector
 from onlogit.kernels.evidence import I64
 from onlogit.kernels.jit import kernel
@@ -116,7 +117,7 @@ def _river(found: object, x: list[float]) -> Passage:
 
 def e_detector(tolerance: float) -> Rival:
     """onlogit's, by Shiryaev-Roberts sums: M exceeds the patience."""
-    weights, factors = detector.arm_weights(tolerance), detector.arm_factors(tolerance)
+    weights, factors = arms.arm_weights(tolerance), arms.arm_factors(tolerance)
 
     def passage(stream: Stream, threshold: float) -> Passage:
         state, n = detector.new_evidence(), stream.z.size
@@ -146,8 +147,8 @@ def _e_cusum(
         at = slice(i, i + 1)
         detector.gather_evidence(state, weights, factors, 1e300, event[at], event[at], z[at], y[at], one, none, none, 0)
         m = 0.0
-        for k in range(detector.ARMS):
-            m += weights[k] * state.runs[k] * (1.0 if k < detector.FIRST_REGION else 10.0)
+        for k in range(arms.ARMS):
+            m += weights[k] * state.runs[k] * (1.0 if k < arms.FIRST_REGION else 10.0)
         top = max(top, m)
         if top > threshold:
             return i, top
@@ -156,7 +157,7 @@ def _e_cusum(
 
 def e_cusum(tolerance: float) -> Rival:
     """The same arms by CUSUM sums C <- max(C, 1) L: Σ w_k C_k exceeds a threshold."""
-    weights, factors = detector.arm_weights(tolerance), detector.arm_factors(tolerance)
+    weights, factors = arms.arm_weights(tolerance), arms.arm_factors(tolerance)
 
     def passage(stream: Stream, threshold: float) -> Passage:
         event = np.arange(stream.z.size)

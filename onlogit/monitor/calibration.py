@@ -21,9 +21,11 @@ import numpy.typing as npt
 
 from onlogit.config import MonitorConfig
 from onlogit.errors import ConfigError, DataError, StateError
+from onlogit.kernels import arms
 from onlogit.kernels import evidence as detector
 from onlogit.kernels.evidence import F64, I8, I64, Evidence
-from onlogit.kernels.tally import LARGEST_WEIGHT, Quality, Tally, new_tally, quality, tally_rows
+from onlogit.kernels.quality import Quality, quality
+from onlogit.kernels.tally import LARGEST_WEIGHT, Tally, new_tally, tally_rows
 from onlogit.monitor import change, merging, recent
 from onlogit.monitor.alarms import NO_TIME, Alarm
 from onlogit.monitor.estimates import Estimates, estimates, sums_of
@@ -64,8 +66,8 @@ class CalibrationMonitor:
         self._evidence: Evidence = detector.new_evidence()
         self._recent: recent.Recent = recent.new_recent()
         self._map: change.Reference = change.no_reference()
-        self._weights = detector.arm_weights(self.tolerance)
-        self._factors = detector.arm_factors(self.tolerance)
+        self._weights = arms.arm_weights(self.tolerance)
+        self._factors = arms.arm_factors(self.tolerance)
 
     @classmethod
     def of(cls, config: MonitorConfig) -> "CalibrationMonitor":

@@ -14,17 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from onlogit.kernels.tally import (
-    BRIER,
-    EXAMPLES,
-    EXPECTED,
-    F64,
-    LOSS,
-    OUTCOMES,
-    WEIGHT_UNIT,
-    Tally,
-    values,
-)
+from onlogit.kernels.tally import BRIER, EXAMPLES, EXPECTED, F64, LOSS, OUTCOMES, WEIGHT_UNIT, Tally, values
 
 RANGE = 16.0  # cells reach from -16 to 16 logits
 PRIOR = 25.0  # variance of intercept and slope around 0 and 1: keeps a fit finite where outcomes are of one kind

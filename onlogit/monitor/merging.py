@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from onlogit.kernels.arms import ARMS, FIRST_REGION
 from onlogit.kernels.evidence import (
     ALARMED,
-    ARMS,
     F64,
-    FIRST_REGION,
     FIRST_SETTLE,
     JUDGED,
     LAST_ALARM,

@@ -9,18 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from onlogit.kernels.tally import (
-    F64,
-    I64,
-    MASK,
-    PART_BITS,
-    WEIGHT_UNIT,
-    Tally,
-    coarsen,
-    fade_limbs,
-    fade_weights,
-    values,
-)
+from onlogit.kernels.fading import coarsen, fade_limbs, fade_weights
+from onlogit.kernels.tally import F64, I64, MASK, PART_BITS, WEIGHT_UNIT, Tally, values
 from onlogit.monitor.estimates import Sums
 
 MARKS = 8

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from onlogit import thresholds
 from onlogit.explain import FEWEST, ModelStory, explain_model
 from onlogit.kernels import grid as bins
-from onlogit.kernels.tally import Quality, Reliability, Tally, new_tally, quality, reliability, tally_rows
+from onlogit.kernels.quality import Quality, Reliability, quality, reliability
+from onlogit.kernels.tally import Tally, new_tally, tally_rows
 from onlogit.model import OnlineLogit
 from onlogit.monitor.estimates import estimates, sums_of
 from onlogit.thresholds import Choice, Curves

@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from onlogit.kernels.tally import new_tally, reliability, tally_rows
+from onlogit.kernels.quality import reliability
+from onlogit.kernels.tally import new_tally, tally_rows
 from onlogit.monitor.calibration import CalibrationMonitor
 from onlogit.monitor.estimates import Sums, estimates, level_interval, sums_of
 

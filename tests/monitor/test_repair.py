@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onlogit import Config, MonitorConfig, OnlineLogit
 from onlogit.config import from_mapping, to_mapping
 from onlogit.errors import ConfigError, StateError
-from onlogit.kernels.tally import quality
+from onlogit.kernels.quality import quality
 from onlogit.model import of_bytes
 from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.calibration import CalibrationMonitor
