@@ -124,7 +124,7 @@ class Pipeline:
             self.features = FeatureMonitor(watched, patience, config.monitor.reference)
             self.predictions = FeatureMonitor(("probability",), patience, config.monitor.reference)
         schema.check_sliced(config.monitor.by)
-        self.beside = beside_of(config.monitor, self.features)
+        self.beside = beside_of(config.monitor, self.features, self.predictions)
         self.repair = repair_of(config.monitor.on_alarm, self.learner)
         self._warnings: deque[list[Alarm]] = deque()  # of batches encoded and not yet walked
         self.memory = Memory(self.numbers, self.learner.memo_width)
@@ -188,7 +188,7 @@ class Pipeline:
         """Count decisions at the thresholds and costs of another config from here on."""
         self.config = config
         if self.beside is None:
-            self.beside = beside_of(config.monitor, self.features)
+            self.beside = beside_of(config.monitor, self.features, self.predictions)
         else:
             self.beside.price(config.monitor)
 

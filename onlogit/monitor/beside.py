@@ -28,18 +28,22 @@ Codes = tuple[npt.NDArray[np.int32], npt.NDArray[np.int8]]  # slices [columns, n
 Array = np.ndarray[Any, Any]
 
 
-def beside_of(config: MonitorConfig, features: FeatureMonitor | None) -> "Beside | None":
+def beside_of(
+    config: MonitorConfig, features: FeatureMonitor | None, predictions: FeatureMonitor | None
+) -> "Beside | None":
     """What a config asks for; None where that is nothing."""
     wanted = config.by or config.thresholds or config.costs or features
-    return Beside(config, features) if wanted else None
+    return Beside(config, features, predictions) if wanted else None
 
 
 class Beside:
     """Watches what one stream's alarms are explained by, and slices, which raise their own."""
 
-    def __init__(self, config: MonitorConfig, features: FeatureMonitor | None) -> None:
+    def __init__(
+        self, config: MonitorConfig, features: FeatureMonitor | None, predictions: FeatureMonitor | None
+    ) -> None:
         self.allowed = Patience.of(config.patience, config.unit)
-        self.features = features  # whose state is kept elsewhere
+        self.features, self.predictions = features, predictions  # whose state is kept elsewhere
         self.slices = SliceMonitor(config.by, self.allowed, config.tolerance, config.slices)
         self.decisions = _decisions(config)
         self._held: deque[Codes] = deque()
@@ -104,7 +108,7 @@ class Beside:
         self, event: I64, z: F64, y: I8, weight: F64, bins: npt.NDArray[np.int8], alarms: list[Alarm]
     ) -> list[Alarm]:
         """Features and decisions up to each alarm, which is told what they were then."""
-        p = 1.0 / (1.0 + np.exp(-np.clip(z, -700.0, 700.0)))
+        p = z if self.features is None else 1.0 / (1.0 + np.exp(-np.clip(z, -700.0, 700.0)))
         row, told = 0, []
         for alarm in [*alarms, None]:
             end = len(y) if alarm is None else int(np.searchsorted(event, alarm.event)) + 1
@@ -142,7 +146,12 @@ class Beside:
             "slices": [each._asdict() for each in self.slices.worst()],
             "decisions": [each._asdict() for each in self.decisions.read()],
             "outlook": None if outlook is None else outlook._asdict(),
-            "features": [] if self.features is None else [each._asdict() for each in self.features.distances()],
+            "features": [
+                each._asdict()
+                for part in (self.predictions, self.features)
+                if part is not None
+                for each in part.distances()
+            ],
         }
 
     def state(self) -> dict[str, Array]:

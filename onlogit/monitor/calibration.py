@@ -239,8 +239,7 @@ class CalibrationMonitor:
         """Estimates in which an event counts half after `window` more."""
         return estimates(recent.faded(self._recent, self.tally))
 
-    def spans(self) -> dict[str, Callable[[], Estimates]]:
-        """The three readings by their names."""
+    def spans(self) -> dict[str, Callable[[], Estimates]]:  # the three by their names
         return {"overall": self.overall, "lately": self.lately, "faded": self.faded}
 
     def summary(self) -> Quality:

@@ -165,8 +165,12 @@ def test_learn_reads_costs_of_the_table_of_decisions(tmp_path: Path, capsys: pyt
     )
     (tmp_path / "c.toml").write_text("\n".join(lines))
     args = ["learn", str(tmp_path / "s.parquet"), "--config", str(tmp_path / "c.toml"), "--json"]
-    cli.main(args, standalone_mode=False)
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    found = []
+    for rows in ("200", "65536"):  # small batches are encoded and judged in threads of their own
+        cli.main([*args, "--batch-rows", rows], standalone_mode=False)
+        told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        found.append((sorted(map(str, told[:-1])), *(told[-1][name] for name in ("slices", "decisions", "faded"))))
+    assert found[0] == found[1]
     assert told[-1]["decisions"][0]["threshold"] == 0.2
     assert {each["column"] for each in told[-1]["slices"]} == {"town"}
     assert told[-1]["lately"]["slope"] == pytest.approx(1.0, abs=0.3)
