@@ -176,6 +176,8 @@ class Pipeline:
         """What is done about alarms before the batch is scored."""
         if repair is None or not len(encoded.y) or self.counts.events % EVERY:
             return []
+        if self.frozen and repair.act == "forget":  # a belief that learns nothing has nothing to put in its place
+            return []
         time = NO_TIME if encoded.time is None else int(encoded.time[0])
         return repair.turn(self.counts.events, time, self.maturity.first)
 

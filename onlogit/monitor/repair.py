@@ -194,7 +194,7 @@ class Forget(Repair):
     def __init__(self, learner: Forgetful) -> None:
         super().__init__("forget")
         self._learner = learner
-        self._onset = np.zeros(3)  # of the alarm heard: its first event, its effect, and whether that is a level's
+        self._onset = np.zeros(4)  # of the alarm heard: its first event, effect, whether that is a level's, evidence
         self._labels = np.zeros(1)  # events that no longer count among those that the belief holds
         self._before: dict[str, np.ndarray[Any, Any]] = {}  # what the learner knew before the last act
 
@@ -203,18 +203,23 @@ class Forget(Repair):
         """Whether there is something to take back."""
         return bool(self._before)
 
+    @property
+    def evidence(self) -> float:
+        """That of the alarm which was heard last."""
+        return float(self._onset[3])
+
     def hear(self, alarms: list[Alarm]) -> None:
         """Note the first alarm that pages and was not acted upon."""
         for alarm in alarms:
             if alarm.pages and self._heard[0] == NO_ALARM:
-                self._onset[:] = alarm.onset_event, alarm.effect, alarm.what == "level"
+                self._onset[:] = alarm.onset_event, alarm.effect, alarm.what == "level", alarm.evidence
         super().hear(alarms)
 
     def turn(self, event: int, time: int, settled: int) -> list[Alarm]:
         """What is done before a multiple of EVERY events is scored."""
         if self._heard[0] == NO_ALARM:
             return []
-        onset, effect, level = self._onset.tolist()
+        onset, effect, level, _ = self._onset.tolist()
         since = event - onset
         self._before = self._learner.state() | {"forgotten": self._labels.copy()}
         self._learner.forget(since, event - float(self._labels[0]), effect if level else None)

@@ -190,6 +190,7 @@ def test_forgetting_after_an_abrupt_change_and_its_revert(level: float) -> None:
     (act,) = [alarm for alarm in found[3].alarms if alarm.kind == "act"]
     assert (act.what, act.event, mended.pipeline.repair is not None) == ("forget", 9_000, True)
     assert BREAK <= act.onset_event < 9_000
+    assert act.evidence >= 10_000.0
     assert ("the bias may have moved by" if level else "what is known weighs as") in act.text()
     assert (found[0].z == found[1].z).all()  # nothing is done before the act
     assert log_loss(found[3].z, batch) < log_loss(found[2].z, batch) - (0.001 if level else 0.02)
@@ -198,6 +199,16 @@ def test_forgetting_after_an_abrupt_change_and_its_revert(level: float) -> None:
     assert (record.what, mended.revert()) == ("revert", [])
     after = mended.pipeline.learner.state()
     assert all((after[name] == array).all() for name, array in before.items())
+
+
+def test_a_frozen_model_forgets_nothing() -> None:
+    learner, batch = replace_lives(model("forget")), turned()
+    learner.step(batch[:BREAK])
+    learner.freeze()
+    known = learner.pipeline.learner.state()
+    alarms = learner.step(batch[BREAK:]).alarms
+    assert {alarm.kind for alarm in alarms} == {"calibration"}
+    assert all((learner.pipeline.learner.state()[name] == array).all() for name, array in known.items())
 
 
 def replace_lives(learner: OnlineLogit) -> OnlineLogit:
