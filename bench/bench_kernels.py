@@ -23,8 +23,9 @@ import pytest
 from bench.workloads import Workload, categorical, dense, sigmoid
 from onlogit import Config, OnlineLogit
 from onlogit.encoding import Rows
-from onlogit.kernels import evidence, gather, hashing, sgd, tally
+from onlogit.kernels import arms, evidence, gather, hashing, sgd, tally
 from onlogit.kernels.jit import kernel
+from onlogit.kernels.quality import quality as read
 from onlogit.learners import Tape
 from onlogit.learners.protocol import BOTH, SCORE
 
@@ -164,7 +165,7 @@ def tallying(weight: float) -> Case:
     weights, into = np.full(z.size, weight), tally.new_tally()
 
     def quality() -> str:
-        found = tally.quality(into)
+        found = read(into)
         assert found.log_loss == pytest.approx(np.mean(np.logaddexp(0, z) - y * z), abs=1e-9)
         return f"log loss {found.log_loss:.5f}, AUC {found.auc:.4f}"
 
@@ -174,7 +175,7 @@ def tallying(weight: float) -> Case:
 def gathering_evidence() -> Case:
     z, y = judged()
     event, ones, state, none = np.arange(z.size), np.ones(z.size), evidence.new_evidence(), np.zeros(0)
-    weights, factors = evidence.arm_weights(0.1), evidence.arm_factors(0.1)
+    weights, factors = arms.arm_weights(0.1), arms.arm_factors(0.1)
 
     def run() -> None:
         assert evidence.gather_evidence(state, weights, factors, 1e12, event, event, z, y, ones, none, none, 0) == -1

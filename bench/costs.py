@@ -26,7 +26,7 @@ from bench.costs_page import chart, fill, machine, side_by_side, table
 from bench.workloads import dense, sigmoid
 from onlogit import BeliefConfig, Config, OnlineLogit
 from onlogit.encoding import Rows
-from onlogit.kernels import base_rate, belief, covariance, evidence, mixture, stacking, tally
+from onlogit.kernels import arms, base_rate, belief, covariance, evidence, mixture, stacking, tally
 from onlogit.kernels.flips import NO_FLIPS
 from onlogit.kernels.jit import kernel
 from onlogit.learners.belief import BeliefLearner
@@ -139,7 +139,7 @@ def of_parts() -> dict[str, float]:
     rate, (z8, s8, kept, delta, shrink, root) = 1e-5, np.full((6, 8), 0.5, np.float32)
     tallied, event, no_time = tally.new_tally(), np.arange(ROWS), np.zeros(ROWS, np.int64)
     none = np.zeros(0)
-    watch = evidence.new_evidence(), evidence.arm_weights(0.1), evidence.arm_factors(0.1), 1e12
+    watch = evidence.new_evidence(), arms.arm_weights(0.1), arms.arm_factors(0.1), 1e12
     parts = {
         "encoding": best(lambda: pipeline.encoder.encode(batch)),
         "dense update": best(lambda: belief.walk(row, act, *encoded.rows, y, ones, *learner.known, memo, NO_FLIPS)),

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.detector_streams import F64, I8, Stream
+from onlogit.kernels import arms
 from onlogit.kernels import evidence as detector
 from onlogit.kernels.evidence import I64
 from onlogit.kernels.jit import kernel
@@ -65,12 +66,13 @@ def _ddm(wrong: F64, threshold: float) -> tuple[int, float]:
 
 
 @kernel
-def _cusum(z: F64, y: I8, shift: float, threshold: float) -> tuple[int, float]:
+def _cusum(z: F64, y: I8, near: float, far: float, threshold: float) -> tuple[int, float]:
     up = down = top = 0.0
     for i in range(z.size):
-        base = math.log1p(math.exp(z[i]))
-        up = max(0.0, up + y[i] * shift - math.log1p(math.exp(z[i] + shift)) + base)
-        down = max(0.0, down - y[i] * shift - math.log1p(math.exp(z[i] - shift)) + base)
+        rise = math.log1p(math.exp(z[i] + near)) - math.log1p(math.exp(z[i] + far))
+        fall = math.log1p(math.exp(z[i] - near)) - math.log1p(math.exp(z[i] - far))
+        up = max(0.0, up + y[i] * (far - near) + rise)
+        down = max(0.0, down - y[i] * (far - near) + fall)
         top = max(top, up, down)
         if top > threshold:
             return i, top
@@ -87,9 +89,9 @@ def ddm(stream: Stream, threshold: float) -> Passage:
     return Passage(*_ddm(((stream.z > 0.0) != (stream.y == 1)).astype(np.float64), threshold))
 
 
-def cusum(shift: float) -> Rival:
-    """Risk-adjusted, tuned to a shift of the log-odds either way."""
-    return lambda stream, threshold: Passage(*_cusum(stream.z, stream.y, shift, threshold))
+def cusum(shift: float, tolerance: float = 0.0) -> Rival:
+    """Risk-adjusted, tuned to a shift of the log-odds either way, as against one that is no more than the tolerance."""
+    return lambda stream, threshold: Passage(*_cusum(stream.z, stream.y, tolerance, shift, threshold))
 
 
 def adwin(stream: Stream, threshold: float) -> Passage:
@@ -115,7 +117,7 @@ def _river(found: object, x: list[float]) -> Passage:
 
 def e_detector(tolerance: float) -> Rival:
     """onlogit's, by Shiryaev-Roberts sums: M exceeds the patience."""
-    weights, factors = detector.arm_weights(tolerance), detector.arm_factors(tolerance)
+    weights, factors = arms.arm_weights(tolerance), arms.arm_factors(tolerance)
 
     def passage(stream: Stream, threshold: float) -> Passage:
         state, n = detector.new_evidence(), stream.z.size
@@ -145,8 +147,8 @@ def _e_cusum(
         at = slice(i, i + 1)
         detector.gather_evidence(state, weights, factors, 1e300, event[at], event[at], z[at], y[at], one, none, none, 0)
         m = 0.0
-        for k in range(detector.ARMS):
-            m += weights[k] * state.runs[k] * (1.0 if k < detector.FIRST_REGION else 10.0)
+        for k in range(arms.ARMS):
+            m += weights[k] * state.runs[k] * (1.0 if k < arms.FIRST_REGION else 10.0)
         top = max(top, m)
         if top > threshold:
             return i, top
@@ -155,7 +157,7 @@ def _e_cusum(
 
 def e_cusum(tolerance: float) -> Rival:
     """The same arms by CUSUM sums C <- max(C, 1) L: Σ w_k C_k exceeds a threshold."""
-    weights, factors = detector.arm_weights(tolerance), detector.arm_factors(tolerance)
+    weights, factors = arms.arm_weights(tolerance), arms.arm_factors(tolerance)
 
     def passage(stream: Stream, threshold: float) -> Passage:
         event = np.arange(stream.z.size)

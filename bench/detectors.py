@@ -7,8 +7,9 @@
 Nulls: streams of honest probabilities at the default patience. Of 2,000 a scenario, how many have alarmed by patience/10 and
 patience/2, with the upper end of a one-sided 95 % interval (Clopper-Pearson), and the mean time to the first alarm, streams
 cut off at four times the patience counted as alarming there. Changes: every detector's threshold is set so that it alarms on
-10 % of null streams within 20,000 events; delays are counted from event 5,000 on, a stream without an alarm within 20,000
-further ones counts as that, and one with an alarm before the change is left out. Seeds are fixed.
+10 % of null streams within 20,000 events, of honest ones or of those at the edge of the tolerance; delays are counted from
+event 5,000 on, a stream without an alarm within 20,000 further ones counts as that, and one with an alarm before the change is
+left out. Seeds are fixed.
 """
 
 import argparse
@@ -156,9 +157,17 @@ def null_features(streams: int) -> Null:
     return _null("drift of any of three features", times)
 
 
-def tuned(rival: Rival, streams: int, horizon: int) -> float:
-    """The threshold that a share of BUDGET of null streams exceeds within the horizon."""
-    made = [plain(-2.45, 1.0)(FAR + seed, horizon) for seed in range(streams)]
+HONEST = (plain(-2.45, 1.0),)
+EDGES = plain(-2.45, 1.0, TOLERANCE), plain(-2.45, 1.0, -TOLERANCE)
+
+
+def tuned(rival: Rival, streams: int, horizon: int, nulls: tuple[Make, ...] = HONEST) -> float:
+    """The threshold that a share of BUDGET of the streams of every null exceeds within the horizon, at most."""
+    return max(_tuned(rival, make, streams, horizon) for make in nulls)
+
+
+def _tuned(rival: Rival, make: Make, streams: int, horizon: int) -> float:
+    made = [make(FAR + seed, horizon) for seed in range(streams)]
     tops = [rival(stream, math.inf).top for stream in made]
     if not math.isnan(tops[0]):
         return float(np.quantile(tops, 1.0 - BUDGET, method="higher"))
@@ -184,16 +193,20 @@ def delays(rival: Rival, make: Make, threshold: float, streams: int, horizon: in
     return Delay(float(np.mean(found or [horizon])), float(np.median(found or [horizon])), alarms / n, n)
 
 
-def rivals(told: Told) -> dict[str, tuple[Rival, int, float | None]]:
-    """Detectors by name: how many streams each, and its threshold where it is not tuned."""
+def rivals(told: Told) -> dict[str, tuple[Rival, int, tuple[Make, ...]]]:
+    """Detectors by name: how many streams each, and the nulls on which it holds the budget."""
     return {
-        "e-detector, tolerance .1": (e_detector(TOLERANCE), told.power, None),
-        "e-detector, tolerance 0": (e_detector(0.0), told.power, None),
-        "the same arms by e-CUSUM, tolerance .1": (e_cusum(TOLERANCE), told.power // 4, None),
-        "risk-adjusted CUSUM, tuned to ±.3": (cusum(0.3), told.power, None),
-        "Page-Hinkley on y - p": (page_hinkley, told.power, None),
-        "DDM on wrong decisions": (ddm, told.power, None),
-        "ADWIN on y - p": (adwin, told.river, None),
+        "e-detector, tolerance .1": (e_detector(TOLERANCE), told.power, HONEST),
+        "e-detector, tolerance 0": (e_detector(0.0), told.power, HONEST),
+        "the same arms by e-CUSUM, tolerance .1": (e_cusum(TOLERANCE), told.power // 4, HONEST),
+        "risk-adjusted CUSUM, tuned to ±.3": (cusum(0.3), told.power, HONEST),
+        "Page-Hinkley on y - p": (page_hinkley, told.power, HONEST),
+        "DDM on wrong decisions": (ddm, told.power, HONEST),
+        "ADWIN on y - p": (adwin, told.river, HONEST),
+        "*at the edge*: e-detector, tolerance .1": (e_detector(TOLERANCE), told.power, EDGES),
+        "*at the edge*: e-detector, tolerance 0": (e_detector(0.0), told.power, EDGES),
+        "*at the edge*: CUSUM, tuned to ±.3": (cusum(0.3), told.power, EDGES),
+        "*at the edge*: CUSUM, ±.3 against ±.1": (cusum(0.3, TOLERANCE), told.power, EDGES),
     }
 
 
@@ -203,9 +216,9 @@ def power_table(told: Told, say: bool) -> list[str]:
         f"| detector | {' | '.join(CHANGES)} | benign covariate shift: alarms |",
         "|---" * (len(CHANGES) + 2) + "|",
     ]
-    for name, (rival, streams, given) in rivals(told).items():
+    for name, (rival, streams, nulls) in rivals(told).items():
         began = time.process_time()
-        threshold = tuned(rival, streams, told.horizon) if given is None else given
+        threshold = tuned(rival, streams, told.horizon, nulls)
         cells = []
         for make in CHANGES.values():
             found = delays(rival, make, threshold, streams, told.horizon)
@@ -253,9 +266,9 @@ def cost_lines(rows: int) -> list[str]:
     best = [math.inf] * len(works)
     for _ in range(5):
         for k, work in enumerate(works):
-            began = time.perf_counter()
+            began = time.thread_time()  # other work on the machine should not count
             work()
-            best[k] = min(best[k], (time.perf_counter() - began) / rows * 1e9)
+            best[k] = min(best[k], (time.thread_time() - began) / rows * 1e9)
     state = sum(array.nbytes for array in monitor.state().values())
     return [
         f"One core, nanoseconds an event: {best[0]:.0f} for 34 arms, tallies and windows; {best[1]:.0f} more for a column of "
@@ -277,7 +290,8 @@ def page(told: Told, say: bool = True) -> str:
         "\n".join(null_table(told, say)),
         f"Delays at one budget of false alarms (10 % of null streams within {told.horizon:,} events): the mean over "
         f"{told.power:,} streams ({told.river:,} for ADWIN, {told.power // 4:,} for e-CUSUM), a miss counted as "
-        f"{told.horizon:,}; in brackets median and share found:",
+        f"{told.horizon:,}; in brackets median and share found. *At the edge*: the budget holds not only where probabilities are "
+        f"right, but also where they are {TOLERANCE:g} logits too low or too high, which is what a tolerance promises:",
         "\n".join(power_table(told, say)),
         *kswin_line(min(told.river, 5), 1_000),
         *cost_lines(50_000 if told.horizon == HORIZON else 2_000),

@@ -5,10 +5,12 @@ that falls behind is seen to. The client is this process and the daemon another 
 """
 
 import argparse
-import asyncio
 import json
+import multiprocessing
 import os
+import queue
 import re
+import select
 import socket
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
@@ -29,6 +32,7 @@ from daemon_process import ARROW, Running
 from bench.workloads import dense
 
 ROWS, LINES = 8192, 1000
+CONNECTIONS = 64
 
 
 def request(path: str, body: bytes, kind: str = "application/json") -> bytes:
@@ -44,74 +48,70 @@ def stream(batch: pa.RecordBatch) -> bytes:
     return bytes(out.getvalue())
 
 
-class Connection(asyncio.Protocol):
-    """One connection that sends what is due and notes when its answer was whole."""
-
-    def __init__(self) -> None:
-        self.waiting: asyncio.Future[bytes] | None = None
-        self._data = bytearray()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport: Any = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._data += data
-        end = self._data.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        at = self._data.lower().find(b"content-length:")
-        length = int(self._data[at + 15 : self._data.find(b"\r", at)])
-        if len(self._data) >= end + 4 + length and self.waiting is not None and not self.waiting.done():
-            self.waiting.set_result(bytes(self._data))
-            self._data.clear()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self.waiting is not None and not self.waiting.done():
-            self.waiting.set_exception(exc or ConnectionResetError("closed without an answer"))
-
-    async def send(self, data: bytes) -> bytes:
-        self.waiting = asyncio.get_running_loop().create_future()
-        self.transport.write(data)
-        return await self.waiting
+def connections(port: int, count: int) -> list[socket.socket]:
+    """Sockets that send at once."""
+    found = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+    for each in found:
+        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return found
 
 
-async def open_loop(port: int, requests: list[bytes], rate: float, connections: int = 64) -> np.ndarray[Any, Any]:
-    """Seconds from when each request was due to its answer: [n]."""
-    loop = asyncio.get_running_loop()
-    pool: asyncio.Queue[Connection] = asyncio.Queue()
-    for _ in range(connections):
-        pool.put_nowait((await loop.create_connection(Connection, "127.0.0.1", port))[1])
-    latency = np.full(len(requests), np.inf)
-    begin = time.perf_counter() + 0.05
-    tasks: list[asyncio.Task[None]] = []
+def open_loop(port: int, requests: list[bytes], rate: float) -> np.ndarray[Any, Any]:
+    """Seconds from when each request was due to its answer: [n]. One thread sends, one reads; neither spins."""
+    latency, due = np.full(len(requests), np.inf), np.empty(len(requests))
+    free: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
+    asked: dict[int, tuple[socket.socket, int]] = {}  # by descriptor: the request that waits
     failed: list[bytes] = []
+    pool, ready = connections(port, CONNECTIONS), select.epoll()
+    for each in pool:
+        ready.register(each, select.EPOLLIN)
+        free.put(each)
 
-    async def one(number: int, connection: Connection, due: float) -> None:
-        answer = await connection.send(requests[number])
-        latency[number] = time.perf_counter() - due
-        if not answer.startswith(b"HTTP/1.1 200"):
-            failed.append(answer)
-        pool.put_nowait(connection)
+    def receive() -> None:
+        left = len(requests)
+        while left:
+            for descriptor, _ in ready.poll():
+                plain, number = asked[descriptor]
+                data = plain.recv(1 << 16)
+                while not whole(data):
+                    data += plain.recv(1 << 16)
+                latency[number] = time.perf_counter() - due[number]
+                if not data.startswith(b"HTTP/1.1 200"):
+                    failed.append(data)
+                free.put(plain)
+                left -= 1
 
-    for number in range(len(requests)):
-        due = begin + number / rate
-        while (ahead := due - time.perf_counter()) > 0:  # timers count in milliseconds: the last one is spun away
-            await asyncio.sleep(ahead - 0.0015 if ahead > 0.003 else 0)
-        tasks.append(asyncio.create_task(one(number, await pool.get(), due)))
-    await asyncio.gather(*tasks)
+    reader = threading.Thread(target=receive)
+    reader.start()
+    begin = time.perf_counter() + 0.05
+    due[:] = begin + np.arange(len(requests)) / rate
+    for number, moment in enumerate(due.tolist()):
+        while (ahead := moment - time.perf_counter()) > 0:
+            time.sleep(ahead)
+        plain = free.get()
+        asked[plain.fileno()] = plain, number
+        plain.sendall(requests[number])
+    reader.join()
+    ready.close()
+    for each in pool:
+        each.close()
     if failed:
         raise RuntimeError(f"{len(failed)} requests failed: {failed[0][:400].decode()}")
     return latency
 
 
+def whole(data: bytes) -> bool:
+    """Whether an answer is all there."""
+    end = data.find(b"\r\n\r\n")
+    at = data.find(b"content-length:", 0, end)
+    return end >= 0 and len(data) >= end + 4 + int(data[at + 15 : data.find(b"\r", at)])
+
+
 def single_events(daemon: Running, path: str, rows: list[dict[str, Any]], rate: float) -> dict[str, float]:
     """Latency of JSON events, one a request, at a rate."""
-    import uvloop
-
     requests = [request(path, json.dumps(row).encode()) for row in rows]
     before, counted = cpu(daemon), within(daemon, path)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        latency = runner.run(open_loop(int(daemon.url.rpartition(":")[2]), requests, rate)) * 1e3
+    latency = open_loop(int(daemon.url.rpartition(":")[2]), requests, rate) * 1e3
     figures = {f"p{q:g}_ms": float(np.quantile(latency, q / 100)) for q in (50, 90, 99, 99.9)}
     told = {name: count - counted[name] for name, count in within(daemon, path).items()}
     figures |= {f"server_within_{name}": count / told["+Inf"] for name, count in told.items() if name != "+Inf"}
@@ -133,8 +133,7 @@ def closed_loop(daemon: Running, requests: list[bytes], threads: int = 4) -> flo
     failed: list[bytes] = []
 
     def run(share: list[bytes]) -> None:
-        with socket.create_connection(("127.0.0.1", port)) as plain:
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with connections(port, 1)[0] as plain:
             room = bytearray(1 << 22)
             for data in share:
                 plain.sendall(data)
@@ -181,24 +180,31 @@ def resident(daemon: Running) -> float:
 
 @contextmanager
 def learning(daemon: Running, batches: list[bytes], outcomes: list[bytes], every: float) -> Iterator[Callable[[], int]]:
-    """Events and their outcomes go in beside what is measured, a body every so many seconds; how many did."""
-    ended, sent = threading.Event(), [0]
-
-    def run() -> None:
-        for events, labels in zip(batches, outcomes, strict=True):
-            for path, body in (("/v1/events", events), ("/v1/outcomes", labels)):
-                if ended.wait(every / 2):
-                    return
-                send(daemon, path, body)
-            sent[0] += 1
-
-    thread = threading.Thread(target=run)
-    thread.start()
+    """Events and their outcomes go in beside what is measured, a body every so many seconds; how many did. From a process
+    of its own, so that this one has nothing to do but to measure."""
+    spawn = multiprocessing.get_context("spawn")
+    ended, sent = spawn.Event(), spawn.Value("i", 0)
+    process = spawn.Process(target=feed, args=(daemon.url, batches, outcomes, every, ended, sent))
+    process.start()
+    while not sent.value and process.is_alive():
+        time.sleep(0.01)
+    before = sent.value
     try:
-        yield lambda: sent[0]
+        yield lambda: sent.value - before
     finally:
         ended.set()
-        thread.join()
+        process.join()
+
+
+def feed(url: str, batches: list[bytes], outcomes: list[bytes], every: float, ended: Any, sent: Any) -> None:
+    """What the process beside does."""
+    with httpx.Client(base_url=url, timeout=30.0, headers={"content-type": ARROW}) as client:
+        for events, labels in zip(batches, outcomes, strict=True):
+            for path, body in (("/v1/events", events), ("/v1/outcomes", labels)):
+                client.post(path, content=body).raise_for_status()
+                if ended.wait(every / 2):
+                    return
+            sent.value += 1
 
 
 def main() -> None:
@@ -208,6 +214,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2000.0)
     parser.add_argument("--learner", default="belief", help="of the single events; the bodies use sgd")
     told = parser.parse_args()
+    sys.setswitchinterval(1e-4)  # of this process: its two threads take turns
     table = dense(200_000, 20).table
     keyed = table.append_column("key", pa.array(np.arange(len(table))))
     with tempfile.TemporaryDirectory() as folder:

@@ -81,6 +81,12 @@ class Arena:
     def _empty(self, rows: int) -> dict[str, Array]:
         return {name: np.empty((rows, *array.shape[1:]), array.dtype) for name, array in self.arrays.items()}
 
+    def empty(self, room: int) -> "Arena":
+        """One of no rows, with room for some."""
+        found = Arena(self._changing, **self.arrays)
+        found.arrays = self._empty(max(room, LEAST))
+        return found
+
     def keep(self, which: npt.NDArray[np.bool_]) -> None:
         """Keep only these of the rows in use."""
         left = int(np.count_nonzero(which))

@@ -78,6 +78,9 @@ class SgdConfig:
         _require(1 <= self.batch <= 1_000_000, "batch", self.batch, "1 to 1,000,000 examples")
 
 
+ACTS = ("warn", "recalibrate", "forget", "freeze")
+
+
 @dataclass(frozen=True)
 class MonitorConfig:
     """When an alarm is worth raising."""
@@ -89,7 +92,11 @@ class MonitorConfig:
     change: bool = False  # judge change since a reference window, not the probabilities as such
     features: bool = False  # warn when features are no longer distributed as in the reference window
     reference: int = 10_000  # events of that window
-    on_alarm: str = "warn"  # beside warning: "recalibrate" what is stated, or "freeze" what was learned
+    by: tuple[str, ...] = ()  # columns of whose values each is watched as well
+    slices: int = 1_000  # values of such a column that are watched one by one; later ones together
+    thresholds: tuple[float, ...] = ()  # of p, decisions at which are counted
+    costs: tuple[float, ...] = ()  # of acting on a 0 and of missing a 1: a threshold more, and costs in alarms
+    on_alarm: str = "warn"  # beside warning: "recalibrate" what is stated, "forget" what held before, or "freeze" all
 
     def __post_init__(self) -> None:
         units = ("events", "minutes", "hours", "days", "weeks")
@@ -98,9 +105,15 @@ class MonitorConfig:
         _require(least < self.patience <= 1e15, "patience", self.patience, f"a number of {self.unit} above {least}")
         _require(0 <= self.tolerance <= 0.5, "tolerance", self.tolerance, "0 to 0.5 logits")
         _require(self.warm_up >= 0, "warm_up", self.warm_up, "0 labels or more")
-        acts = ("warn", "recalibrate", "freeze")
-        _require(self.on_alarm in acts, "on_alarm", self.on_alarm, '"warn", "recalibrate" or "freeze"')
+        _require(self.on_alarm in ACTS, "on_alarm", self.on_alarm, '"warn", "recalibrate", "forget" or "freeze"')
         _require(200 <= self.reference <= 1 << 40, "reference", self.reference, "200 events or more")
+        _require(all(isinstance(name, str) for name in self.by), "by", self.by, "names of columns")
+        _require(len(set(self.by)) == len(self.by), "by", self.by, "each column once")
+        _require(1 <= self.slices <= 1 << 20, "slices", self.slices, "1 to 1,048,576 values of a column")
+        within = all(isinstance(t, float) and 0 < t < 1 for t in self.thresholds)
+        _require(within, "thresholds", self.thresholds, "probabilities between 0 and 1")
+        priced = len(self.costs) in (0, 2) and all(isinstance(c, float) and 0 < c < 1e12 for c in self.costs)
+        _require(priced, "costs", self.costs, "two positive numbers, of a false action and of a miss")
 
 
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}  # seconds
@@ -168,6 +181,8 @@ class Config:
         _require(
             self.learner in ("belief", *SGD_RATES), "learner", self.learner, '"belief", "sgd", "adagrad" or "ftrl"'
         )
+        forgets = self.learner == "belief" or self.monitor.on_alarm != "forget"
+        _require(forgets, "on_alarm", "forget", f'the learner {self.learner!r} has no belief; take learner = "belief"')
         _require(1 <= self.slot_bits <= 26, "slot_bits", self.slot_bits, "1 to 26")
         _require(0 <= self.names <= 1 << 24, "names", self.names, "0 to 16,777,216")
 
@@ -247,8 +262,10 @@ def _like(default: Any, value: Any, where: str) -> Any:
             raise ConfigError(f"{where}: found {value!r}, expected a table of settings")
         return from_mapping(type(default), value, where)
     if isinstance(default, tuple):
-        if not isinstance(value, list | tuple) or not value:
+        if not isinstance(value, list | tuple) or (default and not value):
             raise ConfigError(f"{where}: found {value!r}, expected a list")
+        if not default:  # of texts or of numbers: what takes it says which
+            return tuple(v if isinstance(v, str) else _like(0.0, v, where) for v in value)
         return tuple(_like(default[0], v, where) for v in value)
     if isinstance(default, bool):
         if not isinstance(value, bool):

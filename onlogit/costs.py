@@ -95,6 +95,20 @@ class DecisionConfig:
         return cls(costs, tuple((str(n), _number(p, f"{where}.tiers.{n}")) for n, p in tiers), **more)
 
 
+def watched(config: DecisionConfig | None) -> dict[str, tuple[float, ...]]:
+    """At which thresholds of p the monitor counts what is decided, and at which costs, as `MonitorConfig` takes them.
+
+    Of two actions: what acting costs more than resting where the outcome is 0, and what it saves where it is 1.
+    """
+    if config is None:
+        return {}
+    if len(config.costs) == 2:
+        (_, rest, missed), (_, false, act) = sorted(config.costs, key=lambda action: action[1])
+        if false > rest and missed > act:
+            return {"costs": (false - rest, missed - act)}
+    return {"thresholds": tuple(p for _, p in config.tiers)}
+
+
 def read_decisions(path: str, *, required: bool = True) -> Mapping[str, Any]:
     """The table [decisions] of a TOML file; where there is none a ConfigError, or nothing if it is not `required`."""
     try:

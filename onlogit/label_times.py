@@ -19,7 +19,7 @@ import numpy.typing as npt
 from onlogit.config import LabelConfig
 from onlogit.encoding import Encoded
 from onlogit.errors import ConfigError
-from onlogit.labels import NEVER, Memory
+from onlogit.memory import NEVER, Memory
 from onlogit.schema import Schema
 
 I64 = npt.NDArray[np.int64]

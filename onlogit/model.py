@@ -9,6 +9,7 @@ Anything that speaks the Arrow PyCapsule interface goes in: pyarrow, polars, pan
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import zip_longest
 from os import PathLike
 from typing import Any
@@ -23,9 +24,10 @@ from onlogit.encoding import Encoder
 from onlogit.encoding import merging as encoders
 from onlogit.errors import ConfigError, DataError, OnlogitError, SchemaError, StateError
 from onlogit.label_delays import Medians
-from onlogit.labels import NEVER, VOID
+from onlogit.labels import VOID
 from onlogit.learners import Coefficients
 from onlogit.learners.protocol import Units
+from onlogit.memory import NEVER
 from onlogit.monitor import Alarm, CalibrationMonitor, Quality
 from onlogit.monitor import merging as monitors
 from onlogit.pipeline import Counts, Pipeline, Step
@@ -88,7 +90,8 @@ class OnlineLogit:
     def begin(self, schema: pa.Schema) -> None:
         """Settle the schema now, before the first batch; a SchemaError names a column that does not fit."""
         if self._pipeline is None:
-            self._pipeline = Pipeline(Schema.of(schema, **self.roles), self.config)
+            by = self.config.monitor.by
+            self._pipeline = Pipeline(Schema.of(schema, **self.roles, by=by), self.config)
 
     @classmethod
     def of(cls, pipeline: Pipeline) -> "OnlineLogit":
@@ -146,15 +149,26 @@ class OnlineLogit:
         """Take back what `on_alarm` did: events are stated and learned as before. The record of it, if there was anything."""
         return self.pipeline.revert()
 
+    def price(self, thresholds: Iterable[float], costs: Iterable[float]) -> None:
+        """Count decisions at these thresholds, and at costs of a false action and of a miss, from here on."""
+        monitor = replace(self.config.monitor, thresholds=tuple(thresholds), costs=tuple(costs))
+        if monitor != self.config.monitor:
+            self.config = replace(self.config, monitor=monitor)
+            if self._pipeline is not None:
+                self._pipeline.price(self.config)
+
     def acknowledge(self) -> None:
         """Faults are mended, or known: evidence starts anew, and the next alarm or warning of each kind is news again."""
         self.pipeline.monitor.rearm()
-        if self.pipeline.features is not None:
-            self.pipeline.features.rearm()
+        for part in (self.pipeline.features, self.pipeline.predictions, self.pipeline.beside):
+            if part is not None:
+                part.rearm()
 
     def watch_afresh(self) -> None:
         """Quality, evidence and alarms start anew, with the events whose labels are still awaited and those to come."""
         self.pipeline.monitor = CalibrationMonitor.of(self.config.monitor)
+        if self.pipeline.beside is not None:
+            self.pipeline.beside.begin_anew()
 
     def quality(self) -> Quality:
         """Progressive quality of what was stated, over every event that is settled: log loss, Brier, AUC, calibration."""
@@ -317,10 +331,8 @@ def _added(
         name: own(fresh.state(), f"{name}.")
         for name in ("memory", "maturity", "paths")  # points of weights begin anew
     }
-    if fresh.features is not None:  # like evidence, the reference begins anew
-        merged["features"] = own(fresh.state(), "features.")
-    if fresh.repair is not None:  # and so does what was done about alarms
-        merged["repair"] = own(fresh.state(), "repair.")
+    for name in fresh.watching:  # like evidence, references and what was done about alarms begin anew
+        merged[name] = own(fresh.state(), f"{name}.")
     merged["maturity"]["first"] = np.array([total.events])
     merged["monitor"] = monitors.merge(
         own(fresh.state(), "monitor."), own(base, "monitor."), [own(state, "monitor.") for state in states]

@@ -28,12 +28,14 @@ from onlogit.kernels.flips import flips_of, observed_log_odds
 from onlogit.kernels.turns import take_turns
 from onlogit.label_delays import LabelDelays
 from onlogit.label_times import NO_TIME, LabelTimes, Plan
-from onlogit.labels import NEVER, VOID, WAITING, Mature, Maturity, Memory, thinned
+from onlogit.labels import VOID, WAITING, Mature, Maturity, thinned
 from onlogit.learners import Tape, create
 from onlogit.learners.protocol import BOTH, LEARN, SCORE, Scores, unwritten
+from onlogit.memory import NEVER, Memory
 from onlogit.monitor import Alarm, CalibrationMonitor
+from onlogit.monitor.beside import beside_of
 from onlogit.monitor.features import FeatureMonitor
-from onlogit.monitor.repair import EVERY, Repair
+from onlogit.monitor.repair import EVERY, Repair, repair_of
 from onlogit.schema import Schema
 from onlogit.weight_paths import NO_NAMES, Named, WeightPaths
 
@@ -119,11 +121,14 @@ class Pipeline:
         if patience.tick is not None and schema.with_role("time") is None:
             raise ConfigError(f"a patience of {patience} needs the time of events: name a time column")
         self.features: FeatureMonitor | None = None
+        self.predictions: FeatureMonitor | None = None  # what is stated, watched as the features are
         if config.monitor.features:
             watched = tuple(column.name for column in schema.features if column.role in ("number", "category"))
             self.features = FeatureMonitor(watched, patience, config.monitor.reference)
-        act = config.monitor.on_alarm
-        self.repair = None if act == "warn" else Repair(act, self._flips)
+            self.predictions = FeatureMonitor(("probability",), patience, config.monitor.reference)
+        schema.check_sliced(config.monitor.by)
+        self.beside = beside_of(config.monitor, self.features, self.predictions)
+        self.repair = repair_of(config.monitor.on_alarm, self.learner, self._flips)
         self._warnings: deque[list[Alarm]] = deque()  # of batches encoded and not yet walked
         self.memory = Memory(self.numbers, self.learner.memo_width)
         self.maturity = Maturity()
@@ -159,7 +164,7 @@ class Pipeline:
         for part in self._stretches(encoded):
             acts = self._act(self.repair, part)
             walked = self._walk(part, now)
-            steps.append(walked.step._replace(alarms=acts + self.judge(walked.mature)))
+            steps.append(walked.step._replace(alarms=acts + walked.step.alarms + self.judge(walked.mature)))
         step = steps[0] if len(steps) == 1 else _joined(steps)
         return step._replace(alarms=warnings + step.alarms)
 
@@ -176,13 +181,23 @@ class Pipeline:
         """What is done about alarms before the batch is scored."""
         if repair is None or not len(encoded.y) or self.counts.events % EVERY:
             return []
+        if self.frozen and repair.act == "forget":  # a belief that learns nothing has nothing to put in its place
+            return []
         time = NO_TIME if encoded.time is None else int(encoded.time[0])
         return repair.turn(self.counts.events, time, self.maturity.first)
 
     def revert(self) -> list[Alarm]:
         """Take back what was done about alarms; the record of it, or nothing where there is nothing to take back."""
         repair = self.repair
-        return [] if repair is None or not (repair.promoted or repair.frozen) else [repair.revert(self.counts.events)]
+        return [] if repair is None or not repair.acted else [repair.revert(self.counts.events)]
+
+    def price(self, config: Config) -> None:
+        """Count decisions at the thresholds and costs of another config from here on."""
+        self.config = config
+        if self.beside is None:
+            self.beside = beside_of(config.monitor, self.features, self.predictions)
+        else:
+            self.beside.price(config.monitor)
 
     # A step in three parts, each with a state of its own: `encode`, `walk`, `conclude`. Each part has to be given every batch
     # in order, but may be at another batch than the others. State is whole between steps only.
@@ -204,23 +219,25 @@ class Pipeline:
             batch, first_event=self._encoded, update=not self.frozen, accept=self._refuse_repeats
         )
         if self.features is not None:
-            self._warnings.append(self._watch_features(self.features, one_batch(batch), encoded))
+            columns = [one_batch(batch).column(name) for name in self.features.names]
+            self._warnings.append(self._watch(self.features, columns, self._encoded, encoded))
+        if self.beside is not None:
+            self.beside.read(one_batch(batch), encoded.weight)
         self._encoded += len(encoded.y)
         return encoded
 
-    def _watch_features(self, features: FeatureMonitor, batch: pa.RecordBatch, encoded: Encoded) -> list[Alarm]:
-        """The warnings that a batch's features give rise to, as they are when it is scored."""
+    @staticmethod
+    def _watch(features: FeatureMonitor, columns: list[pa.Array], first: int, encoded: Encoded) -> list[Alarm]:
+        """The warnings that columns of a batch give rise to, as they are when it is scored; `first`: its first event."""
         n = len(encoded.y)
-        event = np.arange(self._encoded, self._encoded + n)
         time = np.full(n, NO_TIME) if encoded.time is None else encoded.time
-        columns = [batch.column(name) for name in features.names]
         elapsed = np.zeros(0) if features.allowed.tick is None else time / features.allowed.tick
-        return features.update(columns, event, time, encoded.weight, elapsed)
+        return features.update(columns, np.arange(first, first + n), time, encoded.weight, elapsed)
 
     def walk(self, encoded: Encoded, now: int | None = None) -> Walked:
         """The second part: score and learn. Changes learner, memory and counts."""
         walked = self._walk(encoded, now)
-        return walked._replace(step=walked.step._replace(alarms=self._warned()))
+        return walked._replace(step=walked.step._replace(alarms=self._warned() + walked.step.alarms))
 
     def _walk(self, encoded: Encoded, now: int | None) -> Walked:
         n, first, stated = len(encoded.y), self.counts.events, encoded.y
@@ -241,7 +258,10 @@ class Pipeline:
             self.delays.add(first + plan.place - plan.event, tile.y[tile.row], tile.weight[tile.row])
         self._warm_up(n, plan, weight[tile.row])
         self._count(encoded, plan, weight[tile.row])
-        return Walked(Step(event, z, sigmoid(z), z_sd, stated, []), mature)
+        p, warnings = sigmoid(z), []
+        if self.predictions is not None:
+            warnings = self._watch(self.predictions, [pa.array(p)], first, encoded)
+        return Walked(Step(event, z, p, z_sd, stated, warnings), mature)
 
     def _learn(self, first: int, n: int, tape: Tape, tile: _Tile) -> Scores:
         """Walk the tape, and stop before each event at which weights are noted."""
@@ -281,10 +301,13 @@ class Pipeline:
             self.heard.append(mature._replace(z=labels_z))
         judged = np.empty(len(event), np.bool_)
         take_turns(event, known, y, weight, self._turn, judged)
+        begun = self.monitor.until_reference(y, weight)
         alarms = self.monitor.update(event, None if (time == NO_TIME).all() else time, labels_z, y, weight, judged)
         if self.repair is not None:
             self.repair.learn(event, z, y, weight, judged)
             self.repair.hear(alarms)
+        if self.beside is not None:
+            alarms = self.beside.judge(self.monitor, event, time, z, labels_z, y, weight, judged, begun, alarms)
         return alarms
 
     def of_labels(self, z: F64) -> F64:
@@ -505,8 +528,12 @@ class Pipeline:
             "encoder": self.encoder, "learner": self.learner, "monitor": self.monitor,
             "memory": self.memory, "maturity": self.maturity, "delays": self.delays, "paths": self.paths,
         }  # fmt: skip
-        some = {"features": self.features, "repair": self.repair}
-        return parts | {name: part for name, part in some.items() if part is not None}
+        return parts | {name: getattr(self, name) for name in self.watching}
+
+    @property
+    def watching(self) -> list[str]:
+        """What there is beside the calibration monitor, as settings ask."""
+        return [each for each in ("features", "predictions", "beside", "repair") if getattr(self, each) is not None]
 
 
 def _part(encoded: Encoded, a: int, b: int) -> Encoded:

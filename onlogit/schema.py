@@ -31,6 +31,7 @@ Role = Literal[
     "time",
     "label_time",
     "due",
+    "slice",
     "dropped",
 ]
 Kind = Literal[
@@ -58,6 +59,7 @@ MONTHS = [str(month) for month in range(1, 13)]
 CALENDAR = {"hour": HOURS, "weekday": WEEKDAYS, "month": MONTHS}
 UTC_NAMES = {"UTC", "Etc/UTC", "Z", "+00:00", "GMT", "Etc/GMT"}
 LISTS: dict[Kind | None, Kind] = {"integers": "integer", "texts": "text", "numbers": "number", "nulls": "null"}
+SLICED: set[Kind] = {"bool", "number", "integer", "text", "null"}
 # what each special role accepts, and how to say it
 ACCEPTED: dict[Role, tuple[set[Kind], str]] = {
     "label": ({"bool", "number", "integer", "text", "null"}, "a bool, 0/1, -1/1, or a text with a positive value"),
@@ -66,6 +68,7 @@ ACCEPTED: dict[Role, tuple[set[Kind], str]] = {
     "time": ({"timestamp", "date"}, "a timestamp or a date"),
     "label_time": ({"timestamp", "date"}, "a timestamp or a date"),
     "due": ({"timestamp", "date"}, "a timestamp or a date"),
+    "slice": (SLICED, "a number, a bool, a string or a dictionary of them"),
 }
 
 
@@ -126,7 +129,7 @@ class Column:
     @property
     def operand(self) -> Operand:
         """What a term may do with this column."""
-        if self.role in ("label", "label_time", "weight", "key") or self.kind == "any":
+        if self.role in ("label", "label_time", "weight", "key", "slice") or self.kind == "any":
             return "other"
         return OPERAND.get(FEATURE_ROLE[self.kind]) or cast(Operand, self.kind)
 
@@ -172,11 +175,13 @@ class Schema:
         due: str | None = None,
         drop: Iterable[str] = (),
         features: Iterable[str] = (),
+        by: Iterable[str] = (),
     ) -> "Schema":
         """Give every column of an Arrow schema its role.
 
         All but the named columns are features, and so is `time` (its hour and weekday), unless they are in `drop`.
         `features` are derived terms, which may read dropped columns; one that is there already is not added twice.
+        `by` are columns whose values are watched one by one: a dropped one among them stays in the records.
         SchemaError for an unknown name, a name used twice, a type that has no role, a text label without `positive`;
         ConfigError or SchemaError for a term, pointing at the character.
         """
@@ -199,6 +204,7 @@ class Schema:
                 raise SchemaError(f"column {name!r} cannot be both {roles[name]} and {role}; name two columns")
             roles[name] = cast(Role, role)
         unwanted = set(dropped)
+        roles |= {name: "slice" for name in by if name in unwanted and name not in roles}
         read = {part.column for term in terms.values() for part in walk(term) if isinstance(part, Read)}
         columns = tuple(
             _column(field, roles.get(field.name), field.name in unwanted, field.name in read) for field in arrow
@@ -237,6 +243,18 @@ class Schema:
     def operands(self) -> frozenset[str]:
         """Names of the columns that derived terms read."""
         return frozenset(part.column for term in self.parsed for part in walk(term) if isinstance(part, Read))
+
+    def check_sliced(self, names: Iterable[str]) -> None:
+        """SchemaError where one of these columns has no values that could be watched one by one."""
+        for name in names:
+            column = self.by_name.get(name)
+            if column is None:
+                raise SchemaError(f"by: there is no column {name!r}{_near(name, self.by_name)}")
+            if column.role not in ("number", "category", "slice"):
+                raise SchemaError(
+                    f"by: column {name!r} is a {self._role(name)}; accepted is a number, a bool, a string or a dictionary, "
+                    "that is a feature or dropped"
+                )
 
     def with_role(self, role: Role) -> Column | None:
         """The column of a role that only one can have (label, weight, key, time, label_time, due)."""

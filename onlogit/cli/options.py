@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from onlogit.config import SGD_RATES, Config, LabelConfig, LabelNoise, MonitorConfig, SgdConfig, read
-from onlogit.costs import DecisionConfig, read_decisions
+from onlogit.config import ACTS, SGD_RATES, Config, LabelConfig, LabelNoise, MonitorConfig, SgdConfig, read
+from onlogit.costs import DecisionConfig, read_decisions, watched
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -22,7 +22,7 @@ FORMATS = ("arrow", "arrow-file", "parquet", "csv", "ndjson")
 LEARNERS = ("belief", *SGD_RATES)
 EVENT = ("label", "positive", "weight", "key", "time", "label_time", "due", "drop", "features")
 SGD = ("rate", "schedule", "l1", "l2", "batch", "averaged")
-MONITOR = ("patience", "tolerance", "warm_up", "watch_change", "watch_features", "on_alarm")
+MONITOR = ("patience", "tolerance", "warm_up", "watch_change", "watch_features", "by", "slices", "on_alarm")
 LABELS = ("remember", "horizon", "unresolved", "keep_negatives")
 NOISE = ("noise_fp", "noise_fn")
 SETTINGS = (
@@ -61,6 +61,8 @@ def _monitor_options(config: MonitorConfig) -> dict[str, Any]:
         "warm_up": config.warm_up,
         "watch_change": config.change,
         "watch_features": config.features,
+        "by": config.by,
+        "slices": config.slices,
         "on_alarm": config.on_alarm,
     }
 
@@ -166,12 +168,20 @@ setting_options = together(
         f"Judge change since the first {MonitorConfig.reference:,} labels.",
         is_flag=True,
     ),
-    setting("--watch-features", MonitorConfig.features, "Warn when features drift.", is_flag=True),
+    setting("--watch-features", MonitorConfig.features, "Warn when features, or what is stated, drift.", is_flag=True),
+    click.option(
+        "--by",
+        metavar="COLUMN",
+        multiple=True,
+        envvar="ONLOGIT_BY",
+        help="Watch each value of this column as well, dropped or not; several, or a list.",
+    ),
+    setting("--slices", MonitorConfig.slices, "Values of a column watched one by one.", type=int, metavar="N"),
     setting(
         "--on-alarm",
         MonitorConfig.on_alarm,
         "What an alarm does beside warning.",
-        type=click.Choice(["warn", "recalibrate", "freeze"]),
+        type=click.Choice(ACTS),
     ),
 )
 
@@ -234,16 +244,21 @@ def monitor_of(told: dict[str, Any]) -> MonitorConfig:
     """The settings of the monitor."""
     from onlogit.monitor.patience import patience_of
 
+    kept = (told["config"] or Config()).monitor
+    decided = {} if kept.costs or kept.thresholds else watched(decisions_of(told))
     patience = patience_of(told["patience"])
     return replace(
-        (told["config"] or Config()).monitor,
+        kept,
         patience=patience.amount,
         unit=patience.unit,
         tolerance=told["tolerance"],
         warm_up=told["warm_up"],
         change=told["watch_change"],
         features=told["watch_features"],
+        by=names(told["by"]),
+        slices=told["slices"],
         on_alarm=told["on_alarm"],
+        **decided,
     )
 
 
@@ -251,13 +266,14 @@ def decisions_of(told: dict[str, Any]) -> DecisionConfig | None:
     """What is done at a probability; None where nothing is said of it. A flag wins over the file."""
     asked: dict[str, Any] = {}
     for name in ("cost_fp", "cost_fn", "review", "capacity", "abstain"):
-        if told[name] is not None:
+        if told.get(name) is not None:
             asked[name] = told[name]
-    costs = {name: [_float(c, "--cost") for c in rest.split(",")] for name, rest in _pairs(told["cost"], "--cost")}
-    tiers = {name: _float(rest, "--tier") for name, rest in _pairs(told["tier"], "--tier")}
+    priced, tiered = (_pairs(told.get(name, ()), f"--{name}") for name in ("cost", "tier"))
+    costs = {name: [_float(c, "--cost") for c in rest.split(",")] for name, rest in priced}
+    tiers = {name: _float(rest, "--tier") for name, rest in tiered}
     asked |= {name: table for name, table in (("costs", costs), ("tiers", tiers)) if table}
-    path = told["decisions"] or click.get_current_context().meta.get(CONFIG)  # the file of --config may say it too
-    kept = read_decisions(path, required=bool(told["decisions"])) if path else {}
+    path = told.get("decisions") or click.get_current_context().meta.get(CONFIG)  # the file of --config may say it too
+    kept = read_decisions(path, required=bool(told.get("decisions"))) if path else {}
     return DecisionConfig.of({**kept, **asked}) if kept or asked else None
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from onlogit.model import OnlineLogit
 from onlogit.monitor import Alarm
 from onlogit.pipeline import Step
+from onlogit.report.watching import beside_lines
 from onlogit.storage.atomic import writing
 
 
@@ -41,6 +42,7 @@ def alarm_json(alarm: Alarm) -> str:
 def figures_of(model: OnlineLogit, seconds: float, startup: float, examples: int, alarms: int) -> dict[str, Any]:
     """What `--json` ends with. Quality is progressive, over every settled event that the model has seen."""
     quality, counts, delays, flips = model.quality(), model.counts, model.label_delays(), model.config.label_noise
+    monitor, beside = model.pipeline.monitor, model.pipeline.beside
     return {
         "examples": examples,
         "labelled": counts.labelled,
@@ -64,6 +66,12 @@ def figures_of(model: OnlineLogit, seconds: float, startup: float, examples: int
         "label_delay_positive": delays.positive,
         "label_delays_uneven": delays.uneven,
         **{f"{name}_values": count for name, count in model.pipeline.encoder.counts.items()},
+        "evidence": monitor.evidence,
+        "peak_evidence": monitor.peak_evidence,
+        "patience": monitor.patience,
+        "unit": monitor.allowed.unit,
+        **{name: read()._asdict() for name, read in monitor.spans().items()},
+        **(beside.figures() if beside is not None else {}),
     }
 
 
@@ -71,16 +79,22 @@ def summary(figures: Mapping[str, Any]) -> str:
     """The same for a person."""
 
     def number(name: str, form: str) -> str:
-        value = figures[name]
-        return "-" if value is None else format(value, form)
+        return _or_dash(figures[name], form)
 
     speed = f"{number('examples_per_second', ',.0f')} examples/s, {number('startup_seconds', '.2f')} s to start"
+    fit, calibration = figures["overall"], ""
+    if fit["examples"]:
+        calibration = (
+            f"observed/expected {_or_dash(fit['observed_over_expected'], '.3f')}, true log-odds = {fit['intercept']:+.3f} + "
+            f"{fit['slope']:.3f} x stated, evidence {figures['evidence']:,.0f} of {figures['patience']:,.6g} {figures['unit']}"
+        )
     lines = [
         ("examples", f"{figures['examples']:,} ({figures['labelled']:,} labelled, rate {number('rate', '.4f')})"),
         ("log loss", f"{number('log_loss', '.6f')} (base rate alone: {number('base_log_loss', '.6f')})"),
         ("Brier score", number("brier", ".6f")),
         ("AUC", number("auc", ".4f")),
         ("calibration error", number("calibration_error", ".4f")),
+        *([("calibration", calibration)] if calibration else []),
         ("alarms", str(figures["alarms"])),
         ("learner", str(figures["learner"])),
         ("time", f"{number('seconds', '.2f')} s ({speed})"),
@@ -88,7 +102,11 @@ def summary(figures: Mapping[str, Any]) -> str:
     if "noise_fp" in figures:
         rates = f"{figures['noise_fp']:g} of the 0s and {figures['noise_fn']:g} of the 1s are labelled wrong"
         lines.insert(1, ("of labels", f"{rates}: quality is that of the labels, not of the outcomes"))
-    return "\n".join(f"{name:<18} {value}" for name, value in lines)
+    return "\n".join([*(f"{name:<18} {value}" for name, value in lines), *beside_lines(figures)])
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 class DelayWarning:

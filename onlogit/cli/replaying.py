@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.config import BeliefConfig, Config
-from onlogit.kernels.tally import quality, reliability
+from onlogit.kernels.quality import quality, reliability
 from onlogit.model import OnlineLogit
 from onlogit.monitor import Alarm
 from onlogit.report import flights

@@ -123,6 +123,7 @@ class Running:
             if load_model(self.told["model"]).header() != model.header():
                 raise self._contradiction(f"another model than {self.told['model']}")
         elif self.told["label"]:
+            model.price(self.config.monitor.thresholds, self.config.monitor.costs)  # these may be changed at any time
             for difference in differences(model, events_of(self.told), to_mapping(self.config)):
                 raise self._contradiction(difference)
         return model
@@ -175,7 +176,7 @@ def differences(model: OnlineLogit, events: dict[str, Any], config: dict[str, An
     schema = model.schema
     kept: dict[str, Any] = {role: getattr(schema.with_role(role), "name", None) for role in ROLES}
     named = {name for role, name in kept.items() if role != "time"}
-    hidden = {c.name for c in schema.columns if c.role == "dropped" or (c.role == "time" and not c.feature)}
+    hidden = {c.name for c in schema.columns if c.role in ("dropped", "slice") or (c.role == "time" and not c.feature)}
     kept |= {"positive": schema.positive, "drop": ",".join(sorted(hidden)) or None}
     kept["feature"] = ", ".join(sorted(schema.terms)) or None
     terms = {text_of(term) for term in map(parse, events["features"])} - schema.coordinates

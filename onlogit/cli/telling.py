@@ -12,7 +12,7 @@ from onlogit.cli.printing import say, to_json
 from onlogit.cli.replaying import BATCH_ROWS, Began, Done, Frozen, Happening, Raised, Replay, Running
 from onlogit.errors import ConfigError, OnlogitError, OutputError
 from onlogit.kernels import jit
-from onlogit.kernels.tally import Reliability
+from onlogit.kernels.quality import Reliability
 from onlogit.model import load
 from onlogit.report import demo as page
 from onlogit.report.demo import Ending

@@ -254,6 +254,10 @@ class Endpoints:
         """Let the champion before the last promote answer again."""
         return await self._command("rollback")
 
+    async def revert(self, request: Request) -> Answer:
+        """Take back what an alarm did, as on_alarm says: recalibrate, forget or freeze."""
+        return await self._command("revert")
+
     async def _command(self, name: str, **told: Any) -> Answer:
         if not self.service.settled:
             raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")

@@ -105,7 +105,8 @@ class Fold:
             self.model = of_bytes(data, "the model in the journal")
 
     def command(self, seq: int, data: bytes) -> dict[str, Any]:
-        """freeze, thaw; the first ack of an alarm, after which the next one is news again; challenge, promote, rollback.
+        """freeze, thaw; the first ack of an alarm, after which the next one is news again; revert of what an alarm did;
+        challenge, promote, rollback.
 
         A ConfigError has changed nothing.
         """
@@ -118,6 +119,12 @@ class Fold:
                 if alarm["id"] == told["alarm"] and not alarm["acknowledged"]:
                     self.model.acknowledge()
                     alarm["acknowledged"] = True
+        elif told["command"] == "revert" and self.settled:
+            acts = self.model.revert()
+            if not acts:
+                raise ConfigError("there is nothing to take back: no alarm has done anything, or it was taken back")
+            self._note(acts)
+            told["reverted"] = acts[0].event
         elif told["command"] == "challenge":
             self.challengers.challenge(told["models"], self.model)
         elif told["command"] in ("promote", "rollback"):

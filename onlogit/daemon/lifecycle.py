@@ -23,7 +23,7 @@ from onlogit.runner import Stop
 log = logging.getLogger("onlogit.daemon")
 
 PULSE = 0.1
-SWITCH = 0.0005  # seconds after which Python's threads take turns: the fold must not hold up an answer for 5 ms
+SWITCH = 0.0001  # seconds after which Python's threads take turns: the fold must not hold up an answer for 5 ms
 SAMPLED = 5.0  # seconds between points of the page's history
 
 

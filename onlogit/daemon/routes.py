@@ -52,6 +52,7 @@ def routes(service: Service, metrics: Metrics) -> list[Route]:
         Route("POST", "/v1/commands/freeze", ADMIN, on.freeze),
         Route("POST", "/v1/commands/thaw", ADMIN, on.thaw),
         Route("POST", "/v1/commands/ack", ADMIN, on.ack),
+        Route("POST", "/v1/commands/revert", ADMIN, on.revert),
         Route("POST", "/v1/commands/promote", ADMIN, on.promote),
         Route("POST", "/v1/commands/rollback", ADMIN, on.rollback),
         Route("GET", "/ready", None, ready),

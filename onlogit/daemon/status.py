@@ -24,7 +24,7 @@ def figures(fold: Fold, service: "Service") -> dict[str, Any]:
     }  # fmt: skip
     if not fold.settled:
         return told
-    model = fold.model
+    model, beside = fold.model, fold.model.pipeline.beside
     lag = meters.lag_seconds
     return told | {
         "champion": fold.challengers.champion,
@@ -35,6 +35,7 @@ def figures(fold: Fold, service: "Service") -> dict[str, Any]:
         "label_delay_warning": model.label_delays().warning(),
         "label_lag_events": meters.lag_events, "label_lag_seconds": lag if lag == lag else None,
         "columns": {c.name: c.role if c.role != "dropped" else "dropped" for c in model.schema.columns},
+        "watched": {} if beside is None else beside.figures(),
     }  # fmt: skip
 
 
@@ -61,6 +62,10 @@ def text(told: dict[str, Any]) -> str:
             ("evidence", f"{told['evidence']:,.2f} of patience {told['patience']:,.0f}"),
             ("label lag", f"{told['label_lag_events']:,.0f} events, {_figure(told['label_lag_seconds'], ',.1f')} s"),
         ]  # fmt: skip
+        worst = (told["watched"].get("slices") or [None])[0]
+        if worst:
+            lines.append(("worst slice", f"{worst['column']}={worst['value']}, {worst['shift']:+.2f} logits, evidence "
+                          f"{worst['peak']:,.0f} of {worst['needed']:,.0f}"))  # fmt: skip
         if told["label_delay_warning"]:
             lines.append(("warning", told["label_delay_warning"]))
     odd = {name.replace("_", " "): count for name, count in told["oddities"].items() if count}
@@ -89,7 +94,7 @@ def calibration(fold: Fold) -> dict[str, Any]:
     return {
         "levels": levels, "evidence": monitor.evidence, "peak_evidence": monitor.peak_evidence,
         "patience": monitor.patience, "tolerance": monitor.tolerance, "quality": monitor.summary()._asdict(),
-    }  # fmt: skip
+    } | {name: read()._asdict() for name, read in monitor.spans().items()}  # fmt: skip
 
 
 def sample(fold: Fold, service: "Service") -> dict[str, Any]:

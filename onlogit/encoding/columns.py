@@ -58,6 +58,9 @@ class Texts(NamedTuple):
     shift: int
 
 
+FLOAT32, FLOAT64 = pa.float32(), pa.float64()
+
+
 class Codes(NamedTuple):
     """Positions in a dictionary, of texts or of a fixed table, with their validity."""
 
@@ -106,12 +109,19 @@ def typed(array: pa.Array, kind: str) -> pa.Array:
 
 def numbers(array: pa.Array) -> Numbers:
     """Any number column as float32 (in place), float64 (in place) or cast to float64; null columns as all missing."""
-    kind = array.type
-    if pa.types.is_float32(kind):
-        return Numbers(_values(array, np.float32), *bits(array))  # type: ignore[arg-type]
-    if not pa.types.is_float64(kind):
-        array = array.cast(pa.float64(), safe=False)
-    return Numbers(_values(array, np.float64), *bits(array))  # type: ignore[arg-type]
+    single = array.type == FLOAT32  # few calls of Arrow: a request of one row has this for each of its columns
+    if not single and array.type != FLOAT64:
+        array = array.cast(FLOAT64, safe=False)
+    n, start = len(array), array.offset
+    validity, buffer = array.buffers()
+    values: Any
+    if buffer is None or buffer.size == 0:  # an empty array may come without
+        values = np.zeros(n, np.float32 if single else np.float64)
+    else:
+        values = np.frombuffer(buffer, np.float32 if single else np.float64, n, start * (4 if single else 8))
+    if validity is None or not array.null_count:
+        return Numbers(frozen(values), ALL_VALID, 0)
+    return Numbers(frozen(values), frozen(np.frombuffer(validity, np.uint8)), start)
 
 
 def texts(array: pa.Array) -> Texts:

@@ -22,7 +22,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels.evidence import REACH, START, TERMS, update_runs, update_sums
+from onlogit.kernels.arms import REACH, TERMS
+from onlogit.kernels.evidence import START, update_runs, update_sums
 from onlogit.kernels.jit import inline, kernel
 from onlogit.kernels.link import exponential
 

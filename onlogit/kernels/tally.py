@@ -11,9 +11,7 @@ weight may be up to 2^20. A weight of h is h repeats (exactly so for whole h up 
 weight of 0 changes nothing, and a row without label is passed over.
 
 z is held to ±64 for losses, so that an outcome stated as impossible costs 64 nats and not infinity, and to ±16 for
-ranks. Cost: 23 ns an event on one core, 140 ns under weights other than 1; 67 kB. The AUC is read from 4,096 bins of
-1/128 in z, in which ties count half: within 1e-4 of the exact value where scores spread over .1 logits or more;
-`auc_error` bounds the error always.
+ranks. Cost: 23 ns an event on one core, 140 ns under weights other than 1; 67 kB. kernels/quality.py reads figures from it.
 """
 
 import math
@@ -284,100 +282,3 @@ def tally_rows(tally: Tally, z: F64, y: I8, weight: F64) -> None:
             rank = min(max(int((out.l[i] + 16.0) * 128.0), 0), RANKS - 1)
             tally.ranks[rank, out.label[i]] += np.int64(out.weight[i] * WEIGHT_UNIT)
         _add_base_loss(tally.base, n, out)
-
-
-@kernel
-def coarsen(ranks: I64, out: I64) -> None:
-    """Ranks in fewer cells. ranks: int64[RANKS, 2]; out: int64[cells, 2], written; cells divides RANKS."""
-    per = ranks.shape[0] // out.shape[0]
-    for i in range(out.shape[0]):
-        for k in range(2):
-            total = 0
-            for j in range(per):
-                total += ranks[i * per + j, k]
-            out[i, k] = total
-
-
-@kernel
-def fade_limbs(now: I64, then: I64, factor: float, faded: F64) -> None:
-    """faded <- factor x faded + now - then, of two-limb sums. now, then: int64[n, 2]; faded: float64[n]."""
-    for i in range(faded.size):
-        faded[i] = faded[i] * factor + (now[i, 0] - then[i, 0]) + (now[i, 1] - then[i, 1]) / UNIT
-
-
-@kernel
-def fade_weights(now: I64, then: I64, factor: float, faded: F64) -> None:
-    """faded <- factor x faded + now - then, of weights in units of 2^-20. All [n]."""
-    for i in range(faded.size):
-        faded[i] = faded[i] * factor + (now[i] - then[i]) / WEIGHT_UNIT
-
-
-class Reliability(NamedTuple):
-    """One reliability table; arrays [20], NaN where a bin is empty."""
-
-    edges: F64  # [21] of p, or of ℓ with infinite ends
-    examples: F64  # weight
-    stated: F64  # mean p
-    observed: F64  # mean y
-    low: F64  # 95 % Wilson interval of the rate
-    high: F64
-
-
-def reliability(tally: Tally, scale: str = "probability") -> Reliability:
-    """Stated against observed per bin, on equal widths of p ("probability") or by log-odds ("log-odds")."""
-    if scale not in ("probability", "log-odds"):
-        raise ValueError(f'scale {scale!r}: "probability" or "log-odds" would be accepted')
-    flat = scale == "probability"
-    edges = np.linspace(0.0, 1.0, BINS + 1) if flat else np.array([-np.inf, *EDGES, np.inf])
-    n, p, y, _ = values(tally.shares if flat else tally.odds).T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        stated, rate = p / n, y / n
-        chance = 1.959963984540054**2 / n
-        middle = (rate + chance / 2) / (1 + chance)
-        width = np.sqrt(chance * (rate * (1 - rate) + chance / 4)) / (1 + chance)
-    low, high = np.clip(middle - width, 0.0, rate), np.clip(middle + width, rate, 1.0)
-    return Reliability(edges, n, stated, rate, low, high)
-
-
-class Quality(NamedTuple):
-    """What a tally says; None where it says nothing (no examples; one class, for the AUC). `_asdict()` is JSON-safe."""
-
-    examples: float  # Σ weight of labelled rows
-    rate: float | None  # mean outcome
-    expected: float | None  # mean stated probability
-    observed_over_expected: float | None
-    log_loss: float | None  # nats an example
-    base_log_loss: float | None  # of the running base rate
-    brier: float | None
-    auc: float | None
-    auc_error: float | None  # the binned AUC is off by this at most
-    calibration_error: float | None  # Σ (n_b/n) |mean y - mean p| over 20 equal-width bins of p
-    calibration_error_squared: float | None  # Σ (n_b/n) [(mean y - mean p)² - Σp(1-p)/n_b²], no bias; may be negative
-
-
-def quality(tally: Tally) -> Quality:
-    """All readouts of a tally."""
-    n, y, p, _, _, brier, loss = values(tally.totals).tolist()
-    if n <= 0.0:
-        return Quality(0.0, *[None] * 10)
-    error, squared = _calibration_errors(tally, n)
-    auc, auc_error = _auc(tally)
-    ratio = y / p if p > 0.0 else None
-    base = float(tally.base[0]) / n
-    return Quality(n, y / n, p / n, ratio, loss / n, base, brier / n, auc, auc_error, error, squared)
-
-
-def _calibration_errors(tally: Tally, n: float) -> tuple[float, float]:
-    count, p, y, v = values(tally.shares[tally.shares[:, 0].any(axis=1)]).T
-    gap = (y - p) / count
-    return float(np.sum(np.abs(y - p)) / n), float(np.sum(count * (gap * gap - v / (count * count))) / n)
-
-
-def _auc(tally: Tally) -> tuple[float | None, float | None]:
-    negative, positive = tally.ranks.astype(np.float64).T
-    pairs = negative.sum() * positive.sum()
-    if pairs == 0.0:
-        return None, None
-    ties = float(negative @ positive)
-    below = np.cumsum(negative) - negative
-    return float((below @ positive + ties / 2) / pairs), ties / 2 / float(pairs)

@@ -22,7 +22,7 @@ from onlogit.errors import StateError
 from onlogit.kernels import base_rate, belief, mixture, stacking
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import NO_FLIPS, Flips, true_odds
-from onlogit.learners import merging, pushes
+from onlogit.learners import forgetting, merging, pushes
 from onlogit.learners.merging import Gaussian, Slots
 from onlogit.learners.protocol import (
     NO_CENTRE,
@@ -292,6 +292,27 @@ class BeliefLearner:
         known.table[np.flatnonzero(known.touched)] = 0.0
         known.touched[:] = 0.0
         known.table[seen], known.touched[seen] = state["table"], state["touched"]
+
+    def forget(self, since: float, labels: float, shift: float | None) -> None:
+        """Something changed `since` labels ago; `labels` are held at most; see learners/forgetting.py.
+
+        shift: by so many logits where a level moved, and nothing else.
+        """
+        known, k = self.known, self.experts
+        if shift is not None:
+            forgetting.jump(known.cov, shift)
+            return
+        seen, c = np.flatnonzero(known.touched), 1 + self.dense
+        table, now = known.table[seen], known.clock[0]
+        faded = np.exp(known.rate * (known.touched[seen] - now)[:, None])  # variances as they are now
+        table[:, 1] = faded * table[:, 1] + (1.0 - faded) * known.slot_prior
+        lives = np.repeat(np.array(self.config.half_lives), len(self.config.priors))
+        lives = forgetting.rewind(known.mean, known.cov, table, self._share(), lives)
+        kept = np.minimum(since / np.maximum(forgetting.held(lives, labels), 1.0), 1.0)
+        for e in range(k):
+            forgetting.discount(known.cov[e, :c, :c], known.dense_prior[e, :c], float(kept[e]))
+        forgetting.discount_slots(table[:, 1, :k], known.slot_prior[:k], kept)
+        known.table[seen], known.touched[seen] = table, now
 
     def merge(self, base: State, parts: Sequence[State], units: Sequence[Units]) -> State:
         """What the parts learned since the base, as one belief; see learners/merging.py."""

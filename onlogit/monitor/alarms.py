@@ -76,9 +76,10 @@ class Alarm:
                 f"patience {self._patience}. {self.advice}"
             )
         if self.kind == "act":
+            proof = f", evidence of the recalibration {self.evidence:,.0f}" if self.what == "recalibrate" else ""
             return (
                 f"{self.what} at event {self.event}{when}: {self.direction}\n  after the alarm at event "
-                f"{self.onset_event}, evidence of the recalibration {self.evidence:,.0f}. {self.advice}"
+                f"{self.onset_event}{proof}. {self.advice}"
             )
         where = "" if self.slice is None else f" in {self.slice}"
         moved = ", ".join(f"{feature} (z {z:+.1f})" for feature, z in self.features)

@@ -13,7 +13,7 @@ once in `patience`. `rearm` closes it when the fault is mended. Cost: about 130 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,11 @@ import numpy.typing as npt
 
 from onlogit.config import MonitorConfig
 from onlogit.errors import ConfigError, DataError, StateError
+from onlogit.kernels import arms
 from onlogit.kernels import evidence as detector
 from onlogit.kernels.evidence import F64, I8, I64, Evidence
-from onlogit.kernels.tally import LARGEST_WEIGHT, Quality, Tally, new_tally, quality, tally_rows
+from onlogit.kernels.quality import Quality, quality
+from onlogit.kernels.tally import LARGEST_WEIGHT, Tally, new_tally, tally_rows
 from onlogit.monitor import change, merging, recent
 from onlogit.monitor.alarms import NO_TIME, Alarm
 from onlogit.monitor.estimates import Estimates, estimates, sums_of
@@ -64,8 +66,8 @@ class CalibrationMonitor:
         self._evidence: Evidence = detector.new_evidence()
         self._recent: recent.Recent = recent.new_recent()
         self._map: change.Reference = change.no_reference()
-        self._weights = detector.arm_weights(self.tolerance)
-        self._factors = detector.arm_factors(self.tolerance)
+        self._weights = arms.arm_weights(self.tolerance)
+        self._factors = arms.arm_factors(self.tolerance)
 
     @classmethod
     def of(cls, config: MonitorConfig) -> "CalibrationMonitor":
@@ -88,8 +90,8 @@ class CalibrationMonitor:
     def merge(cls, parts: Sequence["CalibrationMonitor"]) -> "CalibrationMonitor":
         """One monitor of workers that judged parts of one stream of probabilities, with the same settings, each in order.
 
-        Tallies are exactly those of one worker, but for the running base rate. Evidence goes on from where the workers were
-        together (monitor/merging.py); windows begin anew. ConfigError where settings differ, or a reference is involved.
+        Tallies are exactly those of one worker, but for the running base rate. Evidence and windows go on from where the
+        workers were together (monitor/merging.py). ConfigError where settings differ, or a reference is involved.
         """
         first = parts[0]
         settings = {(part.allowed, part.tolerance, part.reference, part.window, part.once) for part in parts}
@@ -101,6 +103,7 @@ class CalibrationMonitor:
         merged.restore(merging.merge(fresh, fresh, states))
         found = merging.merge_evidence([p._evidence for p in parts], merged._weights, first.allowed.tick is not None)
         merged._evidence = found
+        merged._recent = merging.merge_recent([p._recent for p in parts], merged.tally, [p.tally for p in parts])
         return merged
 
     def update(
@@ -235,6 +238,9 @@ class CalibrationMonitor:
     def faded(self) -> Estimates:
         """Estimates in which an event counts half after `window` more."""
         return estimates(recent.faded(self._recent, self.tally))
+
+    def spans(self) -> dict[str, Callable[[], Estimates]]:  # the three by their names
+        return {"overall": self.overall, "lately": self.lately, "faded": self.faded}
 
     def summary(self) -> Quality:
         """Quality of all that was judged so far; None where there is nothing to say."""

@@ -14,22 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from onlogit.kernels.tally import (
-    BRIER,
-    EXAMPLES,
-    EXPECTED,
-    F64,
-    LOSS,
-    OUTCOMES,
-    WEIGHT_UNIT,
-    Tally,
-    values,
-)
+from onlogit.kernels.tally import BRIER, EXAMPLES, EXPECTED, F64, LOSS, OUTCOMES, WEIGHT_UNIT, Tally, values
 
 RANGE = 16.0  # cells reach from -16 to 16 logits
 PRIOR = 25.0  # variance of intercept and slope around 0 and 1: keeps a fit finite where outcomes are of one kind
 SHIFTS = np.linspace(-3.0, 3.0, 601)
 GRID = 200
+Z95 = 1.959963984540054
 
 
 class Sums(NamedTuple):
@@ -64,6 +55,9 @@ class Estimates(NamedTuple):
     level: float | None = None  # shift in logits that explains the outcomes best
     level_low: float | None = None  # 95 % interval of it that holds at all times at once, were the shift constant
     level_high: float | None = None
+    bins: tuple[
+        dict[str, float], ...
+    ] = ()  # of 20 of equal width in p those that hold anything: see `reliability_bins`
 
 
 def sums_of(tally: Tally) -> Sums:
@@ -106,7 +100,24 @@ def estimates(sums: Sums) -> Estimates:
         level=level,
         level_low=low,
         level_high=high,
+        bins=tuple(reliability_bins(sums.shares)),
     )
+
+
+def reliability_bins(shares: F64) -> list[dict[str, float]]:
+    """Stated against observed by bin of p: from, to, examples, mean p, rate, and the rate's 95 % interval (Wilson)."""
+    found = []
+    for j, (n, p, y, _) in enumerate(shares.tolist()):
+        if n <= 0.0:
+            continue
+        rate, chance = y / n, Z95 * Z95 / n
+        middle, width = rate + chance / 2, Z95 * math.sqrt(max(rate * (1 - rate) / n + chance / (4 * n), 0.0))
+        low, high = ((middle + side * width) / (1 + chance) for side in (-1, 1))
+        found.append({
+            "from": j / len(shares), "to": (j + 1) / len(shares), "examples": n, "stated": p / n, "observed": rate,
+            "low": min(max(low, 0.0), rate), "high": max(min(high, 1.0), rate),
+        })  # fmt: skip
+    return found
 
 
 def binned(sums: Sums, n: float) -> tuple[float, float, float, float]:

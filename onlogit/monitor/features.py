@@ -72,6 +72,7 @@ class FeatureMonitor:
         self._drift = kernel.new_drift(len(names))
         self._counts = np.zeros((len(names), BINS))  # of the second half
         self._seen = np.zeros(1, np.int64)  # events of weight above 0, up to the end of the reference
+        self.codes = np.zeros((len(names), 0), np.int8)  # bins of the rows of the last update; -1 in the reference
 
     @property
     def begun(self) -> bool:
@@ -89,6 +90,7 @@ class FeatureMonitor:
     ) -> list[Alarm]:  # fmt: skip
         """Take events in order; the warnings that they raise. p, y: for residuals, where outcomes are at hand."""
         self.check(columns)
+        self.codes = np.full((len(self.names), len(event)), -1, np.int8)
         warnings: list[Alarm] = []
         half = self.reference // 2
         row = 0
@@ -113,6 +115,7 @@ class FeatureMonitor:
             warnings = self._judge(
                 code, event[part], time[part], weight[part], elapsed[part] if elapsed.size else elapsed
             )
+            self.codes[:, row:] = code
             if p is not None and y is not None:
                 self.residuals.add(code, event[part], p[part], y[part], weight[part])
         return warnings

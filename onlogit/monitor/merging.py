@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from onlogit.kernels.arms import ARMS, FIRST_REGION
 from onlogit.kernels.evidence import (
     ALARMED,
-    ARMS,
     F64,
-    FIRST_REGION,
     FIRST_SETTLE,
     JUDGED,
     LAST_ALARM,
@@ -29,7 +28,7 @@ from onlogit.kernels.evidence import (
     new_evidence,
 )
 from onlogit.kernels.tally import MASK, PART_BITS, Tally
-from onlogit.monitor.recent import coarse
+from onlogit.monitor.recent import FADE, Recent, coarse, faded, first_mark, new_recent
 
 State = dict[str, np.ndarray[Any, Any]]
 
@@ -77,6 +76,31 @@ def merge_evidence(parts: Sequence[Evidence], weights: F64, by_time: bool) -> Ev
     merged.level[NOW] = float(weights @ merged.sums)
     merged.level[PEAK] = max(float(merged.level[NOW]), *(float(part.level[PEAK]) for part in parts))
     merged.level[ALARMED] = max(float(part.level[ALARMED]) for part in parts)
+    return merged
+
+
+def merge_recent(parts: Sequence[Recent], tally: Tally, tallies: Sequence[Tally]) -> Recent:
+    """The windows of those workers: together their last events, and the pasts of each that fade, goes on from here.
+
+    tally: that of all; tallies: their own. The sums before the windows add exactly.
+    """
+    merged = new_recent()
+    for part, own in zip(parts, tallies, strict=True):
+        at = first_mark(part)
+        merged.totals[0] += part.totals[at]
+        merged.shares[0] += part.shares[at]
+        merged.ranks[0] += part.ranks[at]
+        late = faded(part, own)
+        for into, sums in zip((merged.faded_totals, merged.faded_shares, merged.faded_ranks), late, strict=True):
+            into += sums
+    for sums in (merged.totals[0], merged.shares[0]):
+        sums[..., 0] += sums[..., 1] >> PART_BITS
+        sums[..., 1] &= MASK
+    for row, now in ((merged.totals, tally.totals), (merged.shares, tally.shares), (merged.ranks, coarse(tally.ranks))):
+        row[1] = now
+    for fading in (merged.faded_totals, merged.faded_shares, merged.faded_ranks):
+        fading /= FADE
+    merged.seen[:] = 0, 2
     return merged
 
 

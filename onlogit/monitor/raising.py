@@ -12,21 +12,8 @@ from typing import Protocol
 import numpy as np
 
 from onlogit.kernels import slices as of_slices
-from onlogit.kernels.evidence import (
-    ARMS,
-    F64,
-    FIRST_REGION,
-    FIRST_SLOPE,
-    LAST_ALARM,
-    LEVELS,
-    NOW,
-    REGION_SHIFT,
-    REGIONS,
-    REPEATS,
-    SLOPES,
-    TERMS,
-    Evidence,
-)
+from onlogit.kernels.arms import ARMS, FIRST_REGION, FIRST_SLOPE, LEVELS, REGION_SHIFT, REGIONS, SLOPES, TERMS
+from onlogit.kernels.evidence import F64, LAST_ALARM, NOW, REPEATS, Evidence
 from onlogit.monitor.alarms import NO_TIME, Alarm
 from onlogit.monitor.patience import Patience
 

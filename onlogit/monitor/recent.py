@@ -9,18 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from onlogit.kernels.tally import (
-    F64,
-    I64,
-    MASK,
-    PART_BITS,
-    WEIGHT_UNIT,
-    Tally,
-    coarsen,
-    fade_limbs,
-    fade_weights,
-    values,
-)
+from onlogit.kernels.fading import coarsen, fade_limbs, fade_weights
+from onlogit.kernels.tally import F64, I64, MASK, PART_BITS, WEIGHT_UNIT, Tally, values
 from onlogit.monitor.estimates import Sums
 
 MARKS = 8
@@ -78,9 +68,14 @@ def room(recent: Recent, window: int) -> int:
     return step(window) - int(recent.seen[0]) % step(window)
 
 
+def first_mark(recent: Recent) -> int:
+    """The mark at which the window begins."""
+    return int(recent.seen[1]) % MARKS if recent.seen[1] >= MARKS else 0
+
+
 def windowed(recent: Recent, tally: Tally) -> Sums:
     """Sums over the last 7/8 N to N labelled events."""
-    return _since(recent, tally, int(recent.seen[1]) % MARKS if recent.seen[1] >= MARKS else 0)
+    return _since(recent, tally, first_mark(recent))
 
 
 def faded(recent: Recent, tally: Tally) -> Sums:

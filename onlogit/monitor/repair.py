@@ -1,4 +1,4 @@
-"""What an alarm does beside warning: promote a recalibration that has proved itself, or stop learning.
+"""What an alarm does beside warning: promote a recalibration that has proved itself, make the belief forget, or stop learning.
 
 A shadow learns z' = a + b z from settled events in prediction order (kernels/recalibration.py). Every 1,000th event it writes
 down its map, which is what it says of the events from there on. After an alarm that pages it is promoted at the first of those
@@ -6,16 +6,20 @@ places where its evidence against what is stated has reached 1,000: from there o
 learning. While stated probabilities are right that happens ever, however long the stream, with a probability of at most
 1/1000, whatever the alarms do. The stated z stays a known function of the raw one, so nothing else has to be kept.
 
+Forgetting is done to the learner, once for each alarm that pages: it is told since when something changed, and by how much if
+a level alone moved (learners/forgetting.py). What it knew before the last such act is kept until it is taken back.
+
 Every act is an `Alarm` of kind "act", which pages nobody, and is taken back by `revert`. Acts are functions of the stream
 alone: they happen at multiples of 1,000 events, however it is cut.
 """
 
 import math
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.errors import StateError
+from onlogit.errors import ConfigError, StateError
 from onlogit.kernels import recalibration as kernel
 from onlogit.kernels.flips import NO_FLIPS, Flips, observed_log_odds
 from onlogit.monitor.alarms import NO_TIME, Alarm
@@ -31,6 +35,29 @@ SLOPES = 0.05, 4.0  # within which b is held
 UTMOST = math.log((1 - 1e-6) / 1e-6)  # no p beyond 1e-6 of 0 or 1 is stated
 FIRST, LEVEL, SLOPE, STATED = range(4)
 NO_ALARM = -1.0
+
+
+@runtime_checkable
+class Forgetful(Protocol):
+    """A learner that can forget."""
+
+    def forget(self, since: float, labels: float, shift: float | None) -> None:
+        """Something changed `since` labels ago, `labels` being held at most; by `shift` logits where a level alone moved."""
+
+    def state(self) -> dict[str, np.ndarray[Any, Any]]:
+        """All that it knows."""
+
+    def restore(self, state: dict[str, np.ndarray[Any, Any]]) -> None:
+        """Become the learner whose state this is."""
+
+
+def repair_of(act: str, learner: object, flips: Flips = NO_FLIPS) -> "Repair | None":
+    """What acts on alarms as `on_alarm` says; None for "warn"."""
+    if act == "forget":
+        if not isinstance(learner, Forgetful):
+            raise ConfigError('on_alarm = "forget" needs a learner with a belief: take learner = "belief"')
+        return Forget(learner)
+    return None if act == "warn" else Repair(act, flips)
 
 
 class Repair:
@@ -53,6 +80,11 @@ class Repair:
     def promoted(self) -> bool:
         """Whether the shadow's map is what is stated."""
         return bool(self._maps[-1, STATED])
+
+    @property
+    def acted(self) -> bool:
+        """Whether there is something to take back."""
+        return self.promoted or self.frozen
 
     @property
     def map(self) -> tuple[float, float]:
@@ -156,6 +188,88 @@ class Repair:
             "mean": self._mean, "cov": self._cov, "capital": self._capital, "maps": self._maps, "heard": self._heard,
             "frozen": self._frozen,
         }  # fmt: skip
+
+
+class Forget(Repair):
+    """Makes the learner forget after every alarm that pages."""
+
+    def __init__(self, learner: Forgetful) -> None:
+        super().__init__("forget")
+        self._learner = learner
+        self._onset = np.zeros(4)  # of the alarm heard: its first event, effect, whether that is a level's, evidence
+        self._labels = np.zeros(1)  # events that no longer count among those that the belief holds
+        self._before: dict[str, np.ndarray[Any, Any]] = {}  # what the learner knew before the last act
+
+    @property
+    def acted(self) -> bool:
+        """Whether there is something to take back."""
+        return bool(self._before)
+
+    @property
+    def evidence(self) -> float:
+        """That of the alarm which was heard last."""
+        return float(self._onset[3])
+
+    def hear(self, alarms: list[Alarm]) -> None:
+        """Note the first alarm that pages and was not acted upon."""
+        for alarm in alarms:
+            if alarm.pages and self._heard[0] == NO_ALARM:
+                self._onset[:] = alarm.onset_event, alarm.effect, alarm.what == "level", alarm.evidence
+        super().hear(alarms)
+
+    def turn(self, event: int, time: int, settled: int) -> list[Alarm]:
+        """What is done before a multiple of EVERY events is scored."""
+        if self._heard[0] == NO_ALARM:
+            return []
+        onset, effect, level, _ = self._onset.tolist()
+        since = event - onset
+        self._before = self._learner.state() | {"forgotten": self._labels.copy()}
+        self._learner.forget(since, event - float(self._labels[0]), effect if level else None)
+        if not level:
+            self._labels[0] = max(float(self._labels[0]), onset)
+        what = (
+            f"the bias may have moved by {effect:+.2f}" if level else f"what is known weighs as {since:,.0f} labels do"
+        )
+        told = self._told(
+            "forget", event, time, f"{what}, as something changed at about event {onset:.0f}", effect, 0.0
+        )
+        self._heard[0] = NO_ALARM
+        return [told]
+
+    def revert(self, event: int) -> Alarm:
+        """Take the last act back: the learner knows what it knew before, and what it has learned since is lost."""
+        told = self._told(
+            "revert", event, NO_TIME, "known is what was before; what was learned since is lost", 0.0, 0.0
+        )
+        self._heard[0] = NO_ALARM
+        self._labels[:] = self._before["forgotten"]
+        self._learner.restore({name: array for name, array in self._before.items() if name != "forgotten"})
+        self._before = {}
+        return told
+
+    def state(self) -> dict[str, Array]:
+        """Everything remembered, as copies; among it what the learner knew before the last act."""
+        return super().state() | {f"before.{name}": array.copy() for name, array in self._before.items()}
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Take up a state(). StateError, with nothing changed, if it is not one. The learner is restored before."""
+        before = {name.removeprefix("before."): a for name, a in state.items() if name.startswith("before.")}
+        if before:
+            now = self._learner.state()
+            forgotten = before.get("forgotten", np.zeros(0))
+            if forgotten.shape != (1,) or forgotten.dtype != np.float64:
+                raise StateError("repair: before.forgotten is missing, or not float64(1,)")
+            try:
+                self._learner.restore({name: array for name, array in before.items() if name != "forgotten"})
+            except StateError as error:
+                raise StateError(f"repair: what was known before: {error}") from error
+            finally:
+                self._learner.restore(now)
+        super().restore(state)
+        self._before = {name: array.copy() for name, array in before.items()}
+
+    def _named(self) -> dict[str, Array]:
+        return super()._named() | {"onset": self._onset, "labels": self._labels}
 
 
 def _mapped(z: F64, a: float | F64, b: float | F64) -> F64:

@@ -61,34 +61,30 @@ class SliceMonitor:
         self, values: list[pa.Array], event: I64, time: I64, z: F64, y: I8, weight: F64, elapsed: F64, slack: F64
     ) -> list[Alarm]:
         """Judge rows in order; the alarms of slices. values: an Arrow array of n a column; others as in `gather_slices`."""
-        alarms = []
         judged = (y >= 0) & (weight > 0.0)
-        for c, array in enumerate(values):
-            code = self._codes(c, array, judged)
-            row, state = 0, self._states[c]
+        return self.judge(self.codes(values, judged), event, time, z, y, weight, elapsed, slack)
+
+    def codes(self, values: list[pa.Array], counted: npt.NDArray[np.bool_]) -> I32:
+        """The slice of each row, int32[columns, n]; a counted row with a value that is new opens one."""
+        return np.stack([self._codes(c, array, counted) for c, array in enumerate(values)])
+
+    def judge(
+        self, code: I32, event: I64, time: I64, z: F64, y: I8, weight: F64, elapsed: F64, slack: F64
+    ) -> list[Alarm]:
+        """Judge rows whose slices are known; see `update`."""
+        alarms = []
+        for c, state in enumerate(self._states):
+            row, own = 0, np.ascontiguousarray(code[c])
             while row >= 0:
                 row = kernel.gather_slices(
-                    state,
-                    self._weights,
-                    self._factors,
-                    self.patience,
-                    code,
-                    event,
-                    time,
-                    z,
-                    y,
-                    weight,
-                    elapsed,
-                    slack,
-                    row,
-                )
+                    state, self._weights, self._factors, self.patience, own, event, time, z, y, weight, elapsed, slack, row
+                )  # fmt: skip
                 if row >= 0:
                     alarms += self._alarm(c, int(event[row]), int(time[row]))
                     row += 1
         return sorted(alarms, key=lambda alarm: alarm.event)
 
     def _codes(self, c: int, array: pa.Array, judged: npt.NDArray[np.bool_]) -> I32:
-        """The slice of each row; a judged row with a value that is new opens one."""
         if not pa.types.is_dictionary(array.type):
             array = array.dictionary_encode()
         texts = [*array.dictionary.cast(pa.large_string()).to_pylist(), None]
@@ -125,7 +121,7 @@ class SliceMonitor:
     def _label(self, c: int, s: int) -> str:
         if s == self.most:
             return OTHER
-        name = next(name for name, code in self._names[c].items() if code == s)
+        name = list(self._names[c])[s]  # in one go, as another thread may be adding names
         return NULL if name is None else name
 
     def rearm(self) -> None:
@@ -134,6 +130,12 @@ class SliceMonitor:
             for s in range(int(state.seen[0])):
                 _restart(state, s)
             state.level[:, kernel.ALARMED] = -1.0
+
+    def begin_anew(self) -> None:
+        """Evidence, tallies and peaks start anew; the slices stay."""
+        for state in self._states:
+            for mine, fresh in zip(state, kernel.new_slices(self.most + 1), strict=True):
+                mine[...] = fresh
 
     def worst(self, count: int = 10) -> list[Slice]:
         """The slices with most evidence against them, over all columns."""

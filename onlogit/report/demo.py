@@ -8,7 +8,7 @@ from onlogit.report.screen import Screen
 from onlogit.report.text import Curve, paragraph, reliability_diagram, scale
 
 if TYPE_CHECKING:  # the opening is printed before Numba is imported
-    from onlogit.kernels.tally import Quality, Reliability
+    from onlogit.kernels.quality import Quality, Reliability
     from onlogit.monitor import Alarm
     from onlogit.report.months import Month
 

@@ -9,8 +9,10 @@ import numpy.typing as npt
 from onlogit import thresholds
 from onlogit.explain import FEWEST, ModelStory, explain_model
 from onlogit.kernels import grid as bins
-from onlogit.kernels.tally import Quality, Reliability, Tally, new_tally, quality, reliability, tally_rows
+from onlogit.kernels.quality import Quality, Reliability, quality, reliability
+from onlogit.kernels.tally import Tally, new_tally, tally_rows
 from onlogit.model import OnlineLogit
+from onlogit.monitor.estimates import estimates, sums_of
 from onlogit.thresholds import Choice, Curves
 
 F64 = npt.NDArray[np.float64]
@@ -68,6 +70,8 @@ class Report:
     story: ModelStory | None = None
     counters: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    estimates: dict[str, dict[str, Any]] = field(default_factory=dict)  # overall, lately, faded: monitor/estimates.py
+    watched: dict[str, Any] = field(default_factory=dict)  # slices, decisions and features, where they are watched
 
     def to_json(self) -> dict[str, Any]:
         """One JSON-able dict; the cost curve thinned."""
@@ -94,6 +98,8 @@ def of_model(
     report = _of_tally(monitor.tally, thresholds.grid_of(monitor.tally), title, kind, costs)
     report.watch = Watch(monitor.evidence, monitor.peak_evidence, monitor.patience, monitor.alarm_open)
     report.alarms, report.story = alarms, explain_model(model)
+    report.estimates = {name: read()._asdict() for name, read in monitor.spans().items()}
+    report.watched = {} if fold.beside is None else fold.beside.figures()
     seen, shared = fold.encoder.collisions()
     report.counters = dict(fold.counts.__dict__) | {f"{name}_values": n for name, n in fold.encoder.counts.items()}
     report.counters |= {"slots_seen": seen, "slots_shared": shared, "waiting": fold.memory.waiting}
@@ -109,6 +115,7 @@ def _of_tally(tally: Tally, grid: F64, title: str, kind: str, costs: tuple[float
         title, kind, found, reliability(tally), thresholds.top_calibration(grid), thresholds.average_precision(grid),
         effective,
     )  # fmt: skip
+    report.estimates = {"overall": estimates(sums_of(tally))._asdict()}
     if costs is not None:
         report.costs = Costs(*costs, thresholds.curves(grid, *costs), thresholds.choose(grid, *costs))
     if effective < FEWEST:

@@ -43,7 +43,7 @@ def page(report: Report) -> str:
     """The whole page."""
     cards = [
         _reliability(report), *_over_time(report), *_costs(report), *_evidence(report), *_weights(report), *_paths(report),
-        *_alarms(report), _top(report), *_counters(report),
+        *_alarms(report), *_estimates(report), *_slices(report), _top(report), *_counters(report),
     ]  # fmt: skip
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in report.notes)
     title = f"onlogit: {report.title}"
@@ -184,6 +184,36 @@ def _alarms(report: Report) -> list[str]:
         for a in report.alarms[-MOST:]
     ]
     return [_card("Alarms", _table(["when", "what", "what happens", "evidence"], rows), "", "wide")]
+
+
+READINGS = {
+    "examples": "examples", "observed / expected": "observed_over_expected", "level, logits": "level",
+    "  from, at all times": "level_low", "  to": "level_high", "Cox intercept": "intercept", "Cox slope": "slope",
+    "log loss": "log_loss", "Brier score": "brier", "  reliability": "reliability", "  resolution": "resolution",
+    "  uncertainty": "uncertainty", "calibration error": "calibration_error",
+    "  squared, without bias": "calibration_error_squared", "  smooth": "smooth_calibration_error", "AUC": "auc",
+    "average precision": "average_precision",
+}  # fmt: skip
+
+
+def _estimates(report: Report) -> list[str]:
+    """Every reading, over all events, over the last ones, and over a past that fades."""
+    told = {name: found for name, found in report.estimates.items() if found["examples"]}
+    if not told:
+        return []
+    rows = [[name, *(_figure(found[key]) for found in told.values())] for name, key in READINGS.items()]
+    return [_card("Calibration", _table(["", *told], rows))]
+
+
+def _slices(report: Report) -> list[str]:
+    """The slices with most evidence against them."""
+    rows = [
+        [f"{s['column']}={s['value']}", f"{s['examples']:,}", f"{s['expected']:.3%}", f"{s['observed']:.3%}",
+         f"{s['shift']:+.2f}", _figure(s["peak"]), _figure(s["needed"])]
+        for s in report.watched.get("slices", ())
+    ]  # fmt: skip
+    heads = ["slice", "events", "stated", "observed", "logits", "evidence", "needed alone"]
+    return [_card("Worst slices", _table(heads, rows), "", "wide")] if rows else []
 
 
 def _figure(value: Any) -> str:

@@ -6,6 +6,7 @@ from onlogit.report.costs import choice_text
 from onlogit.report.gathering import Report
 from onlogit.report.reasons import model_text
 from onlogit.report.text import Curve, Glyphs, histogram_row, paragraph, reliability_diagram
+from onlogit.report.watching import beside_lines, quality_lines
 
 WIDTH = 100
 
@@ -19,7 +20,10 @@ def report_text(report: Report, glyphs: Glyphs, most: int = 12) -> list[str]:
     lines += [*_over_time(report, glyphs), "", *_top(report)]
     if report.costs:
         lines += ["", *choice_text(report.costs.choice)]
+    lines += _estimates(report)
     lines += _evidence(report, most)
+    beside = beside_lines(report.watched)
+    lines += ["", *beside] if beside else []
     if report.story:
         lines += ["", *model_text(report.story, most)]
     counters = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in report.counters.items() if count)
@@ -53,6 +57,17 @@ def _over_time(report: Report, glyphs: Glyphs) -> list[str]:
         "", f"log loss over time, 0 to {losses.max():.3f}:", histogram_row(losses, min(64, len(losses)), glyphs),
         f"{out} of {len(told)} stretches are off by more than chance does in 5 % of them",
     ]  # fmt: skip
+
+
+def _estimates(report: Report) -> list[str]:
+    """Calibration over all, and lately where that is known."""
+    lines = []
+    for name in ("overall", "lately"):
+        found = report.estimates.get(name)
+        if found and found["examples"]:
+            told = quality_lines(found)
+            lines += ["", f"{name}: {told[0]}", *told[1:]]
+    return lines
 
 
 def _top(report: Report) -> list[str]:

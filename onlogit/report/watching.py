@@ -12,7 +12,7 @@ def summary(figures: Mapping[str, Any]) -> str:
     for name, label in (("", "overall"), ("lately", "lately")):
         found = figures[name] if name else figures
         if found["examples"]:
-            lines += [(label, text) if k == 0 else ("", text) for k, text in enumerate(_quality(found))]
+            lines += [(label, text) if k == 0 else ("", text) for k, text in enumerate(quality_lines(found))]
     lines.append(("evidence", _evidence(figures)))
     better = figures["recalibration"]
     if better["evidence"] >= ENOUGH:
@@ -20,15 +20,20 @@ def summary(figures: Mapping[str, Any]) -> str:
         lines.append(
             ("mend", f"{told}: evidence {better['evidence']:,.4g}, where chance reaches {ENOUGH:,.0f} once in as many")
         )
-    text = [f"{name:<10} {value}" for name, value in lines]
-    if figures["slices"]:
+    return "\n".join([*(f"{name:<10} {value}" for name, value in lines), *beside_lines(figures)])
+
+
+def beside_lines(figures: Mapping[str, Any]) -> list[str]:
+    """The worst slices, decisions and features, those of them that are watched."""
+    text = []
+    if figures.get("slices"):
         text += ["worst slices, by their evidence", *map(_slice, figures["slices"])]
-    text += [line for found in figures["decisions"] for line in _decision(found)]
-    if figures["outlook"] and figures["outlook"]["unknown"] > 0.0:
+    text += [line for found in figures.get("decisions", ()) for line in _decision(found)]
+    if figures.get("outlook") and figures["outlook"]["unknown"] > 0.0:
         text.append(_outlook(figures["outlook"]))
-    if figures["features"]:
+    if figures.get("features"):
         text += ["features, late against the reference, by their evidence", *map(_feature, figures["features"])]
-    return "\n".join(text)
+    return text
 
 
 def _counts(figures: Mapping[str, Any]) -> str:
@@ -47,7 +52,9 @@ def _counts(figures: Mapping[str, Any]) -> str:
     return f"{figures['events']:,} ({', '.join([labelled, *odd])})"
 
 
-def _quality(found: Mapping[str, Any]) -> list[str]:
+def quality_lines(found: Mapping[str, Any]) -> list[str]:
+    """What estimates say, as `Estimates._asdict()` has them."""
+
     def number(name: str, form: str) -> str:
         return "-" if found[name] is None else format(found[name], form)
 
@@ -58,7 +65,8 @@ def _quality(found: Mapping[str, Any]) -> list[str]:
         f"log loss {number('log_loss', '.5f')}, Brier {number('brier', '.5f')} (reliability {number('reliability', '.5f')}, "
         f"resolution {number('resolution', '.5f')}, uncertainty {number('uncertainty', '.5f')})",
         f"AUC {number('auc', '.4f')}, average precision {number('average_precision', '.4f')}, calibration error "
-        f"{number('calibration_error', '.4f')} (smooth {number('smooth_calibration_error', '.4f')})",
+        f"{number('calibration_error', '.4f')} (smooth {number('smooth_calibration_error', '.4f')}, squared without bias "
+        f"{number('calibration_error_squared', '.2g')})",
         f"true log-odds = {number('intercept', '+.3f')} (se {number('intercept_error', '.3f')}) + "
         f"{number('slope', '.3f')} (se {number('slope_error', '.3f')}) x stated",
     ]

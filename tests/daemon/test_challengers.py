@@ -198,6 +198,7 @@ def test_over_http(serve: Callable[..., Running], tmp_path: Path) -> None:
     assert 'onlogit_model_difference_nats{bound="low",model="quick"}' in daemon.get("/metrics").text
     assert daemon.post("/v1/commands/promote", {"model": "nobody"}).status_code == 422
     assert daemon.post("/v1/commands/rollback", b"").status_code == 409
+    assert daemon.post("/v1/commands/revert", b"").status_code == 409  # no alarm has done anything
     assert daemon.post("/v1/commands/promote", {"model": "quick"}).json()["champion"] == "quick"
     assert asked("onlogit").json()["outputs"][0]["data"] == stated["quick"]
     assert daemon.json("/v1/status")["champion"] == "quick"

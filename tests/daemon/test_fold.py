@@ -1,5 +1,6 @@
 """The daemon's fold: state is a function of the journal, whatever the clock, the slices and the refusals."""
 
+import json
 import queue
 import time
 from dataclasses import replace
@@ -12,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onlogit import Config, LabelConfig, OnlineLogit
+from onlogit import Config, LabelConfig, MonitorConfig, OnlineLogit
 from onlogit.config import LabelNoise
-from onlogit.daemon.entries import EVENTS, OUTCOMES, beginning
+from onlogit.daemon.entries import COMMAND, EVENTS, OUTCOMES, beginning
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.json_rows import RowReader
 from onlogit.daemon.ledger import Ledger
@@ -325,3 +326,22 @@ def test_rows_of_every_kind_of_column() -> None:
     assert "y" not in score.batch(score.decode(row.encode(), lines=False)[0]).schema.names
     with pytest.raises(DataError, match="'ts'"):
         reader.batch(reader.decode(row.replace("2024-05-01T12:00:00.5Z", "noon").encode(), lines=False)[0])
+
+
+def test_what_an_alarm_did_is_taken_back_by_a_command_of_the_journal() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=4_000)
+    y = rng.random(4_000) < 1 / (1 + np.exp(-np.where(np.arange(4_000) < 1_500, x, 3.0 - x)))
+    config = replace(CONFIG, monitor=MonitorConfig(200.0, on_alarm="freeze", by=("k",), slices=5))
+    rows = pa.record_batch({"k": np.arange(4_000), "x": x, "y": y})
+    journal = [entry(2, EVENTS, rows), Entry(3, COMMAND, 0, json.dumps({"command": "revert"}).encode(), b"")]
+    folds = []
+    for _ in range(2):
+        folds.append(
+            begun(config=config, roles=EventSettings(label="y", key="k").roles() | {"key": None, "drop": ("k",)})
+        )
+        told = [folds[-1].apply(each) for each in journal]
+        assert told[1] == {"command": "revert", "reverted": 4_000}
+        assert [alarm["what"] for alarm in folds[-1].alarms if alarm["kind"] == "act"] == ["freeze", "revert"]
+        assert "nothing to take back" in str(folds[-1].apply(journal[1]._replace(seq=4)))
+    assert packed(folds[0]) == packed(folds[1])

@@ -23,7 +23,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from daemon_process import ARROW, NDJSON, Running, until
 
-from bench.load import Connection, request
+from bench.load import request
 from onlogit.daemon.notices import Notices
 from onlogit.daemon.settings import NoticeSettings
 
@@ -118,6 +118,37 @@ def broken(body: bytes, draw: np.random.Generator) -> bytes:
         else:
             data[at:at] = bytes([draw.choice(list(b'{}[]",:0e\xff'))])
     return bytes(data[: int(draw.integers(0, len(data) + 1))] if draw.random() < 0.1 else data)
+
+
+class Connection(asyncio.Protocol):
+    """A connection on which one request at a time waits for its answer."""
+
+    def __init__(self) -> None:
+        self.waiting: asyncio.Future[bytes] | None = None
+        self._data = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        end = self._data.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        at = self._data.lower().find(b"content-length:")
+        length = int(self._data[at + 15 : self._data.find(b"\r", at)])
+        if len(self._data) >= end + 4 + length and self.waiting is not None and not self.waiting.done():
+            self.waiting.set_result(bytes(self._data))
+            self._data.clear()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.waiting is not None and not self.waiting.done():
+            self.waiting.set_exception(exc or ConnectionResetError("closed without an answer"))
+
+    async def send(self, data: bytes) -> bytes:
+        self.waiting = asyncio.get_running_loop().create_future()
+        self.transport.write(data)
+        return await self.waiting
 
 
 async def flood(port: int, count: int, seed: int) -> Counter[int]:

@@ -10,18 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import NaiveDetector
 
-from onlogit.kernels.evidence import (
-    LAST_ALARM,
-    NOW,
-    PEAK,
-    REPEATS,
-    Evidence,
-    arm_factors,
-    arm_weights,
-    gather_evidence,
-    new_evidence,
-    restart,
-)
+from onlogit.kernels.arms import arm_factors, arm_weights
+from onlogit.kernels.evidence import LAST_ALARM, NOW, PEAK, REPEATS, Evidence, gather_evidence, new_evidence, restart
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from naive import PendingIndex
 
-from onlogit.labels import KeyIndex
+from onlogit.memory import KeyIndex
 
 KEYS = [n << 60 for n in range(8)] + [1, 2, 3, 2**64 - 1]  # in a small table many begin at one place
 steps = st.lists(

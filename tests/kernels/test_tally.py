@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import naive_tally
 
-from onlogit.kernels.tally import Tally, merge_tallies, new_tally, quality, reliability, tally_rows, values
+from onlogit.kernels.quality import quality, reliability
+from onlogit.kernels.tally import Tally, merge_tallies, new_tally, tally_rows, values
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]

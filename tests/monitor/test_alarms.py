@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from onlogit.kernels.evidence import ARMS, F64, new_evidence
+from onlogit.kernels.arms import ARMS
+from onlogit.kernels.evidence import F64, new_evidence
 from onlogit.monitor.alarms import NO_TIME, iso_time
 from onlogit.monitor.raising import arm_name, level_estimate, raise_alarm, region_of, slope_estimate
 

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from onlogit.kernels.quality import reliability
 from onlogit.kernels.tally import new_tally, tally_rows
 from onlogit.monitor.calibration import CalibrationMonitor
 from onlogit.monitor.estimates import Sums, estimates, level_interval, sums_of
@@ -61,7 +62,22 @@ def test_one_kind_of_outcome_and_none_at_all() -> None:
     assert estimates(sums(np.zeros(0), np.zeros(0, np.int8))).rate is None
     found = estimates(sums(np.full(50, -20.0), np.zeros(50, np.int8)))
     assert found.auc is None
-    assert np.isfinite([x for x in found if x is not None]).all()
+    assert np.isfinite([x for x in found[:-1] if x is not None]).all()
+    (only,) = found.bins
+    assert only == {"from": 0.0, "to": 0.05, "examples": 50.0, "stated": only["stated"], "observed": 0.0, "low": 0.0,
+                    "high": pytest.approx(0.0713, abs=1e-4)}  # fmt: skip
+
+
+def test_bins_are_those_of_the_tally() -> None:
+    z, y = stream(4, 5_000)
+    tally = new_tally()
+    tally_rows(tally, z, y, np.ones(len(z)))
+    expected, found = reliability(tally), estimates(sums(z, y)).bins
+    kept = expected.examples > 0
+    for name in ("examples", "stated", "observed", "low", "high"):
+        np.testing.assert_allclose(
+            [each[name] for each in found], getattr(expected, name)[kept], rtol=1e-12, atol=1e-15
+        )
 
 
 def test_the_interval_of_the_level_covers_at_all_times_at_once() -> None:

@@ -38,9 +38,26 @@ def test_tallies_are_those_of_one_worker() -> None:
     merged = CalibrationMonitor.merge(parts)
     for name in ("totals", "shares", "odds", "ranks"):
         assert merged.state()[f"tally.{name}"].tobytes() == one.state()[f"tally.{name}"].tobytes()
-    assert merged.lately().examples == 0
+    assert merged.lately().examples == 3_000  # no window is full yet
     merged.update(event[:500], None, z[:500], y[:500], ones[:500])
-    assert merged.lately().examples == 500
+    assert merged.lately().examples == 3_500
+
+
+def test_windows_of_workers_are_put_together() -> None:
+    rng = np.random.default_rng(2)
+    z = rng.normal(-1.0, 1.2, 8_000)
+    y, event = (rng.random(8_000) < 0.3).astype(np.int8), np.arange(8_000)
+    parts = [CalibrationMonitor(1e12, window=800) for _ in range(2)]
+    for k, part in enumerate(parts):
+        own = np.arange(k, 8_000, 2)
+        part.update(event[own], None, z[own], y[own], np.ones(own.size))
+    merged = CalibrationMonitor.merge(parts)
+    late = [part.lately() for part in parts]
+    assert merged.lately().examples == sum(each.examples for each in late) < 1_601
+    assert merged.lately().brier == pytest.approx(np.mean([each.brier for each in late]))
+    assert merged.faded().examples == pytest.approx(sum(part.faded().examples for part in parts))
+    merged.update(event[:5_000], None, z[:5_000], y[:5_000], np.ones(5_000))
+    assert 700 <= merged.lately().examples <= 800
 
 
 def test_evidence_adds() -> None:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onlogit import Config, MonitorConfig, OnlineLogit
-from onlogit.config import from_mapping
+from onlogit.config import from_mapping, to_mapping
 from onlogit.errors import ConfigError, StateError
-from onlogit.kernels.tally import quality
+from onlogit.kernels.quality import quality
 from onlogit.model import of_bytes
 from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.calibration import CalibrationMonitor
@@ -97,14 +97,16 @@ def test_right_probabilities_are_left_alone() -> None:
 
 
 @settings(max_examples=6, deadline=None)
-@given(st.lists(st.integers(0, CUT), max_size=4), st.sampled_from(["recalibrate", "freeze"]), st.booleans())
+@given(st.lists(st.integers(0, CUT), max_size=4), st.sampled_from(["recalibrate", "forget", "freeze"]), st.booleans())
 def test_any_cut_does_the_same(cuts: list[int], on_alarm: str, late: bool) -> None:
-    batch = stream(n=CUT)
+    forgets = on_alarm == "forget"
+    batch = turned(10_000)[3_000:] if forgets else stream(n=CUT)
     told: list[OnlineLogit] = []
     acts = []
     for bounds in ([0, CUT], [0, *sorted(cuts), CUT]):
         config = from_mapping(Config, {
-            "learner": "sgd", "slot_bits": 4, "names": 0, "labels": {"delay": 3 * late},
+            "learner": "belief" if forgets else "sgd", "belief": {"half_lives": ["inf"]},
+            "slot_bits": 4, "names": 0, "labels": {"delay": 3 * late},
             "monitor": {"on_alarm": on_alarm, "patience": 1_000.0}, "sgd": {"rate": 0.0001},
         })  # fmt: skip
         learner = OnlineLogit(label="y", key="k", config=config)
@@ -148,8 +150,12 @@ def test_recalibrate_and_its_revert() -> None:
 
 
 def test_bad_settings_and_states() -> None:
-    with pytest.raises(ConfigError, match=r'on_alarm = \'page\' is out of range: "warn", "recalibrate" or "freeze"'):
+    with pytest.raises(
+        ConfigError, match=r'on_alarm = \'page\' is out of range: "warn", "recalibrate", "forget" or "freeze"'
+    ):
         MonitorConfig(on_alarm="page")
+    with pytest.raises(ConfigError, match="the learner 'ftrl' has no belief"):
+        Config("ftrl", monitor=MonitorConfig(on_alarm="forget"))
     repair = Repair("recalibrate")
     good = repair.state()
     for name, bad in [
@@ -160,3 +166,68 @@ def test_bad_settings_and_states() -> None:
             repair.restore(good | {name: bad})
     repair.restore(good)
     assert repair.evidence == pytest.approx(1.0)
+
+
+def turned(n: int = 14_000, level: float = 0.0) -> pa.RecordBatch:
+    """At BREAK every effect turns round, or the level moves."""
+    rng = np.random.default_rng(5)
+    x, late = rng.normal(size=(n, 3)), np.arange(n) >= BREAK
+    c = rng.integers(0, 9, n)
+    z = x @ [1.0, -0.8, 0.5] + 0.2 * (c - 4)
+    truth = np.where(late, z + level if level else -z, z)
+    columns = {"k": np.arange(n), "c": [f"v{k}" for k in c], "y": rng.random(n) < 1 / (1 + np.exp(-truth))}
+    return pa.record_batch(columns | {f"x{k}": x[:, k] for k in range(3)})
+
+
+@pytest.mark.parametrize("level", [0.0, 1.2])
+def test_forgetting_after_an_abrupt_change_and_its_revert(level: float) -> None:
+    batch = turned(level=level)
+    kept, mended = (replace_lives(model(each)) for each in ("warn", "forget"))
+    found = [each.step(batch[:9_000]) for each in (kept, mended)]
+    before = {name: array.copy() for name, array in mended.pipeline.learner.state().items()}
+    for learner in (kept, mended):
+        found.append(learner.step(batch[9_000:]))
+    (act,) = [alarm for alarm in found[3].alarms if alarm.kind == "act"]
+    assert (act.what, act.event, mended.pipeline.repair is not None) == ("forget", 9_000, True)
+    assert BREAK <= act.onset_event < 9_000
+    assert act.evidence >= 10_000.0
+    assert ("the bias may have moved by" if level else "what is known weighs as") in act.text()
+    assert (found[0].z == found[1].z).all()  # nothing is done before the act
+    assert log_loss(found[3].z, batch) < log_loss(found[2].z, batch) - (0.001 if level else 0.02)
+    mended = of_bytes(mended.to_bytes())
+    (record,) = mended.revert()
+    assert (record.what, mended.revert()) == ("revert", [])
+    after = mended.pipeline.learner.state()
+    assert all((after[name] == array).all() for name, array in before.items())
+
+
+def test_a_frozen_model_forgets_nothing() -> None:
+    learner, batch = replace_lives(model("forget")), turned()
+    learner.step(batch[:BREAK])
+    learner.freeze()
+    known = learner.pipeline.learner.state()
+    alarms = learner.step(batch[BREAK:]).alarms
+    assert {alarm.kind for alarm in alarms} == {"calibration"}
+    assert all((learner.pipeline.learner.state()[name] == array).all() for name, array in known.items())
+
+
+def replace_lives(learner: OnlineLogit) -> OnlineLogit:
+    """The same with one half-life, that never ends."""
+    return OnlineLogit(
+        label="y",
+        key="k",
+        config=from_mapping(Config, to_mapping(learner.config) | {"belief": {"half_lives": ["inf"]}}),
+    )
+
+
+def test_a_damaged_state_of_what_was_known_is_refused() -> None:
+    learner = replace_lives(model("forget"))
+    learner.step(turned(9_500))
+    state = learner.state()
+    assert learner.pipeline.repair is not None
+    for name in ("repair.before.mean", "repair.before.forgotten"):
+        with pytest.raises(StateError, match="before"):
+            learner.pipeline.restore(state | {name: np.zeros(3)})
+    learner.pipeline.restore(state)
+    again = learner.state()
+    assert all((again[name] == array).all() for name, array in state.items())
