@@ -24,8 +24,9 @@ from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.kernels import arms
 from onlogit.kernels import evidence as detector
 from onlogit.kernels.evidence import F64, I8, I64, Evidence
+from onlogit.kernels.fading import Recent, tally_lately
 from onlogit.kernels.quality import Quality, quality
-from onlogit.kernels.tally import LARGEST_WEIGHT, Tally, new_tally, tally_rows
+from onlogit.kernels.tally import LARGEST_WEIGHT, Tally, new_tally
 from onlogit.monitor import change, merging, recent
 from onlogit.monitor.alarms import NO_TIME, Alarm
 from onlogit.monitor.estimates import Estimates, estimates, sums_of
@@ -64,7 +65,7 @@ class CalibrationMonitor:
         self.once = False  # one test at a level instead of a watch without end
         self.tally: Tally = new_tally()
         self._evidence: Evidence = detector.new_evidence()
-        self._recent: recent.Recent = recent.new_recent()
+        self._recent: Recent = recent.new_recent()
         self._map: change.Reference = change.no_reference()
         self._weights = arms.arm_weights(self.tolerance)
         self._factors = arms.arm_factors(self.tolerance)
@@ -123,23 +124,18 @@ class CalibrationMonitor:
         y, weight = np.ascontiguousarray(y, np.int8), np.ascontiguousarray(weight, np.float64)
         times = np.full(z.size, NO_TIME) if time is None else np.ascontiguousarray(time, np.int64)
         counts = weight if judged is None else np.where(judged, weight, 0.0)
-        labelled = np.flatnonzero((y >= 0) & (weight > 0.0))
-        alarms: list[Alarm] = []
-        row = done = 0
-        while row < z.size:  # cut where a window ends
-            room = recent.room(self._recent, self.window)
-            if self._waiting:
-                room = min(room, self.reference - int(self._recent.seen[0]))
-            end = int(labelled[done + room - 1]) + 1 if done + room <= labelled.size else z.size
-            part = slice(row, end)
-            alarms += self._take(event[part], times[part], z[part], y[part], weight[part], counts[part])
-            rows = min(room, labelled.size - done)
-            recent.note(self._recent, self.tally, self.window, rows)
-            if self._waiting and self._recent.seen[0] >= self.reference:
-                for mine, found in zip(self._map, change.freeze(sums_of(self.tally)), strict=True):
-                    mine[...] = found
-            row, done = end, done + rows
-        return alarms
+        begun = self.until_reference(y, weight)
+        self._tally(z[:begun], y[:begun], weight[:begun])
+        if self._waiting and self._recent.seen[0] >= self.reference:
+            for mine, found in zip(self._map, change.freeze(sums_of(self.tally)), strict=True):
+                mine[...] = found
+        part = slice(begun, None)
+        self._tally(z[part], y[part], weight[part])
+        return self._gather(event[part], times[part], z[part], y[part], counts[part])
+
+    def _tally(self, z: F64, y: I8, weight: F64) -> None:
+        if z.size:
+            tally_lately(self.tally, self._recent, recent.step(self.window), z, y, weight)
 
     def until_reference(self, y: I8, weight: F64) -> int:
         """After how many of these rows the reference window is complete: 0 if it is or there is none, all if not."""
@@ -158,9 +154,9 @@ class CalibrationMonitor:
         """Whether the reference window is still open."""
         return self.reference > 0 and self._map.examples[0] == 0.0
 
-    def _take(self, event: I64, time: I64, z: F64, y: I8, weight: F64, counts: F64) -> list[Alarm]:
-        tally_rows(self.tally, z, y, weight)
-        if self._waiting or self.decided:
+    def _gather(self, event: I64, time: I64, z: F64, y: I8, counts: F64) -> list[Alarm]:
+        """Gather evidence of rows after the reference window."""
+        if not z.size or self.decided:
             return []
         z, slack = self.as_judged(z)
         elapsed = NONE

@@ -27,8 +27,9 @@ from onlogit.kernels.evidence import (
     Evidence,
     new_evidence,
 )
+from onlogit.kernels.fading import FADE, Recent
 from onlogit.kernels.tally import MASK, PART_BITS, Tally
-from onlogit.monitor.recent import FADE, Recent, coarse, faded, first_mark, new_recent
+from onlogit.monitor.recent import coarse, faded, first_mark, new_recent
 
 State = dict[str, np.ndarray[Any, Any]]
 
