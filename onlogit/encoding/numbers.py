@@ -91,4 +91,5 @@ class NumberColumns:
 def _widen(range: F64, values: F32 | F64) -> None:
     """Make a range [2] hold these values as well."""
     if values.size:
-        range[0], range[1] = min(range[0], float(values.min())), max(range[1], float(values.max()))
+        low, high = float(values.min()) + 0.0, float(values.max()) + 0.0  # -0 becomes 0, which is as low
+        range[0], range[1] = min(range[0], low), max(range[1], high)
