@@ -71,8 +71,8 @@ def page(results: list[Result], limits: Limits) -> str:
         "## Speed\n",
         f"Thousand events a second, learned / scored only; the best of {rounds}, start-up and compiling apart. "
         "onlogit and scikit-learn start from Arrow batches in a file, and their time includes encoding; onlogit's also its "
-        "quality figures and its calibration monitor, on both cores (reading, encoding, learning and judging each in a thread, the default "
-        "learner's mixture in one more; scoring batches side by side). VW "
+        "quality figures and its calibration monitor, on both cores (reading, encoding, learning and judging each "
+        "in a thread, the default learner's mixture in one more; scoring batches side by side). VW "
         "starts from its own binary cache, where names are hashed already, on two threads (one parses, one learns). "
         "scikit-learn takes mini-batches of 256. River's is in the table of prefixes.\n",
         _table(at_once, TIMED, _speed, lambda r, name: -_per_second(r, name)),
