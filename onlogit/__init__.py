@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from onlogit.errors import DataError, OnlogitError
     from onlogit.model import OnlineLogit, load
     from onlogit.monitor import Alarm, CalibrationMonitor
-    from onlogit.pipeline import Step
     from onlogit.schema import Schema
+    from onlogit.steps import Step
     from onlogit.streams import open_sink, open_source
 
 _HOME = {

@@ -30,8 +30,9 @@ from onlogit.learners.protocol import Units
 from onlogit.memory import NEVER
 from onlogit.monitor import Alarm, CalibrationMonitor, Quality
 from onlogit.monitor import merging as monitors
-from onlogit.pipeline import Counts, Pipeline, Step
+from onlogit.pipeline import Pipeline
 from onlogit.schema import Schema
+from onlogit.steps import Counts, Step
 from onlogit.storage import arrays
 
 KIND = "onlogit model"

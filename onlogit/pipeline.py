@@ -10,19 +10,20 @@ has the ways.
 """
 
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from onlogit import tapes
 from onlogit.arena import Array, Lent
 from onlogit.config import Config
-from onlogit.encoding import Encoded, Encoder, Rows
+from onlogit.encoding import Encoded, Encoder
 from onlogit.encoding.columns import one_batch
-from onlogit.encoding.rows import choose_rows, join_rows
+from onlogit.encoding.rows import choose_rows
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.kernels.flips import flips_of, observed_log_odds
 from onlogit.kernels.turns import take_turns
@@ -30,81 +31,21 @@ from onlogit.label_delays import LabelDelays
 from onlogit.label_times import NO_TIME, LabelTimes, Plan
 from onlogit.labels import VOID, WAITING, Mature, Maturity, thinned
 from onlogit.learners import Tape, create
-from onlogit.learners.protocol import BOTH, LEARN, SCORE, Scores, unwritten
+from onlogit.learners.protocol import LEARN, SCORE, Scores, unwritten
 from onlogit.memory import NEVER, Memory
 from onlogit.monitor import Alarm, CalibrationMonitor
 from onlogit.monitor.beside import beside_of
 from onlogit.monitor.features import FeatureMonitor
 from onlogit.monitor.repair import EVERY, Repair, repair_of
 from onlogit.schema import Schema
+from onlogit.steps import Counts, Step, Walked, joined, part_of, sigmoid
+from onlogit.tapes import Tile
 from onlogit.weight_paths import NO_NAMES, Named, WeightPaths
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
 I64 = npt.NDArray[np.int64]
-
-
-class Step(NamedTuple):
-    """What was stated of a batch of n events, and what came of it."""
-
-    event: I64  # [n] number of the event in the stream, from 0
-    z: F64  # [n] log-odds
-    p: F64  # [n] probability
-    z_sd: F64  # [n] sd of z under the belief; NaN from a learner that has none
-    y: I8  # [n] the label in the record: 1, 0, or -1 for none
-    alarms: list[Alarm]
-
-    def to_arrow(self) -> pa.RecordBatch:
-        """event, p, z, z_sd, label as a record batch; what there is none of is null."""
-        return pa.record_batch(
-            {
-                "event": self.event,
-                "p": self.p,
-                "z": self.z,
-                "z_sd": pa.array(self.z_sd, mask=np.isnan(self.z_sd)),
-                "label": pa.array(self.y == 1, mask=self.y < 0),
-            }
-        )
-
-
-@dataclass
-class Counts:
-    """What happened so far, in events."""
-
-    events: int = 0  # scored
-    labelled: int = 0  # whose label came, in the record or later
-    learned: int = 0
-    expired: int = 0  # forgotten before a label came
-    outcomes: int = 0  # labels told by key
-    unknown: int = 0  # of which for no event that waits for one
-    no_weight: int = 0  # of weight 0: scored, else ignored
-    unresolved: int = 0  # without a label known when it was due: a negative, or dropped
-    late: int = 0  # labels told by key after they were due
-
-
-class _Tile(NamedTuple):
-    """The rows of a walk: those of the batch, then remembered ones."""
-
-    rows: Rows
-    y: I8
-    weight: F64
-    memo: F32
-    row: I64  # [m] row of each of the plan's events
-
-
-class Walked(NamedTuple):
-    """What a walk gives: the step without alarms of the monitor, and what that has to judge."""
-
-    step: Step
-    mature: Mature
-
-
-def sigmoid(z: F64) -> F64:
-    """p = 1 / (1 + e^-z); 0 below -709."""
-    with np.errstate(over="ignore"):
-        p: F64 = 1.0 / (1.0 + np.exp(-z))
-    return p
 
 
 class Pipeline:
@@ -165,7 +106,7 @@ class Pipeline:
             acts = self._act(self.repair, part)
             walked = self._walk(part, now)
             steps.append(walked.step._replace(alarms=acts + walked.step.alarms + self.judge(walked.mature)))
-        step = steps[0] if len(steps) == 1 else _joined(steps)
+        step = steps[0] if len(steps) == 1 else joined(steps)
         return step._replace(alarms=warnings + step.alarms)
 
     def _warned(self) -> list[Alarm]:
@@ -175,7 +116,7 @@ class Pipeline:
         """The batch cut where acts may happen."""
         n, first = len(encoded.y), self.counts.events
         cuts = np.arange(EVERY - first % EVERY, n, EVERY).tolist()
-        return [_part(encoded, a, b) for a, b in pairwise([0, *cuts, n])]
+        return [part_of(encoded, a, b) for a, b in pairwise([0, *cuts, n])]
 
     def _act(self, repair: Repair | None, encoded: Encoded) -> list[Alarm]:
         """What is done about alarms before the batch is scored."""
@@ -244,8 +185,10 @@ class Pipeline:
         event = np.arange(first, first + n)
         encoded = self.times.settle(encoded, now)
         plan = self.times.plan(encoded, self.memory, first, first - self.counts.no_weight, now)
-        tile = self._gather(encoded, plan)
-        tape = self._tape(event, plan, tile.row)
+        tile = tapes.gather(encoded, plan, self.memory, self.learner.memo_width, first)
+        tape = (
+            Tape.of(n, SCORE) if self.rests else tapes.write(n, plan, tile.row, self.memory, self.times.sealing, first)
+        )
         weight = tile.weight
         if self.config.labels.keep_negatives < 1.0:
             weight = weight.copy()
@@ -263,7 +206,7 @@ class Pipeline:
             warnings = self._watch(self.predictions, [pa.array(p)], first, encoded)
         return Walked(Step(event, z, p, z_sd, stated, warnings), mature)
 
-    def _learn(self, first: int, n: int, tape: Tape, tile: _Tile) -> Scores:
+    def _learn(self, first: int, n: int, tape: Tape, tile: Tile) -> Scores:
         """Walk the tape, and stop before each event at which weights are noted."""
         y, rows, scores = tile.y.astype(np.float64), tile.rows, None
         start, due = 0, self.paths.following(first)
@@ -336,44 +279,6 @@ class Pipeline:
                 f"column {name.name if name else 'key'!r}, row {self.counts.events + row} (counting from 0): this key "
                 "belongs to an earlier event that still waits for its label; keys have to be unique among those"
             )
-
-    def _gather(self, encoded: Encoded, plan: Plan) -> _Tile:
-        n, first = len(encoded.y), self.counts.events
-        rows, y, weight = encoded.rows, encoded.y, encoded.weight
-        old = plan.event < first
-        count = int(np.count_nonzero(old))
-        memo = np.empty((n + count, self.learner.memo_width), np.float32)
-        row = plan.event - first
-        if count:
-            old_rows, old_y, old_weight, memo[n:] = self.memory.take(plan.event[old])
-            rows = join_rows(rows, old_rows)
-            y, weight = np.concatenate([y, old_y]), np.concatenate([weight, old_weight])
-            row[old] = n + np.arange(count)
-        return _Tile(rows, np.maximum(y, 0), weight, memo, row)  # what is learned without a label is a negative
-
-    def _tape(self, event: I64, plan: Plan, row: I64) -> Tape:
-        """Scores and labels in order: at place q come the labels due there, then event q is scored."""
-        n, first = len(event), self.counts.events
-        if self.rests:
-            return Tape.of(n, SCORE)
-        if not self.times.sealing and len(row) == n and not self.memory.waiting:
-            return Tape.of(n, BOTH)
-        awaited = np.zeros(n, np.int64)
-        awaited[plan.kept - first] = 1
-        if not self.times.sealing and not len(plan.lost):  # every label comes with its record
-            act = np.full(n, SCORE, np.uint8)
-            act[row] = BOTH
-            return Tape(np.arange(n), act, self.memory.waiting + np.cumsum(awaited))
-        for part in (plan.event, plan.lost):
-            awaited[part[part >= first] - first] = 1
-        key = np.concatenate([2 * np.arange(n) + 1, 2 * plan.place])
-        order = np.argsort(key, kind="stable")  # labels of one place are in order already
-        ops = np.concatenate([np.arange(n), row])[order]
-        act = np.repeat(np.array([SCORE, LEARN], np.uint8), [n, len(row)])[order]
-        waiting = self.memory.waiting + np.cumsum(np.concatenate([awaited, np.full(len(row), -1)])[order])
-        lost_at = np.sort(2 * plan.lost_place)
-        waiting -= np.searchsorted(lost_at, key[order], side="right")
-        return _fuse(ops, act, waiting)
 
     def _remember(self, encoded: Encoded, plan: Plan, memo: F32) -> None:
         first = self.counts.events
@@ -534,27 +439,3 @@ class Pipeline:
     def watching(self) -> list[str]:
         """What there is beside the calibration monitor, as settings ask."""
         return [each for each in ("features", "predictions", "beside", "repair") if getattr(self, each) is not None]
-
-
-def _part(encoded: Encoded, a: int, b: int) -> Encoded:
-    """The rows a .. b of a batch."""
-    if (a, b) == (0, len(encoded.y)):
-        return encoded
-    columns: list[Any] = list(encoded[1:])
-    cut = [None if column is None else column[a:b] for column in columns]
-    return Encoded._make([choose_rows(encoded.rows, np.arange(a, b)), *cut])
-
-
-def _joined(steps: list[Step]) -> Step:
-    """Steps one after the other as one."""
-    columns: list[Any] = [np.concatenate(column) for column in zip(*(step[:-1] for step in steps), strict=True)]
-    return Step._make([*columns, [alarm for step in steps for alarm in step.alarms]])
-
-
-def _fuse(row: I64, act: npt.NDArray[np.uint8], waiting: I64) -> Tape:
-    """Make one operation of a score and the label of the same row that follows it at once."""
-    score = np.flatnonzero((act[:-1] == SCORE) & (act[1:] == LEARN) & (row[:-1] == row[1:]))
-    act[score + 1] = BOTH
-    kept = np.ones(len(row), np.bool_)
-    kept[score] = False
-    return Tape(row[kept], act[kept], waiting[kept])

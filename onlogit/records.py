@@ -12,7 +12,7 @@ from onlogit.decisions import Decider, Decisions
 from onlogit.encoding.event_columns import read_time
 from onlogit.errors import ConfigError, SchemaError
 from onlogit.monitor import Alarm
-from onlogit.pipeline import Step
+from onlogit.steps import Step
 
 STATED = ("p", "z", "z_sd")
 DECIDED = {"action": pa.string(), "expected_cost": pa.float64()}

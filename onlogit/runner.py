@@ -32,8 +32,9 @@ from onlogit.encoding import Encoded
 from onlogit.errors import DataError, OnlogitError
 from onlogit.model import OnlineLogit
 from onlogit.monitor import Alarm
-from onlogit.pipeline import Pipeline, Step
+from onlogit.pipeline import Pipeline
 from onlogit.records import Recorder
+from onlogit.steps import Step
 from onlogit.storage import Checkpoints
 from onlogit.storage.arrays import Array
 from onlogit.streams import Position, Sink, Source

@@ -14,7 +14,7 @@ from onlogit import Config, LabelConfig, OnlineLogit
 from onlogit.errors import ConfigError
 from onlogit.label_delays import LabelDelays
 from onlogit.learners.protocol import LEARN, SCORE, Tape
-from onlogit.pipeline import Counts
+from onlogit.steps import Counts
 
 TABLE = drifting(300).table
 

@@ -20,9 +20,10 @@ from onlogit import runner as driving
 from onlogit.cli.printing import Progress, to_json
 from onlogit.errors import ConfigError, DataError, OutputError
 from onlogit.monitor import Alarm
-from onlogit.pipeline import Pipeline, Step
+from onlogit.pipeline import Pipeline
 from onlogit.records import scored, scored_schema
 from onlogit.runner import Ahead, BrokenOff, Output, Runner, Stop, open_patiently
+from onlogit.steps import Step
 from onlogit.storage import Checkpoints
 from onlogit.streams import Position, Source, open_source
 

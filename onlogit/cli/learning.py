@@ -9,9 +9,9 @@ from onlogit.cli.printing import DelayWarning, Progress, alarm_json, figures_of,
 from onlogit.cli.startup import since_start
 from onlogit.errors import AlarmRaised
 from onlogit.model import OnlineLogit
-from onlogit.pipeline import Step
 from onlogit.records import STATED_SCHEMA, stated
 from onlogit.runner import BrokenOff, Output, Runner
+from onlogit.steps import Step
 from onlogit.streams import open_sink, open_source
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from onlogit.model import OnlineLogit
 from onlogit.monitor import Alarm
-from onlogit.pipeline import Step
 from onlogit.report.watching import beside_lines
+from onlogit.steps import Step
 from onlogit.storage.atomic import writing
 
 

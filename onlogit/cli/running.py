@@ -14,10 +14,10 @@ from onlogit.cli.startup import since_start
 from onlogit.config import to_mapping
 from onlogit.errors import AlarmRaised, ConfigError, DataError
 from onlogit.model import OnlineLogit, of_state
-from onlogit.pipeline import Step
 from onlogit.records import ALARMS, alarms_of, scored, scored_schema
 from onlogit.runner import BrokenOff, Output, Runner, Stop, open_patiently
 from onlogit.schema import Role
+from onlogit.steps import Step
 from onlogit.storage import Checkpoint, Checkpoints
 from onlogit.streams import Source, open_sink, open_source
 from onlogit.terms import parse, text_of

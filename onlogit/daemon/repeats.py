@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.daemon.entries import Stated
-from onlogit.pipeline import sigmoid
+from onlogit.steps import sigmoid
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
