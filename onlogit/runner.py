@@ -12,9 +12,7 @@ a function of state and batch alone.
 """
 
 import os
-import queue
 import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +20,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -38,11 +36,10 @@ from onlogit.steps import Step
 from onlogit.storage import Checkpoints
 from onlogit.storage.arrays import Array
 from onlogit.streams import Position, Sink, Source
+from onlogit.streams.ahead import ENDED, Ahead
 
-AHEAD = 2  # batches read before they are asked for; as many encoded, and as many not yet judged
+BESIDE = 2  # batches encoded before they are learned, and as many learned that are not yet judged
 REHEARSED = 32  # records that the throw-away model is shown
-PULSE = 0.1  # seconds after which a waiting loop looks at its flags
-ENDED, WAITING = "ended", "waiting"
 DECIDER = "decider."
 Heed = Callable[[Step], None]
 
@@ -109,76 +106,6 @@ class Stop:
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
-
-
-def open_patiently(opening: Callable[[], Source], stop: Callable[[], bool]) -> Source | None:
-    """The source that `opening` returns; None once `stop()` is true, for a pipe may give its first records never."""
-    answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            answer.put(opening())
-        except BaseException as error:  # raised again below
-            answer.put(error)
-
-    threading.Thread(target=ask, name="onlogit opening", daemon=True).start()
-    while not stop():
-        with suppress(queue.Empty):
-            item = answer.get(timeout=PULSE)
-            if isinstance(item, BaseException):
-                raise item
-            return item  # type: ignore[no-any-return]
-    return None
-
-
-class Ahead:
-    """A source, read in a thread. Batches and errors come in their order; `asleep` while the source keeps it waiting."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._items: queue.Queue[Any] = queue.Queue(AHEAD)
-        self._given_up = False
-        self._thread = threading.Thread(target=self._fill, name="onlogit source", daemon=True)
-        self._thread.start()
-
-    def _fill(self) -> None:
-        item: Any = None
-        while item is not ENDED and not isinstance(item, BaseException):
-            try:
-                item = self._source.read() or ENDED
-            except BaseException as error:  # raised again where the item is taken
-                item = error
-            while not self._given_up:
-                with suppress(queue.Full):
-                    self._items.put(item, timeout=PULSE)
-                    break
-            else:
-                return
-
-    def read(self) -> tuple[pa.RecordBatch, Position] | str:
-        """The next batch with the position after it, ENDED, or WAITING where none came for a moment."""
-        try:
-            item = self._items.get(timeout=PULSE)
-        except queue.Empty:
-            return WAITING
-        if isinstance(item, BaseException):
-            raise item
-        return item  # type: ignore[no-any-return]
-
-    def has_batch(self) -> bool:
-        """Whether `take` would give a batch at once."""
-        with self._items.mutex:
-            return bool(self._items.queue) and isinstance(self._items.queue[0], tuple)
-
-    def take(self) -> tuple[pa.RecordBatch, Position]:
-        """The batch that `has_batch` saw."""
-        return self._items.get()  # type: ignore[no-any-return]
-
-    def close(self) -> bool:
-        """Ends the thread; False where it is still asleep in its source, which then must be left alone."""
-        self._given_up = True
-        self._thread.join(5 * PULSE)
-        return not self._thread.is_alive()
 
 
 class Runner:
@@ -278,7 +205,7 @@ class Runner:
         """Let batches that are there already be encoded, unless state has to become whole."""
         pipeline = self.model.pipeline
         while (
-            len(ready) < AHEAD and pipeline.can_encode_ahead and ahead.has_batch() and not (self.stop() or self._due())
+            len(ready) < BESIDE and pipeline.can_encode_ahead and ahead.has_batch() and not (self.stop() or self._due())
         ):
             batch, position = ahead.take()
             ready.append(Read(batch, position, encoding.submit(pipeline.encode, batch)))
@@ -310,7 +237,7 @@ class Runner:
                 step = judging.submit(pipeline.fold, encoded)
                 step.exception()  # has ended
         self._learned.append(Learned(ready.batch, ready.position, step))
-        self._tell(heed, AHEAD)
+        self._tell(heed, BESIDE)
 
     def _tell(self, heed: Heed, behind: int = 0) -> None:
         """Write what came of batches that were learned, in their order, once they are judged; all but the last few."""

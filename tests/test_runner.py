@@ -16,16 +16,16 @@ import pytest
 
 import onlogit as ol
 from onlogit import records
-from onlogit import runner as driving
 from onlogit.cli.printing import Progress, to_json
 from onlogit.errors import ConfigError, DataError, OutputError
 from onlogit.monitor import Alarm
 from onlogit.pipeline import Pipeline
 from onlogit.records import scored, scored_schema
-from onlogit.runner import Ahead, BrokenOff, Output, Runner, Stop, open_patiently
+from onlogit.runner import BrokenOff, Output, Runner, Stop
 from onlogit.steps import Step
 from onlogit.storage import Checkpoints
 from onlogit.streams import Position, Source, open_source
+from onlogit.streams.ahead import WAITING, Ahead, open_patiently
 
 
 def events(rows: int) -> pa.Table:
@@ -255,7 +255,7 @@ def test_reading_ahead_keeps_order_and_ends() -> None:
     batches = events(100).to_batches(max_chunksize=10)
     ahead = Ahead(Told(*batches, DataError("the end")))
     for n, batch in enumerate(batches):
-        while (item := ahead.read()) == driving.WAITING:
+        while (item := ahead.read()) == WAITING:
             pass
         assert item == (batch, {"row": 10 * n + 10})
     with pytest.raises(DataError, match="the end"):

@@ -15,11 +15,12 @@ from onlogit.config import to_mapping
 from onlogit.errors import AlarmRaised, ConfigError, DataError
 from onlogit.model import OnlineLogit, of_state
 from onlogit.records import ALARMS, alarms_of, scored, scored_schema
-from onlogit.runner import BrokenOff, Output, Runner, Stop, open_patiently
+from onlogit.runner import BrokenOff, Output, Runner, Stop
 from onlogit.schema import Role
 from onlogit.steps import Step
 from onlogit.storage import Checkpoint, Checkpoints
 from onlogit.streams import Source, open_sink, open_source
+from onlogit.streams.ahead import open_patiently
 from onlogit.terms import parse, text_of
 
 ROLES: tuple[Role, ...] = ("label", "weight", "key", "time", "label_time", "due")
