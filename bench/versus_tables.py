@@ -222,10 +222,12 @@ def _load(results: list[Result]) -> str:
     if not loads:
         return ""
     middle = float(np.median(loads))
+    once = [
+        a["load"] for r in results for n, a in r.answers.items() if not r.peers[n].timed and a.get("load") is not None
+    ]
+    slow = f", those that are timed once at up to {max(once):.1f}" if once and max(once) > BUSY else ""
     busy = " Other work ran at the same time: take speeds and start-up for a rough guide." if middle > BUSY else ""
-    return (
-        f"Median load of the machine when the times shown were taken: {middle:.1f} (1 is this comparison itself).{busy}"
-    )
+    return f"Median load of the machine when the times shown were taken: {middle:.1f} (1 is this comparison itself){slow}.{busy}"
 
 
 def _versions() -> str:
