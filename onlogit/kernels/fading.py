@@ -1,4 +1,4 @@
-"""A tally with marks: its sums at eight moments of late, and sums over a past that fades. monitor/recent.py reads them.
+"""Marks of a tally: its sums at eight moments of late, and sums over a past that fades. monitor/recent.py reads them.
 
 Cost: 5 µs a mark.
 """
@@ -8,11 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels.jit import inline, kernel
-from onlogit.kernels.tally import UNIT, WEIGHT_UNIT, Tally, tally_rows
+from onlogit.kernels.jit import kernel
+from onlogit.kernels.tally import UNIT, WEIGHT_UNIT, Tally
 
 F64 = npt.NDArray[np.float64]
-I8 = npt.NDArray[np.int8]
 I64 = npt.NDArray[np.int64]
 
 MARKS = 8
@@ -43,43 +42,26 @@ def coarsen(ranks: I64, out: I64) -> None:
             out[i, k] = total
 
 
-@inline
-def _fade_limbs(now: I64, then: I64, faded: F64) -> None:
-    """faded <- FADE x faded + now - then, of two-limb sums. now, then: int64[n, 2]; faded: float64[n]."""
-    for i in range(faded.size):
-        faded[i] = faded[i] * FADE + (now[i, 0] - then[i, 0]) + (now[i, 1] - then[i, 1]) / UNIT
-
-
-@inline
-def _mark(tally: Tally, recent: Recent) -> None:
+@kernel
+def mark(tally: Tally, recent: Recent) -> None:
     """Keep the sums as they are, and let those that fade take up what came since the last mark."""
     last, at = (recent.seen[1] - 1) % MARKS, recent.seen[1] % MARKS
-    _fade_limbs(tally.totals, recent.totals[last], recent.faded_totals)
-    for i in range(tally.shares.shape[0]):
-        _fade_limbs(tally.shares[i], recent.shares[last, i], recent.faded_shares[i])
-    recent.totals[at] = tally.totals
-    recent.shares[at] = tally.shares
+    for i in range(tally.totals.shape[0]):
+        total, then = tally.totals[i], recent.totals[last, i]
+        recent.faded_totals[i] = recent.faded_totals[i] * FADE + (total[0] - then[0]) + (total[1] - then[1]) / UNIT
+        for k in range(2):
+            recent.totals[at, i, k] = total[k]
+    for j in range(tally.shares.shape[0]):
+        for i in range(tally.shares.shape[1]):
+            share, then = tally.shares[j, i], recent.shares[last, j, i]
+            recent.faded_shares[j, i] = (
+                recent.faded_shares[j, i] * FADE + (share[0] - then[0]) + (share[1] - then[1]) / UNIT
+            )
+            for k in range(2):
+                recent.shares[at, j, i, k] = share[k]
     coarsen(tally.ranks, recent.ranks[at])
     for i in range(recent.ranks.shape[1]):
         for k in range(2):
             new = (recent.ranks[at, i, k] - recent.ranks[last, i, k]) / WEIGHT_UNIT
             recent.faded_ranks[i, k] = recent.faded_ranks[i, k] * FADE + new
     recent.seen[1] += 1
-
-
-@kernel
-def tally_lately(tally: Tally, recent: Recent, step: int, z: F64, y: I8, weight: F64) -> None:
-    """Tally rows in order (kernels/tally.py), with a mark at every `step` labelled ones of weight above 0."""
-    row = 0
-    while row < z.size:
-        room = step - recent.seen[0] % step
-        end = row
-        rows = 0
-        while end < z.size and rows < room:
-            rows += 1 if y[end] >= 0 and weight[end] > 0.0 else 0
-            end += 1
-        tally_rows(tally, z[row:end], y[row:end], weight[row:end])
-        recent.seen[0] += rows
-        if rows == room:
-            _mark(tally, recent)
-        row = end
