@@ -8,6 +8,7 @@ import numpy as np
 
 from onlogit.report.gathering import Report
 from onlogit.report.svg import Chart, compact, labelled, nice_ticks
+from onlogit.report.text import figure
 
 MOST = 20  # terms and pairs shown
 MOST_PATHS = 8
@@ -166,11 +167,12 @@ def _evidence(report: Report) -> list[str]:
     powers = range(0, int(top) + 1, max(1, int(top) // 5))
     chart.axes([(float(k), compact(10.0**k)) for k in powers], [(1.5, "now"), (0.5, "highest")])
     for y, value in ((1.5, watch.evidence), (0.5, watch.peak)):
-        chart.box(0.0, y - 0.3, math.log10(max(value, 1.0)), y + 0.3, "bar", f"{value:,.3g}")
+        chart.box(0.0, y - 0.3, math.log10(max(value, 1.0)), y + 0.3, "bar", figure(value, 3))
     chart.segment(math.log10(watch.patience), 0.0, math.log10(watch.patience), 2.0, "patience")
+    now, peak = figure(watch.evidence, 3), figure(watch.peak, 3)
     state = "An alarm is open." if watch.open else "No alarm is open."
     caption = (
-        f"{state} Evidence that stated probabilities do not hold: now {watch.evidence:,.3g}, highest {watch.peak:,.3g}; an "
+        f"{state} Evidence that stated probabilities do not hold: now {now}, highest {peak}; an "
         f"alarm at {watch.patience:,.0f} (red)."
     )
     return [_card("Evidence and alarms", chart.svg(), caption)]
@@ -217,7 +219,7 @@ def _slices(report: Report) -> list[str]:
 
 
 def _figure(value: Any) -> str:
-    return f"{value:,.4g}" if isinstance(value, int | float) else "–"
+    return figure(value, 4) if isinstance(value, int | float) else "–"
 
 
 def _weights(report: Report) -> list[str]:

@@ -5,7 +5,7 @@ import numpy as np
 from onlogit.report.costs import choice_text
 from onlogit.report.gathering import Report
 from onlogit.report.reasons import model_text
-from onlogit.report.text import Curve, Glyphs, histogram_row, paragraph, reliability_diagram
+from onlogit.report.text import Curve, Glyphs, figure, histogram_row, paragraph, reliability_diagram
 from onlogit.report.watching import beside_lines, quality_lines
 
 WIDTH = 100
@@ -85,7 +85,7 @@ def _evidence(report: Report, most: int) -> list[str]:
         state = "an alarm is open" if watch.open else "no alarm is open"
         lines += [
             "",
-            f"evidence {watch.evidence:,.3g}, highest {watch.peak:,.3g}, patience {watch.patience:,.0f}: {state}",
+            f"evidence {figure(watch.evidence, 3)}, highest {figure(watch.peak, 3)}, patience {watch.patience:,.0f}: {state}",
         ]
     for alarm in report.alarms[-most:]:
         lines.append(

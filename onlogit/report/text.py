@@ -15,6 +15,11 @@ import numpy.typing as npt
 F64 = npt.NDArray[np.float64]
 
 
+def figure(value: float, digits: int) -> str:
+    """A number with so many digits, or whole where it has more: 327,346 and not 3.273e+05."""
+    return f"{value:,.0f}" if 10.0**digits <= abs(value) < 1e15 else f"{value:,.{digits}g}"
+
+
 class Glyphs(NamedTuple):
     """The characters that figures are drawn with."""
 
