@@ -202,13 +202,22 @@ class Runner:
         return self.checkpoints is not None and time.perf_counter() - self._saved >= self.every
 
     def _read_on(self, ready: deque[Read], ahead: Ahead, encoding: Executor) -> None:
-        """Let batches that are there already be encoded, unless state has to become whole."""
+        """Let batches that are there already be encoded, unless state has to become whole.
+
+        Behind one that is refused none is encoded: state is that of the batches before it.
+        """
         pipeline = self.model.pipeline
         while (
             len(ready) < BESIDE and pipeline.can_encode_ahead and ahead.has_batch() and not (self.stop() or self._due())
         ):
             batch, position = ahead.take()
-            ready.append(Read(batch, position, encoding.submit(pipeline.encode, batch)))
+            before = ready[-1].encoded if ready else None
+            ready.append(Read(batch, position, encoding.submit(self._encode, batch, before)))
+
+    def _encode(self, batch: pa.RecordBatch, before: Future[Encoded] | None) -> Encoded:
+        if before is not None:
+            before.result()  # raises what it was refused with
+        return self.model.pipeline.encode(batch)
 
     def _read(self, ahead: Ahead) -> tuple[pa.RecordBatch, Position] | str:
         try:
@@ -244,9 +253,13 @@ class Runner:
         while len(self._learned) > behind:
             batch, position, judged = self._learned.popleft()
             if judged is not None:
-                step = judged.result()
-                self._record(batch, step)
-                heed(step)
+                try:
+                    step = judged.result()
+                    self._record(batch, step)
+                    heed(step)
+                except BaseException:
+                    self._learned.clear()  # none is told behind one that could not be
+                    raise
             self.news = self.news or position != self.positions["source"]
             self.positions["source"] = position
 

@@ -122,14 +122,8 @@ def test_it_is_the_fold_and_the_rehearsal_leaves_no_trace() -> None:
 
 @pytest.mark.parametrize("slow", ["encode", "walk", "judge"])
 def test_whichever_part_of_a_step_is_slow_order_and_state_stay(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    at_once, first = whole(700)
-    part, told = getattr(Pipeline, slow), list[int]()
-
-    def slowed(self: Pipeline, *given: Any) -> Any:
-        time.sleep(0.003)
-        return part(self, *given)
-
-    monkeypatch.setattr(Pipeline, slow, slowed)
+    (at_once, first), told = whole(700), list[int]()
+    slowed(monkeypatch, slow, 0.003)
     sink = Kept()
     runner = Runner(new_model(), open_source(events(700), batch_rows=31), {"out": Output(sink, scored(), True)})
     runner.run(lambda step: told.extend(step.event.tolist()), finish=True)
@@ -213,6 +207,49 @@ def test_a_bad_batch_changes_nothing() -> None:
     model.step(first)
     assert runner.model.to_bytes() == model.to_bytes()
     assert runner.positions["source"] == {"row": 20}
+
+
+def slowed(monkeypatch: pytest.MonkeyPatch, part: str, seconds: float) -> None:
+    """Let one part of a step take long, so that batches queue up before it."""
+    whole = getattr(Pipeline, part)
+
+    def slow(self: Pipeline, *given: Any) -> Any:
+        time.sleep(seconds)
+        return whole(self, *given)
+
+    monkeypatch.setattr(Pipeline, part, slow)
+
+
+def test_nothing_is_encoded_behind_a_bad_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    slowed(monkeypatch, "walk", 0.05)
+    batches = events(120).to_batches(max_chunksize=20)
+    batches[3] = batches[3].set_column(2, "late", pa.array(["maybe"] * 20))
+    runner, model = Runner(new_model(), Told(*batches), {}), new_model()
+    with pytest.raises(DataError, match="late"):
+        runner.run()
+    for batch in batches[:3]:
+        model.step(batch)
+    assert runner.model.to_bytes() == model.to_bytes()
+    assert runner.positions["source"] == {"row": 60}
+
+
+def test_nothing_is_written_behind_a_batch_that_could_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    slowed(monkeypatch, "judge", 0.05)
+    sink, failed = Kept(), list[bool]()
+    write = sink.write
+
+    def fail_once(batch: pa.RecordBatch) -> None:
+        if len(sink.batches) == 2 and not failed:
+            failed.append(True)
+            raise OutputError("cannot write it")
+        write(batch)
+
+    monkeypatch.setattr(sink, "write", fail_once)
+    runner = Runner(new_model(), Told(*events(120).to_batches(max_chunksize=20)), {"out": Output(sink, scored(), True)})
+    with pytest.raises(OutputError):
+        runner.run()
+    assert [batch.num_rows for batch in sink.batches] == [20, 20]
+    assert runner.positions["source"] == {"row": 40}
 
 
 def test_a_source_that_waits_holds_up_neither_stop_nor_checkpoint(tmp_path: Path) -> None:
