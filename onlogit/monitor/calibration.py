@@ -24,9 +24,9 @@ from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.kernels import arms
 from onlogit.kernels import evidence as detector
 from onlogit.kernels.evidence import F64, I8, I64, Evidence
-from onlogit.kernels.fading import Recent, mark
+from onlogit.kernels.fading import Recent, tally_lately
 from onlogit.kernels.quality import Quality, quality
-from onlogit.kernels.tally import LARGEST_WEIGHT, Tally, new_tally, tally_rows
+from onlogit.kernels.tally import LARGEST_WEIGHT, Tally, new_tally
 from onlogit.monitor import change, merging, recent
 from onlogit.monitor.alarms import NO_TIME, Alarm
 from onlogit.monitor.estimates import Estimates, estimates, sums_of
@@ -134,21 +134,8 @@ class CalibrationMonitor:
         return self._gather(event[part], times[part], z[part], y[part], counts[part])
 
     def _tally(self, z: F64, y: I8, weight: F64) -> None:
-        """Tally rows, with a mark at every step of the window."""
-        if not z.size:
-            return
-        labelled = np.flatnonzero((y >= 0) & (weight > 0.0))
-        seen, step = self._recent.seen, recent.step(self.window)
-        row = done = 0
-        while row < z.size:
-            room = step - int(seen[0]) % step
-            end = int(labelled[done + room - 1]) + 1 if done + room <= labelled.size else z.size
-            tally_rows(self.tally, z[row:end], y[row:end], weight[row:end])
-            rows = min(room, labelled.size - done)
-            seen[0] += rows
-            if rows == room:
-                mark(self.tally, self._recent)
-            row, done = end, done + rows
+        if z.size:
+            tally_lately(self.tally, self._recent, recent.step(self.window), z, y, weight)
 
     def until_reference(self, y: I8, weight: F64) -> int:
         """After how many of these rows the reference window is complete: 0 if it is or there is none, all if not."""
