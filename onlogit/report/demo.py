@@ -203,8 +203,8 @@ def _alarms(frozen: "Sequence[Alarm]", live: "Sequence[Alarm]") -> str:
 
 def _next(ending: Ending, screen: Screen) -> list[str]:
     return [
-        f"{ending.events:,} flights, {ending.rate:,.0f} a second through both models; {ending.seconds:.1f} s in all, with "
-        "compiling, reading and drawing.",
+        f"{ending.events:,} flights, {ending.rate:,.0f} a second through both models;",
+        f"{ending.seconds:.1f} s in all, with compiling, reading and drawing.",
         f"The live model is in {screen.paint(ending.model, 'bold')} ({ending.bytes / 1e6:.1f} MB). Next:",
         "",
         f"  onlogit score {ending.model} {ending.data} \\",
