@@ -184,6 +184,20 @@ def smaller(typing: Any, a: Any, b: Any) -> Any:
     return a(a, b), lambda context, builder, signature, args: builder.select(builder.fcmp_ordered("<", *args), *args)
 
 
+def _choice(predicate: str) -> Callable[..., Any]:
+    def define(typing: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.select(builder.fcmp_ordered(predicate, args[0], args[1]), args[2], args[3])
+
+        return a(a, b, x, y), build
+
+    return define
+
+
+where_above = instruction(_choice(">"))  # (a, b, x, y): x in the lanes where a > b, y in the others
+where_equal = instruction(_choice("=="))
+
+
 @instruction
 def square_root(typing: Any, a: Any) -> Any:
     """√a."""
