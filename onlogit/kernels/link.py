@@ -7,8 +7,11 @@ library call, so that loops over experts or arms vectorise: measured four times 
 import math
 
 import numpy as np
+import numpy.typing as npt
 
-from onlogit.kernels.jit import inline
+from onlogit.kernels.jit import inline, kernel
+
+F64 = npt.NDArray[np.float64]
 
 LOG2E = 1.4426950408889634
 ROUND = 1.5 * 2.0**52  # added to a small number it leaves the nearest integer in the low bits
@@ -64,3 +67,12 @@ def logit(p: float) -> float:
 def log_loss(y: float, z: float) -> float:
     """log(1 + e^z) - y z: the log loss in nats of log-odds z under the label y, 0 or 1 (or a share between)."""
     return max(z, 0.0) - y * z + math.log1p(exponential(-abs(z)))
+
+
+@kernel
+def probabilities(z: F64, out: F64) -> None:
+    """out[i] = σ(z[i]); NaN where z is. float64[n] both."""
+    for i in range(z.size):
+        out[i] = sigmoid(z[i])
+    for i in range(z.size):
+        out[i] = out[i] if z[i] == z[i] else z[i]
