@@ -183,10 +183,10 @@ def tallying(weight: float) -> Case:
 def gathering_evidence() -> Case:
     z, y = judged()
     event, ones, state, none = np.arange(z.size), np.ones(z.size), evidence.new_evidence(), np.zeros(0)
-    weights, factors = arms.arm_weights(0.1), arms.arm_factors(0.1)
+    block = arms.new_block(0.1)
 
     def run() -> None:
-        assert evidence.gather_evidence(state, weights, factors, 1e12, event, event, z, y, ones, none, none, 0) == -1
+        assert evidence.gather_evidence(state, block, 1e12, event, event, z, y, ones, none, none, 0) == -1
 
     return Case(z.size, run, 33.0, 16 * 8.0, lambda: f"M at most {state.level[evidence.PEAK]:.0f}")
 

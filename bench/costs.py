@@ -139,7 +139,7 @@ def of_parts() -> dict[str, float]:
     rate, (z8, s8, kept, delta, shrink, root) = 1e-5, np.full((6, 8), 0.5, np.float32)
     tallied, event, no_time = tally.new_tally(), np.arange(ROWS), np.zeros(ROWS, np.int64)
     none = np.zeros(0)
-    watch = evidence.new_evidence(), arms.arm_weights(0.1), arms.arm_factors(0.1), 1e12
+    watch = evidence.new_evidence(), arms.new_block(0.1), 1e12
     parts = {
         "encoding": best(lambda: pipeline.encoder.encode(batch)),
         "dense update": best(lambda: belief.walk(row, act, *encoded.rows, y, ones, *learner.known, memo, NO_FLIPS)),

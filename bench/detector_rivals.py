@@ -117,14 +117,12 @@ def _river(found: object, x: list[float]) -> Passage:
 
 def e_detector(tolerance: float) -> Rival:
     """onlogit's, by Shiryaev-Roberts sums: M exceeds the patience."""
-    weights, factors = arms.arm_weights(tolerance), arms.arm_factors(tolerance)
+    block = arms.new_block(tolerance)
 
     def passage(stream: Stream, threshold: float) -> Passage:
         state, n = detector.new_evidence(), stream.z.size
         event, weight = np.arange(n), stream.judged.astype(np.float64)
-        row = detector.gather_evidence(
-            state, weights, factors, threshold, event, event, stream.z, stream.y, weight, NONE, NONE, 0
-        )
+        row = detector.gather_evidence(state, block, threshold, event, event, stream.z, stream.y, weight, NONE, NONE, 0)
         return Passage(row, float(state.level[detector.PEAK]))
 
     return passage
@@ -133,8 +131,8 @@ def e_detector(tolerance: float) -> Rival:
 @kernel
 def _e_cusum(
     state: detector.Evidence,
+    block: arms.Block,
     weights: F64,
-    factors: F64,
     none: F64,
     event: I64,
     z: F64,
@@ -145,7 +143,7 @@ def _e_cusum(
     one = np.ones(1)
     for i in range(z.size):
         at = slice(i, i + 1)
-        detector.gather_evidence(state, weights, factors, 1e300, event[at], event[at], z[at], y[at], one, none, none, 0)
+        detector.gather_evidence(state, block, 1e300, event[at], event[at], z[at], y[at], one, none, none, 0)
         m = 0.0
         for k in range(arms.ARMS):
             m += weights[k] * state.runs[k] * (1.0 if k < arms.FIRST_REGION else 10.0)
@@ -157,11 +155,11 @@ def _e_cusum(
 
 def e_cusum(tolerance: float) -> Rival:
     """The same arms by CUSUM sums C <- max(C, 1) L: Σ w_k C_k exceeds a threshold."""
-    weights, factors = arms.arm_weights(tolerance), arms.arm_factors(tolerance)
+    block, weights = arms.new_block(tolerance), arms.arm_weights(tolerance)
 
     def passage(stream: Stream, threshold: float) -> Passage:
         event = np.arange(stream.z.size)
-        return Passage(*_e_cusum(detector.new_evidence(), weights, factors, NONE, event, stream.z, stream.y, threshold))
+        return Passage(*_e_cusum(detector.new_evidence(), block, weights, NONE, event, stream.z, stream.y, threshold))
 
     return passage
 

@@ -185,7 +185,8 @@ class Names:
     def __init__(self, most: int, slots: int, coordinates: list[str]) -> None:
         self.most = most
         self._coordinates = coordinates
-        self._marks = np.zeros(slots if most else 0, np.int32)  # as kernels/naming.py has them
+        self._marks = np.zeros(max(slots, 16) if most else 0, np.int32)  # as kernels/naming.py has them
+        self._named = np.zeros(-(-slots // 8) if most else 0, np.uint8)  # which of them count: a bit each
         self.names: list[Name] = []
         self.slots: list[int] = []
         self._place: dict[int, int] = {}  # of a slot's name
@@ -204,7 +205,7 @@ class Names:
                 told = namer.of_rows(found, few)
             self._name(rows, few, told)
             first = int(few[-1]) + 1
-        naming.count_named(rows.starts, rows.slots, weight, self._marks)
+        naming.count_named(rows.starts, rows.slots, weight, self._named, self._marks)
 
     def _name(self, rows: Rows, fresh: I64, told: list[Candidates]) -> None:
         """Name the slots of these rows in their order, those of a row in the order of coordinates.
@@ -234,6 +235,7 @@ class Names:
         self.slots.append(slot)
         self.names.append(Name(coordinate, None if value is None else value[:LONGEST]))
         self._marks[slot] = 1
+        self._named[slot >> 3] |= np.uint8(1 << (slot & 7))
 
     def of(self, slot: int) -> Name | None:
         """The name of a slot; None where it has none."""
@@ -293,4 +295,6 @@ class Names:
         self._place = {slot: at for at, slot in enumerate(self.slots)}
         self._marks[:] = naming.UNNAMED
         self._marks[slots] = counts + 1
+        self._named[:] = 0
+        np.bitwise_or.at(self._named, slots >> 3, (1 << (slots & 7)).astype(np.uint8))
         self._marks[state["nameless"]] = naming.NAMELESS

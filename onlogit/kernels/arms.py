@@ -52,9 +52,11 @@ class Block(NamedTuple):
     sums: F64  # [WIDE] R of the wide arms while in the block
     runs: F64  # [WIDE] C likewise
     weights: F64  # [WIDE] likewise, 0 in the places of none
+    region_weight: F64  # [1] w_k of a region's arms
     factors: F64  # [2 x LANES] what the levels multiply odds by, for either outcome
     slopes: F64  # [2 x 3 x LANES] what the slopes multiply e^.5t, e^.7t and e^1.4t by
     here: F64  # [2 x 2] what a region's arms multiply odds by
+    ends: F64  # [2] e^-τ, e^τ
     opened: F64  # [ARMS] the last row of the block at which the arm left its floor, or -1
     region: F64  # [REGIONS] Σ w_k R_k of each score bin
 
@@ -77,24 +79,19 @@ def arm_factors(tolerance: float) -> F64:
     return factors
 
 
-@inline
-def new_block(weights: F64, factors: F64) -> Block:
-    """Scratch for arms of these weights and factors."""
-    out = Block(
-        l=np.empty(BLOCK), t=np.empty(BLOCK), happened=np.empty(BLOCK, np.int64), u=np.empty(BLOCK),
-        power=np.empty(BLOCK), root=np.empty(BLOCK), q=np.empty(BLOCK), low=np.empty(BLOCK), high=np.empty(BLOCK),
-        bins=np.empty(BLOCK, np.int64), terms=np.zeros(BLOCK * LANES), before=np.empty(BLOCK * 2 * LANES),
-        totals=np.zeros((1 + REGIONS) * LANES), sums=np.zeros(WIDE), runs=np.zeros(WIDE), weights=np.zeros(WIDE),
-        factors=np.empty(2 * LANES), slopes=np.zeros(2 * 3 * LANES), here=np.empty(4), opened=np.empty(ARMS),
-        region=np.empty(REGIONS),
+def new_block(tolerance: float) -> Block:
+    """Scratch for the arms under a tolerance in logits."""
+    factors = arm_factors(tolerance)
+    weights = np.zeros(WIDE)
+    weights[:FIRST_REGION] = arm_weights(tolerance)[:FIRST_REGION]
+    return Block(
+        l=np.zeros(BLOCK), t=np.zeros(BLOCK), happened=np.zeros(BLOCK, np.int64), u=np.zeros(BLOCK), power=np.zeros(BLOCK),
+        root=np.zeros(BLOCK), q=np.zeros(BLOCK), low=np.zeros(BLOCK), high=np.zeros(BLOCK), bins=np.zeros(BLOCK, np.int64),
+        terms=np.zeros(BLOCK * LANES), before=np.zeros(BLOCK * 2 * LANES), totals=np.zeros((1 + REGIONS) * LANES),
+        sums=np.zeros(WIDE), runs=np.zeros(WIDE), weights=weights, region_weight=np.array([arm_weights(tolerance)[-1]]),
+        factors=factors[:, :LANES].ravel(), slopes=np.zeros(2 * 3 * LANES), here=factors[:, LANES : LANES + 2].ravel(),
+        ends=factors[0, LANES + 2 :].copy(), opened=np.zeros(ARMS), region=np.zeros(REGIONS),
     )  # fmt: skip
-    out.weights[:FIRST_REGION] = weights[:FIRST_REGION]
-    for happened in range(2):
-        for k in range(LANES):
-            out.factors[happened * LANES + k] = factors[happened, k]
-        for i in range(2):
-            out.here[2 * happened + i] = factors[happened, LANES + i]
-    return out
 
 
 @inline
@@ -111,7 +108,7 @@ def set_slopes(pivots: F64, slopes: F64) -> None:
 
 
 @inline
-def read_rows(z: F64, y: I8, slack: F64, rows: I64, edges: F64, factors: F64, n: int, out: Block) -> None:
+def read_rows(z: F64, y: I8, slack: F64, rows: I64, edges: F64, n: int, out: Block) -> None:
     """What the arms are made of, for rows[:n]. One short loop each: these vectorise."""
     for r in range(n):
         i = rows[r]
@@ -127,8 +124,8 @@ def read_rows(z: F64, y: I8, slack: F64, rows: I64, edges: F64, factors: F64, n:
     for r in range(n):
         out.root[r] = math.sqrt(out.u[r])
         out.q[r] = 1.0 / (1.0 + out.u[r])
-        out.low[r] = out.u[r] * factors[0, 10]
-        out.high[r] = out.u[r] * factors[0, 11]
+        out.low[r] = out.u[r] * out.ends[0]
+        out.high[r] = out.u[r] * out.ends[1]
     if slack.size > 0:
         for r in range(n):
             out.low[r] = out.u[r] / slack[rows[r]]

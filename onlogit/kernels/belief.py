@@ -31,6 +31,7 @@ from onlogit.kernels.lanes import (
     load,
     multiply,
     place,
+    prefetch,
     splat,
     spread,
     store,
@@ -45,6 +46,7 @@ I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
 
 SCORE, LEARN, BOTH = 1, 2, 3
+AHEAD = 1  # rows whose slots are on their way to the cache
 FARTHEST, WIDEST = np.float32(1e6), np.float32(1e12)  # bounds of z and s² as stated
 ZERO, ONE = np.float32(0), np.float32(1)
 UNTOUCHED = 0.0  # the clock starts at 1, so that a table of zeros is a table of untouched slots
@@ -127,29 +129,38 @@ def walk(
     waits = False  # whether what was learned last is still held back from the covariances
     nothing = lanes(ZERO, LANES)
     now = clock[0]
-    for op in range(row.size):
-        i = row[op]
+    for op in range(row.size + 1):  # one turn more, in which what is held back leaves the covariances
+        last = op == row.size
+        if last and not waits:
+            break
+        i = row[op - 1] if last else row[op]
         h = weight[i]
-        learn = (act[op] & LEARN) != 0 and h > 0.0
+        learn = not last and (act[op] & LEARN) != 0 and h > 0.0
         for j in range(d):
             x[1 + j] = dense[i, j]
         low, high = starts[i], starts[i + 1]
+        if op + AHEAD < row.size:
+            for j in range(starts[row[op + AHEAD]], starts[row[op + AHEAD] + 1]):
+                prefetch(w, 2 * padded * np.int64(slots[j]))
+                prefetch(touched, np.int64(slots[j]))
         for first in range(0, padded, LANES):
             zs, ss = nothing, nothing
             for e in range(first, min(first + LANES, experts)):
                 if waits:
-                    covariance.update(s, e, held, kept[e], fill[e], s0, x, g)
+                    covariance.update(s, e, held, kept[e], x, g)
                 else:
                     covariance.product(s, e, x, g)
                 ze, se = covariance.score(m, e, g, x)
                 zs, ss = place(zs, e - first, ze), place(ss, e - first, se)
-            if high > low:
+            if high > low and not last:
                 zs, ss = _slots_score(
                     slots, values, low, high, now, touched, rate, slot_prior, first, learn, w, padded, zs, ss
                 )
             store(z, first, zs)
             store(s2, first, ss)
         waits = learn
+        if last:
+            break
         if act[op] & SCORE:
             for e in range(padded):
                 memo[i, e] = min(max(z[e], -FARTHEST), FARTHEST)
@@ -158,7 +169,7 @@ def walk(
             continue
         if h != kept_for:
             for e in range(experts):
-                kept[e] = scalar_exponential(-h * rate[e])
+                kept[e] = max(np.float32(scalar_exponential(-h * rate[e])), covariance.LEAST_KEPT)
                 fill[e] = -math.expm1(-h * rate[e])
             kept_for = h
         for e in range(0, padded, LANES):
@@ -166,10 +177,8 @@ def walk(
             _slots_learn(slots, values, low, high, e, delta, shrink, w, padded)
         for e in range(experts):
             covariance.learn(m, e, width, g, held, delta[e], root[e])
+            covariance.renew(s, e, width, kept[e], fill[e], s0)
         for j in range(low, high):
             touched[slots[j]] = now
         now += h
-    if waits:
-        for e in range(experts):
-            covariance.update(s, e, held, kept[e], fill[e], s0, x, g)
     clock[0] = now

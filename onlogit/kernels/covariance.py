@@ -29,9 +29,9 @@ from onlogit.kernels.lanes import (
 F32 = npt.NDArray[np.float32]
 
 LANES = 8  # widths are padded to a multiple of this
-STRIP = 16  # columns taken at once; measured: two strips of 16 are as fast as one of 32
+STRIP = 16  # columns to a chain of sums
 ZERO = np.float32(0)
-UNIT = np.eye(1, 2 * STRIP - 1, STRIP - 1, np.float32).ravel()  # from STRIP - 1 - k on: 1 in lane k, else 0
+LEAST_KEPT = np.float32(1e-30)  # of a covariance, however heavy a label is: what is forgotten is divided by it
 
 
 @inline
@@ -78,30 +78,12 @@ def _shrunk(cov: F32, at: int, held: F32, a: int, gb: Any, kept: Any) -> Any:
 
 
 @inline
-def _renewed(row: Any, prior: F32, at: int, fill: np.float32, lane: int) -> Any:
-    """A row of S with (1 - f) S0 added where it meets the diagonal, in this lane."""
-    return fma(multiply(splat(fill, row), spread(prior, at, row)), load(UNIT, STRIP - 1 - lane, row), row)
-
-
-@inline
-def _columns_update(
-    cov: F32, e: int, b: int, count: int, held: F32, kept: np.float32, fill: np.float32, prior: F32, x: F32, sums: Any
-) -> Any:
-    """The columns b .. b + count of S <- f S - g g' + (1 - f) S0, and of S x: one pass over S for both."""
+def _columns_update(cov: F32, e: int, b: int, held: F32, kept: np.float32, x: F32, sums: Any) -> Any:
+    """The columns of the lanes, from b on, of S <- f S - g g', and of S x: one pass over S for both."""
     d, first = x.size, e * x.size
     gb, f = load(held, first + b, sums), splat(kept, sums)
     at = first * d + b
-    for a in range(b):
-        row = _shrunk(cov, at, held, first + a, gb, f)
-        store(cov, at, row)
-        sums = fma(spread(x, a, sums), row, sums)
-        at += d
-    for a in range(b, b + count):  # the rows of the diagonal
-        row = _renewed(_shrunk(cov, at, held, first + a, gb, f), prior, first + a, fill, a - b)
-        store(cov, at, row)
-        sums = fma(spread(x, a, sums), row, sums)
-        at += d
-    for a in range(b + count, d):
+    for a in range(d):
         row = _shrunk(cov, at, held, first + a, gb, f)
         store(cov, at, row)
         sums = fma(spread(x, a, sums), row, sums)
@@ -110,26 +92,19 @@ def _columns_update(
 
 
 @inline
-def _rows_update(
-    cov: F32, e: int, b: int, low: int, high: int, diagonal: int, held: F32, kept: np.float32, fill: np.float32,
-    prior: F32, x: F32, left: Any, right: Any,
-) -> Any:  # fmt: skip
-    """Rows low .. high of the columns of `left`, from b on, and of those of `right` beside them: two chains of sums that
-    do not wait for one another. These rows meet the diagonal from column `diagonal` on, or nowhere if it is negative."""
+def _two_updates(cov: F32, e: int, b: int, held: F32, kept: np.float32, x: F32, left: Any, right: Any) -> Any:
+    """The same for the columns of `left`, and those of `right` beside them: two chains of sums that do not wait for one
+    another."""
     d, first = x.size, e * x.size
-    at = (first + low) * d + b
     gl, gr, fl, fr = (
         load(held, first + b, left),
         load(held, first + b + STRIP, right),
         splat(kept, left),
         splat(kept, right),
     )
-    for a in range(low, high):
+    at = first * d + b
+    for a in range(d):
         own, other = _shrunk(cov, at, held, first + a, gl, fl), _shrunk(cov, at + STRIP, held, first + a, gr, fr)
-        if diagonal == b:
-            own = _renewed(own, prior, first + a, fill, a - low)
-        elif diagonal >= 0:
-            other = _renewed(other, prior, first + a, fill, a - low)
         store(cov, at, own)
         store(cov, at + STRIP, other)
         left, right = fma(spread(x, a, left), own, left), fma(spread(x, a, right), other, right)
@@ -138,36 +113,36 @@ def _rows_update(
 
 
 @inline
-def _two_updates(
-    cov: F32, e: int, b: int, count: int, held: F32, kept: np.float32, fill: np.float32, prior: F32, x: F32,
-    left: Any, right: Any,
-) -> Any:  # fmt: skip
-    """`_columns_update` of the columns of `left` and of the `count` columns of `right` in one pass."""
-    middle, end = b + STRIP, b + STRIP + count
-    left, right = _rows_update(cov, e, b, 0, b, -1, held, kept, fill, prior, x, left, right)
-    left, right = _rows_update(cov, e, b, b, middle, b, held, kept, fill, prior, x, left, right)
-    left, right = _rows_update(cov, e, b, middle, end, middle, held, kept, fill, prior, x, left, right)
-    return _rows_update(cov, e, b, end, x.size, -1, held, kept, fill, prior, x, left, right)
-
-
-@inline
-def update(cov: F32, e: int, held: F32, kept: np.float32, fill: np.float32, prior: F32, x: F32, g: F32) -> None:
-    """S <- f S - h h' + (1 - f) S0 with h as held, then g = S x, bit by bit as `product` has it."""
+def update(cov: F32, e: int, held: F32, kept: np.float32, x: F32, g: F32) -> None:
+    """S <- f S - h h' with h as held, then g = S x, bit by bit as `product` has it."""
     first, b = e * x.size, 0
-    strip, few = lanes(ZERO, STRIP), lanes(ZERO, LANES)
     while x.size - b > STRIP:
         if x.size - b >= 2 * STRIP:
-            left, right = _two_updates(cov, e, b, STRIP, held, kept, fill, prior, x, strip, strip)
+            left, right = _two_updates(cov, e, b, held, kept, x, lanes(ZERO, STRIP), lanes(ZERO, STRIP))
             store(g, first + b + STRIP, right)
         else:
-            left, rest = _two_updates(cov, e, b, LANES, held, kept, fill, prior, x, strip, few)
-            store(g, first + b + STRIP, rest)
+            left, few = _two_updates(cov, e, b, held, kept, x, lanes(ZERO, STRIP), lanes(ZERO, LANES))
+            store(g, first + b + STRIP, few)
         store(g, first + b, left)
         b = min(b + 2 * STRIP, x.size)
     if x.size - b == STRIP:
-        store(g, first + b, _columns_update(cov, e, b, STRIP, held, kept, fill, prior, x, strip))
+        store(g, first + b, _columns_update(cov, e, b, held, kept, x, lanes(ZERO, STRIP)))
     elif x.size - b == LANES:
-        store(g, first + b, _columns_update(cov, e, b, LANES, held, kept, fill, prior, x, few))
+        store(g, first + b, _columns_update(cov, e, b, held, kept, x, lanes(ZERO, LANES)))
+
+
+@inline
+def renew(cov: F32, e: int, width: int, kept: np.float32, fill: np.float32, prior: F32) -> None:
+    """S <- S + (1 - f)/f S0, ahead of the next `update`, whose f makes of it what forgetting toward the prior adds.
+
+    Here, and not in the pass over S, it is a sum of D numbers and not of whole rows; f is at least `LEAST_KEPT`.
+    """
+    if fill == ZERO:
+        return
+    more, at = fill / kept, e * width * width
+    for a in range(width):
+        cov[at] += more * prior[e * width + a]
+        at += width + 1
 
 
 @inline

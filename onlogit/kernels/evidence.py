@@ -42,10 +42,10 @@ from onlogit.kernels.arms import (
     LANES,
     REGIONS,
     TERMS,
+    WIDE,
     Block,
     here,
     levels,
-    new_block,
     read_rows,
     read_terms,
     set_slopes,
@@ -164,15 +164,18 @@ def _added(values: F64) -> float:
 
 
 @inline
-def recur(state: Evidence, weights: F64, patience: float, elapsed: F64, rows: I64, n: int, out: Block) -> int:
+def recur(state: Evidence, patience: float, elapsed: F64, rows: I64, n: int, out: Block) -> int:
     """Take R and C through the rows of a block, up to the one at which M reaches the patience; how many were taken."""
     sums, runs, region = state.sums, state.runs, out.region
-    out.sums[:FIRST_REGION], out.runs[:FIRST_REGION] = sums[:FIRST_REGION], runs[:FIRST_REGION]
-    out.sums[FIRST_REGION:], out.runs[FIRST_REGION:] = 0.0, 0.0
+    for k in range(FIRST_REGION):
+        out.sums[k], out.runs[k] = sums[k], runs[k]
+    for k in range(FIRST_REGION, WIDE):
+        out.sums[k], out.runs[k] = 0.0, 0.0
     for j in range(REGIONS):
         k = FIRST_REGION + 2 * j
-        region[j] = weights[k] * (sums[k] + sums[k + 1])
-    out.opened[:] = -1.0
+        region[j] = out.region_weight[0] * (sums[k] + sums[k + 1])
+    for k in range(ARMS):
+        out.opened[k] = -1.0
     like, pair = lanes(0.0, LANES), lanes(0.0, 2)
     level_sums, level_runs, level_opened = load(out.sums, 0, like), load(out.runs, 0, like), lanes(-1.0, LANES)
     slope_sums, slope_runs, slope_opened = load(out.sums, LANES, like), load(out.runs, LANES, like), lanes(-1.0, LANES)
@@ -201,7 +204,7 @@ def recur(state: Evidence, weights: F64, patience: float, elapsed: F64, rows: I6
         store(out.opened, k, opening(before, local, load(out.opened, k, pair), r))
         store(runs, k, run_on(before, local))
         store(sums, k, own)
-        region[j] = weights[k] * total(own)
+        region[j] = out.region_weight[0] * total(own)
         wide = multiply(level_sums, load(out.weights, 0, like))
         m = total(fma(slope_sums, load(out.weights, LANES, like), wide)) + _added(region)
         peak = max(peak, m)
@@ -211,13 +214,14 @@ def recur(state: Evidence, weights: F64, patience: float, elapsed: F64, rows: I6
     state.level[NOW], state.level[PEAK] = m, peak
     store(out.sums, 0, level_sums)
     store(out.sums, LANES, slope_sums)
-    sums[:FIRST_REGION] = out.sums[:FIRST_REGION]
     store(out.runs, 0, level_runs)
     store(out.runs, LANES, slope_runs)
-    runs[:FIRST_REGION] = out.runs[:FIRST_REGION]
+    for k in range(FIRST_REGION):
+        sums[k], runs[k] = out.sums[k], out.runs[k]
     store(out.sums, 0, level_opened)
     store(out.sums, LANES, slope_opened)
-    out.opened[:FIRST_REGION] = out.sums[:FIRST_REGION]
+    for k in range(FIRST_REGION):
+        out.opened[k] = out.sums[k]
     return taken
 
 
@@ -270,8 +274,7 @@ def judged_rows(y: I8, weight: F64, row: int, rows: I64) -> int:
 @kernel
 def gather_evidence(
     state: Evidence,
-    weights: F64,
-    factors: F64,
+    out: Block,
     patience: float,
     event: I64,
     time: I64,
@@ -284,13 +287,13 @@ def gather_evidence(
 ) -> int:
     """Fold rows `row`.. into the state; the row at which an alarm is due (state left as it stood there), or -1.
 
-    event, time: int64[n]; z: float64[n] log-odds as stated, not NaN; y: int8[n], 1, 0 or -1; weight: float64[n];
+    out: scratch, `arms.new_block` of the tolerance; event, time: int64[n]; z: float64[n] log-odds as stated, not NaN;
+    y: int8[n], 1, 0 or -1; weight: float64[n];
     elapsed: float64[n], which starts nothing where it falls, and slack: float64[n], 1 or more; each also [0] for none.
     After an alarm the caller reads the state, calls `restart`, and goes on from the next row. Passing patience again within
     `patience` judged events (or of elapsed time) of the last alarm restarts and counts, and is no new alarm.
     """
     rows = np.empty(BLOCK, np.int64)
-    out = new_block(weights, factors)
     set_slopes(state.pivots, out.slopes)
     while True:
         n = judged_rows(y, weight, row, rows)
@@ -302,9 +305,9 @@ def gather_evidence(
         n = min(n, state.clock[NEXT_SETTLE] - state.clock[JUDGED])
         if elapsed.size > 0 and state.clock[JUDGED] == 0:
             state.started[:] = elapsed[rows[0]]
-        read_rows(z, y, slack, rows, state.edges, factors, n, out)
+        read_rows(z, y, slack, rows, state.edges, n, out)
         read_terms(n, out)
-        n = recur(state, weights, patience, elapsed, rows, n, out)
+        n = recur(state, patience, elapsed, rows, n, out)
         add_up(state, rows, n, event, time, out)
         row = rows[n - 1] + 1
         if state.level[NOW] >= patience:

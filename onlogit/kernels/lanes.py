@@ -302,6 +302,23 @@ def pointer(typing: Any, address: Any, zero: Any) -> Any:
 
 
 @instruction
+def prefetch(typing: Any, array: Any, i: Any) -> Any:
+    """Have the cache line of the number i places behind the first of an array fetched, to be read and written soon."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = make_array(array)(context, builder, args[0]).data
+        where = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [where.type, INT32, INT32, INT32])
+        function = builder.module.declare_intrinsic("llvm.prefetch", (where.type,), kind)
+        builder.call(
+            function, [where, *(ir.Constant(INT32, told) for told in (1, 3, 1))]
+        )  # to write, to stay near, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), build
+
+
+@instruction
 def _times_power(typing: Any, a: Any, rounded: Any) -> Any:
     """a 2^n for n = rounded - ROUND, float32: n is added to the exponent's bits."""
 

@@ -32,6 +32,7 @@ from onlogit.kernels.belief import LEARN, SCORE
 from onlogit.kernels.flips import NO_FLIPS, Flips, lift
 from onlogit.kernels.implicit import flipped_step, implicit_step
 from onlogit.kernels.jit import inline, kernel, reduction
+from onlogit.kernels.lanes import prefetch
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -50,6 +51,7 @@ CONSTANT, SQRT, INVERSE = 0, 1, 2
 HORIZON = 10_000.0  # weight learned after which a falling rate starts to fall
 REPEATS = 16.0  # a step of a heavy example is one repeat, or this part of what was learned of it so far
 LANES = 8  # numbers are padded to a multiple of this, one vector of float32
+AHEAD = 2  # rows whose slots are on their way to the cache
 LEARNED, HELD = 0, 1  # places in `clock`
 ROUND = 1.5 * 2.0**52  # added to a small number it leaves the nearest integer in the low bits
 
@@ -312,6 +314,10 @@ def walk(
     for k in range(row.size):
         i = row[k]
         low, high = starts[i], starts[i + 1]
+        if k + AHEAD < row.size:
+            coming = row[k + AHEAD]
+            for j in range(starts[coming], starts[coming + 1]):
+                prefetch(state.table, np.int64(slots[j]) * state.table.shape[0])
         for j in range(dense.shape[1]):
             x[j] = dense[i, j]
         h = weight[i] if act[k] & LEARN else 0.0

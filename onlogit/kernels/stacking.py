@@ -73,17 +73,18 @@ def walk(
             continue
         h = counts[t]
         if waits:
-            covariance.update(s, 0, held, kept[0], fill, prior, x, g)
+            covariance.update(s, 0, held, kept[0], x, g)
         else:
             covariance.product(s, 0, x, g)
         ze, se = covariance.score(mean, 0, g, x)
         store(z, 0, splat(ze, nothing))
         store(s2, 0, splat(se, nothing))
         if h != kept_for:
-            store(kept, 0, splat(np.float32(exponential(-h * rate)), nothing))
+            store(kept, 0, splat(max(np.float32(exponential(-h * rate)), covariance.LEAST_KEPT), nothing))
             fill, kept_for = np.float32(-math.expm1(-h * rate)), h
         covariance.steps(z, s2, y[i], h, kept, 0, delta, shrink, root, flips)
         covariance.learn(mean, 0, x.size, g, held, delta[0], root[0])
+        covariance.renew(s, 0, x.size, kept[0], fill, prior)
         waits = True
     if waits:
-        covariance.update(s, 0, held, kept[0], fill, prior, x, g)
+        covariance.update(s, 0, held, kept[0], x, g)

@@ -42,6 +42,7 @@ from onlogit.learners.protocol import (
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
+LINE = 64  # bytes of a cache line
 STRETCH = 4096  # operations after which the mixture is told
 
 
@@ -117,7 +118,7 @@ class BeliefLearner:
         slots = self.hashed + self.numbers - self.dense
         return Experts(
             rate, slot_prior, dense_prior, np.ones(1), np.zeros((count, width), np.float32), cov,
-            np.zeros((slots, 2, self.lanes), np.float32), np.zeros(slots),
+            _lines(slots, 2, self.lanes), np.zeros(slots),
         )  # fmt: skip
 
     def prepared(self, rows: Rows) -> Rows:
@@ -386,6 +387,14 @@ class BeliefLearner:
         labels = base["flight"][1] + sum(part["flight"][1] - base["flight"][1] for part in parts)
         waiting = sum(s * part["flight"][0] for s, part in zip(share, parts, strict=True))
         return np.array([waiting, min(labels, mixture.MEMORY)])
+
+
+def _lines(*shape: int) -> F32:
+    """Zeros that begin with a cache line: a slot of 8 experts is one line, not parts of two."""
+    size = int(np.prod(shape))
+    room = np.zeros(size + LINE // 4, np.float32)
+    first = -room.ctypes.data % LINE // 4
+    return room[first : first + size].reshape(shape)
 
 
 def _moments(share: F64, mean: F64, variance: F64) -> tuple[F64, F64]:

@@ -68,7 +68,7 @@ class CalibrationMonitor:
         self._recent: Recent = recent.new_recent()
         self._map: change.Reference = change.no_reference()
         self._weights = arms.arm_weights(self.tolerance)
-        self._factors = arms.arm_factors(self.tolerance)
+        self._block = arms.new_block(self.tolerance)  # scratch, no state
 
     @classmethod
     def of(cls, config: MonitorConfig) -> "CalibrationMonitor":
@@ -170,7 +170,7 @@ class CalibrationMonitor:
         state, row = self._evidence, 0
         while row < z.size:
             row = detector.gather_evidence(
-                state, self._weights, self._factors, self.patience, event, time, z, y, weight, elapsed, slack, row
+                state, self._block, self.patience, event, time, z, y, weight, elapsed, slack, row
             )
             if row < 0:
                 return

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import NaiveDetector
 
-from onlogit.kernels.arms import arm_factors, arm_weights
+from onlogit.kernels.arms import arm_weights, new_block
 from onlogit.kernels.evidence import LAST_ALARM, NOW, PEAK, REPEATS, Evidence, gather_evidence, new_evidence, restart
 
 F64 = npt.NDArray[np.float64]
@@ -40,12 +40,12 @@ def run(
     first: int = 0,
 ) -> list[int]:
     """All rows, restarting after each alarm; the event numbers of the alarms."""
-    weights, factors = arm_weights(tolerance), arm_factors(tolerance)
+    block = new_block(tolerance)
     event = np.arange(first, first + z.size)
     weight = np.ones(z.size) if weight is None else weight
     row, alarms = 0, []
     while row < z.size:
-        row = gather_evidence(state, weights, factors, patience, event, event * 1000, z, y, weight, NONE, NONE, row)
+        row = gather_evidence(state, block, patience, event, event * 1000, z, y, weight, NONE, NONE, row)
         if row < 0:
             break
         alarms.append(int(event[row]))
@@ -63,17 +63,12 @@ def content(state: Evidence) -> list[bytes]:
 def test_slow_twin(tolerance: float, mean: float, sd: float) -> None:
     z, u, _ = honest(3, 600, mean, sd)
     y = outcomes(z + 0.4, u)
-    twin, state, weights, factors = (
-        NaiveDetector(tolerance),
-        new_evidence(),
-        arm_weights(tolerance),
-        arm_factors(tolerance),
-    )
-    np.testing.assert_allclose(weights, twin.weights, rtol=1e-15)
+    twin, state, block = NaiveDetector(tolerance), new_evidence(), new_block(tolerance)
+    np.testing.assert_allclose(arm_weights(tolerance), twin.weights, rtol=1e-15)
     for i in range(z.size):
         m = twin.step(i, float(z[i]), int(y[i]))
         at = np.array([i])
-        gather_evidence(state, weights, factors, 1e15, at, at, z[i : i + 1], y[i : i + 1], np.ones(1), NONE, NONE, 0)
+        gather_evidence(state, block, 1e15, at, at, z[i : i + 1], y[i : i + 1], np.ones(1), NONE, NONE, 0)
         assert state.level[NOW] == pytest.approx(m, rel=1e-9)
     np.testing.assert_allclose(state.sums, twin.R, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(state.runs[twin.C > 0], twin.C[twin.C > 0], rtol=1e-9)
@@ -88,19 +83,17 @@ def test_slow_twin_by_time_and_with_slack(slack: float) -> None:
     y = outcomes(z + 0.5, u)
     elapsed = np.cumsum(rng.exponential(0.01, z.size)) + 7.0
     slacks = np.exp(slack + 0.2 * rng.random(z.size)) if slack else NONE
-    twin, state, weights, factors = NaiveDetector(0.1), new_evidence(), arm_weights(0.1), arm_factors(0.1)
+    twin, state, block = NaiveDetector(0.1), new_evidence(), new_block(0.1)
     for i in range(z.size):
         own = math.log(slacks[i]) if slack else 0.0
         m = twin.step(i, float(z[i]), int(y[i]), float(elapsed[i]), own)
         part, at = slice(i, i + 1), np.array([i])
-        gather_evidence(
-            state, weights, factors, 1e15, at, at, z[part], y[part], np.ones(1), elapsed[part], slacks[part], 0
-        )
+        gather_evidence(state, block, 1e15, at, at, z[part], y[part], np.ones(1), elapsed[part], slacks[part], 0)
         assert state.level[NOW] == pytest.approx(m, rel=1e-9, abs=1e-15)
     np.testing.assert_allclose(state.sums, twin.R, rtol=1e-9, atol=1e-15)
     whole = new_evidence()
     event = np.arange(z.size)
-    gather_evidence(whole, weights, factors, 1e15, event, event, z, y, np.ones(z.size), elapsed, slacks, 0)
+    gather_evidence(whole, block, 1e15, event, event, z, y, np.ones(z.size), elapsed, slacks, 0)
     assert content(whole) == content(state)
 
 
@@ -120,14 +113,14 @@ def test_one_step_is_a_supermartingale(tolerance: float, truth: float) -> None:
     z, u, rng = honest(11, 400, -1.0, 2.0)
     state = new_evidence()
     run(state, z, outcomes(z + 0.5, u), tolerance=tolerance)
-    weights, factors, at = arm_weights(tolerance), arm_factors(tolerance), np.zeros(1, np.int64)
+    block, at = new_block(tolerance), np.zeros(1, np.int64)
     for l in rng.normal(-1.0, 4.0, 50):
         p = 1 / (1 + math.exp(-(l + truth * tolerance)))
         expected = 0.0
         for y, chance in ((0, 1 - p), (1, p)):
             after = state._replace(**{name: array.copy() for name, array in state._asdict().items()})
             row = np.array([l]), np.array([y], np.int8), np.ones(1)
-            gather_evidence(after, weights, factors, 1e15, at, at, *row, NONE, NONE, 0)
+            gather_evidence(after, block, 1e15, at, at, *row, NONE, NONE, 0)
             expected += chance * after.level[NOW]
         assert expected <= state.level[NOW] * (1 + 1e-12) + 1 + 1e-12
 
