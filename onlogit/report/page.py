@@ -2,6 +2,7 @@
 
 import math
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -175,18 +176,37 @@ def _evidence(report: Report) -> list[str]:
 
 
 def _alarms(report: Report) -> list[str]:
-    if not report.alarms:
+    """Those of the last that are told, and where in the stream each began and was raised."""
+    shown = sorted(report.alarms[-MOST:], key=lambda alarm: int(alarm.get("event") or 0))
+    if not shown:
         return []
     rows = [
-        [
-            str(a.get("time") or a.get("event")),
-            str(a.get("what")),
-            str(a.get("direction")),
-            in_figures(a.get("evidence")),
-        ]
-        for a in report.alarms[-MOST:]
-    ]
-    return [card("Alarms", table(["when", "what", "what happens", "evidence"], rows), "", "wide")]
+        [str(a.get("time") or a.get("event")), str(a.get("kind", "")), str(a.get("slice") or a.get("what")),
+         str(a.get("direction")), in_figures(a.get("evidence"))]
+        for a in shown
+    ]  # fmt: skip
+    heads = ["when", "kind", "what", "what happens", "evidence"]
+    return [*_when(report, shown), card("Alarms", table(heads, rows), "", "wide")]
+
+
+def _when(report: Report, alarms: list[dict[str, Any]]) -> list[str]:
+    """A line for each alarm, warning and act, from its onset to its event."""
+    placed = [a for a in alarms if isinstance(a.get("event"), int) and isinstance(a.get("onset_event"), int)]
+    if not placed:
+        return []
+    end = float(max(report.counters.get("events", 0), *(a["event"] for a in placed)))
+    chart = Chart(
+        "Alarms over the stream", (0.0, end), (0.0, float(len(placed))), 20.0 * len(placed) + 48.0, left=110.0
+    )
+    chart.axes(labelled(nice_ticks(0.0, end, 4)), [], "events")
+    for row, each in enumerate(placed):
+        y, name = len(placed) - row - 0.5, f"{each.get('slice') or each.get('kind')} {each.get('what')}"
+        chart.text(104.0, chart.y(y) + 4, name if len(name) < 18 else name[:16] + "…", "end", "term")
+        warns = each.get("kind") in ("drift", "act")
+        chart.segment(float(max(each["onset_event"], 0)), y, float(each["event"]), y, "mark" if warns else "patience")
+        chart.dot(float(each["event"]), y, "dot", f"{name} at event {each['event']:,}", 3.5)
+    caption = "From where each began, as estimated, to where it was raised. Red: p is wrong; dashed: warnings and acts."
+    return [card("Alarms over the stream", chart.svg(), caption)]
 
 
 READINGS = {
@@ -223,7 +243,7 @@ def _weights(report: Report) -> list[str]:
     if story is None or not story.weights:
         return []
     shown = story.weights[:MOST]
-    reach = max(max(abs(w.weight), *(abs(math.log(b)) for b in (w.odds_low, w.odds_high) if b)) for w in shown)
+    reach = max(max([abs(w.weight), *(abs(math.log(b)) for b in (w.odds_low, w.odds_high) if b)]) for w in shown)
     reach = min(reach, 3.0 * max(abs(w.weight) for w in shown)) * 1.05 or 1.0
     chart = Chart("Weights", (-reach, reach), (0.0, float(len(shown))), 22.0 * len(shown) + TOP_AND_BOTTOM, left=150.0)
     chart.axes([(v, f"x {math.exp(v):.3g}") for v in nice_ticks(-reach, reach, 4)], [], "factor on the odds")
@@ -243,7 +263,7 @@ def _weights(report: Report) -> list[str]:
     ]  # fmt: skip
     heads = ["term", "typical push", "odds", "95 %", "per unit", "events"]
     caption = "By how far a term typically moves the log-odds. Numbers per standard deviation; categories against the "
-    cards = [card("What the model believes", chart.svg(), caption + "mean of their column. Bars: 95 % of the belief.")]
+    cards = [card("What the model believes", chart.svg(), caption + "mean of their column. Bars: 95 % intervals.")]
     cards.append(card("The same in figures", table(heads, rows), kind="span"))
     if story.pairs:
         told = [
