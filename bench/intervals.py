@@ -2,8 +2,8 @@
 
     python -m bench.intervals --out docs/decisions.md
 
-writes the table between its marks there; `--only TEXT` does the lines that hold that text, to look at. Seeds are fixed; some
-six minutes of one core. Each run is a stream of its own, of correlated normal numbers whose true weights are 1 x (.8, -.5, .3, 0,
+writes the tables between its marks there; `--only TEXT` prints the lines of the first that hold that text. Seeds are fixed; some
+ten minutes of one core. Each run is a stream of its own, of correlated normal numbers whose true weights are 1 x (.8, -.5, .3, 0,
 and so on again) unless it says otherwise; what is asked of it is asked at its end, of weights per standard deviation.
 """
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit import Config, OnlineLogit
-from onlogit.explain import explain_event
+from onlogit.explain import explain_event, explain_model
 
 F64 = npt.NDArray[np.float64]
 
@@ -95,6 +95,54 @@ def table(runs: int = RUNS, only: str = "") -> list[str]:
     return lines + [row(case, runs) for case in CASES if only in str(case)]
 
 
+class Categories(NamedTuple):
+    """Streams of columns of categories, each with so many values alike in frequency, and one number."""
+
+    events: int
+    values: tuple[int, ...]
+
+
+CATEGORIES = [
+    Categories(600, (3,)), Categories(3_000, (5,)), Categories(3_000, (5, 20)), Categories(3_000, (50,)),
+    Categories(20_000, (50,)), Categories(20_000, (5, 20, 50)),
+]  # fmt: skip
+
+
+def held_categories(case: Categories, seed: int) -> tuple[list[bool], bool]:
+    """Which intervals of categories held the truth, each counted from the mean of its column, and whether the number's did."""
+    rng = np.random.default_rng(seed)
+    x, codes = rng.normal(size=case.events), [rng.integers(0, k, case.events) for k in case.values]
+    effects = [rng.normal(size=k) * 0.5 for k in case.values]
+    z = -1.0 + 0.6 * x + sum((own[code] for own, code in zip(effects, codes, strict=True)), np.zeros(case.events))
+    columns: dict[str, Any] = {"x": x, "y": rng.random(case.events) < 1 / (1 + np.exp(-z))}
+    for j, code in enumerate(codes):
+        columns[f"c{j}"] = pa.DictionaryArray.from_arrays(
+            code.astype(np.int32), [str(k) for k in range(case.values[j])]
+        )
+    model = OnlineLogit(label="y")
+    model.step(pa.record_batch(columns))
+    held, number = [], False
+    for each in explain_model(model).weights:
+        assert each.sd is not None
+        if each.value is None:
+            number = abs(each.weight - 0.6 * x.std()) <= Z95 * each.sd
+            continue
+        own, code = effects[int(each.term[1:])], codes[int(each.term[1:])]
+        truth = own[int(each.value)] - own[code].mean()
+        held.append(abs(each.weight - truth) <= Z95 * each.sd)
+    return held, number
+
+
+def table_of_categories(runs: int = RUNS // 2) -> list[str]:
+    """The second table."""
+    lines = ["| events | values of each column | categories | the number |", "|---|---|---|---|"]
+    for case in CATEGORIES:
+        held, number = zip(*(held_categories(case, 90_000 + seed) for seed in range(runs)), strict=True)
+        values = ", ".join(map(str, case.values))
+        lines.append(f"| {case.events:,} | {values} | {np.mean(np.concatenate(held)):.3f} | {np.mean(number):.3f} |")
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path)
@@ -102,6 +150,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=RUNS)
     told: Any = parser.parse_args()
     lines = table(told.runs, told.only)
+    if not told.only:
+        lines += ["", *table_of_categories(told.runs // 2)]
     if told.out is None:
         print("\n".join(lines))
         return

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bench.intervals import Case, held
+from bench.intervals import Case, Categories, held, held_categories
 from onlogit.config import BeliefConfig
 from onlogit.encoding import Rows
 from onlogit.learners.belief import BeliefLearner
@@ -83,6 +83,14 @@ def test_intervals_of_the_default_learner_hold_the_truth() -> None:
     assert 0.93 <= weights <= 0.97, found
     assert 0.93 <= explained <= 0.97, found
     assert stated >= 0.95, found
+
+
+@pytest.mark.slow
+def test_intervals_of_categories_hold_the_truth() -> None:
+    """Of each category's difference from the mean of its column."""
+    cases = Categories(3_000, (5,)), Categories(3_000, (5, 20))
+    found = [np.mean(np.concatenate([held_categories(case, seed)[0] for seed in range(80)])) for case in cases]
+    assert 0.93 <= np.mean(found) <= 0.97, found
 
 
 @pytest.mark.slow
