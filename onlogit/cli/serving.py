@@ -90,6 +90,8 @@ def print_unit(config: str | None, told: dict[str, Any]) -> None:
             words += [f"--{name}", str(Path(told[name]).resolve())]
     for option in COSTS:
         given = told[option] if isinstance(told[option], tuple) else (told[option],)
+        if option == "decisions" and told[option]:
+            given = (Path(told[option]).resolve(),)
         words += [
             word for value in given if value is not None for word in (f"--{option.replace('_', '-')}", str(value))
         ]
