@@ -206,6 +206,7 @@ def read(path: str) -> tuple[dict[str, Any], Config]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: no TOML: {error}") from error
     found.pop("decisions", None)  # costs.py reads that
+    refuse_costs(found, path)
     roles = {name: _role(name, value, path) for name, value in found.items() if name in ROLES}
     known = [*ROLES, *(f.name for f in dataclasses.fields(Config))]
     for name in found:
@@ -217,6 +218,14 @@ def read(path: str) -> tuple[dict[str, Any], Config]:
         return roles, from_mapping(Config, {k: v for k, v in found.items() if k not in ROLES}, path)
     except ConfigError as error:
         raise error if str(error).startswith(path) else ConfigError(f"{path}: {error}") from error
+
+
+def refuse_costs(found: Mapping[str, Any], path: str) -> None:
+    """A ConfigError where a file has costs or thresholds in the wrong table."""
+    monitor = found.get("monitor")
+    for name in ("costs", "thresholds"):
+        if isinstance(monitor, Mapping) and name in monitor:
+            raise ConfigError(f"{path}: monitor.{name} is made from the table [decisions]: state costs or tiers there")
 
 
 def _role(name: str, value: Any, path: str) -> Any:

@@ -95,18 +95,16 @@ class DecisionConfig:
         return cls(costs, tuple((str(n), _number(p, f"{where}.tiers.{n}")) for n, p in tiers), **more)
 
 
-def watched(config: DecisionConfig | None) -> dict[str, tuple[float, ...]]:
-    """At which thresholds of p the monitor counts what is decided, and at which costs, as `MonitorConfig` takes them.
+def overlaid(kept: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """One table [decisions] with what another one says instead; of costs for two, costs by action and tiers one form is left.
 
-    Of two actions: what acting costs more than resting where the outcome is 0, and what it saves where it is 1.
+    >>> overlaid({"tiers": {"offer": 0.9}, "review": 0.05}, {"cost_fp": 5, "cost_fn": 1})
+    {'review': 0.05, 'cost_fp': 5, 'cost_fn': 1}
     """
-    if config is None:
-        return {}
-    if len(config.costs) == 2:
-        (_, rest, missed), (_, false, act) = sorted(config.costs, key=lambda action: action[1])
-        if false > rest and missed > act:
-            return {"costs": (false - rest, missed - act)}
-    return {"thresholds": tuple(p for _, p in config.tiers)}
+    forms = (("cost_fp", "cost_fn"), ("costs",), ("tiers",))
+    told = [form for form in forms if any(name in asked for name in form)]
+    others = {name for form in forms if told and form not in told for name in form}
+    return {name: value for name, value in kept.items() if name not in others} | dict(asked)
 
 
 def read_decisions(path: str, *, required: bool = True) -> Mapping[str, Any]:

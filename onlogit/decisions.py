@@ -65,6 +65,22 @@ def rule_of(config: DecisionConfig) -> Rule:
         cuts_found.append(crossing[at])
 
 
+def watched(config: DecisionConfig | None) -> dict[str, tuple[float, ...]]:
+    """At which thresholds of p the monitor counts what is decided, and at which costs, as `MonitorConfig` takes them.
+
+    Of two actions: what acting costs more than resting where the outcome is 0, and what it saves where it is 1. Of more, and
+    of tiers: where the action changes.
+    """
+    if config is None:
+        return {"costs": (), "thresholds": ()}
+    if len(config.costs) == 2:
+        (_, rest, missed), (_, false, act) = sorted(config.costs, key=lambda action: action[1])
+        if false > rest and missed > act:
+            return {"costs": (false - rest, missed - act), "thresholds": ()}
+    cuts = [least for _, least in config.tiers] or rule_of(config).cuts.tolist()
+    return {"costs": (), "thresholds": tuple(float(cut) for cut in cuts if 0.0 < cut < 1.0)}
+
+
 class Decider:
     """Decides events in the order of their stream. Any cut of the stream gives the same actions and the same state."""
 

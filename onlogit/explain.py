@@ -5,8 +5,9 @@ per standard deviation and in the column's own units, with intervals, ranked by 
 log-odds; never by raw coefficients, whose size is a matter of units. Of a column of categories every event has one, so only
 their differences mean anything: each is counted from the column's mean over events, which goes to the baseline.
 
-Intervals are the belief's, 95 %: mean ± 1.96 sd over the experts as the mixture weighs them, before the last word. Coverage
-on stationary data: docs/decisions.md.
+Intervals are of 95 %: 1.96 sd about the mean over the experts as the mixture weighs them, before the last word, or about the
+log-odds that are stated. The sd is that of learners/standing.py, not z_sd, which has to be quick and is wider. Coverage:
+docs/decisions.md.
 """
 
 import math
@@ -73,7 +74,7 @@ class EventStory(NamedTuple):
     z: float
     z_sd: float | None
     p: float
-    p_low: float | None  # 95 % by z_sd
+    p_low: float | None  # 95 %
     p_high: float | None
     baseline: float
     pushes: list[Push]  # largest first, whatever their sign; the last is REST
@@ -109,7 +110,7 @@ def explain_event(model: OnlineLogit, row: pa.RecordBatch) -> EventStory:
     sd = float(fold.learner.score(encoded.rows).z_sd[0])
     known = not math.isnan(sd)
     reaches = _reaches(fold, row)
-    low, high = (_sigmoid(told.z + side * Z95 * sd) for side in (-1, 1))
+    low, high = (_sigmoid(told.z + side * Z95 * told.sd) for side in (-1, 1))
     return EventStory(
         told.z, sd if known else None, _sigmoid(told.z), low if known else None, high if known else None,
         told.baseline, pushes, _event_notes(fold, pushes, reaches), reaches,

@@ -34,6 +34,7 @@ from onlogit.pipeline import Pipeline
 from onlogit.schema import Schema
 from onlogit.steps import Counts, Step
 from onlogit.storage import arrays
+from onlogit.weight_paths import of_named
 
 KIND = "onlogit model"
 
@@ -329,8 +330,7 @@ def _added(
             raise ConfigError(f"{name} has seen less than the base: it did not start from it")
     watched = total.learned >= fresh.config.monitor.warm_up
     merged: dict[str, dict[str, npt.NDArray[Any]]] = {
-        name: own(fresh.state(), f"{name}.")
-        for name in ("memory", "maturity", "paths")  # points of weights begin anew
+        name: own(fresh.state(), f"{name}.") for name in ("memory", "maturity")
     }
     for name in fresh.watching:  # like evidence, references and what was done about alarms begin anew
         merged[name] = own(fresh.state(), f"{name}.")
@@ -343,6 +343,8 @@ def _added(
     }
     encoder = {name: own(state, "encoder.") for name, state in parts.items()}
     merged["encoder"] = encoders.merge(own(base, "encoder."), encoder, fresh.config.names)
+    named = merged["encoder"]["name_slots"].astype(np.int64)
+    merged["paths"] = of_named(own(base, "paths."), named)  # what parts did at the same time is no path
     units = _units(fresh.encoder, merged["encoder"], list(encoder.values()))
     learners = [own(state, "learner.") for state in states]
     merged["learner"] = fresh.learner.merge(own(base, "learner."), learners, units)

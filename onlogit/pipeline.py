@@ -195,6 +195,8 @@ class Pipeline:
             weight[tile.row] = self._thin(plan.event, tile.y[tile.row], weight[tile.row])
         scores = self._learn(first, n, tape, tile._replace(weight=weight))
         z, z_sd = self._stated(scores.z[:n], scores.z_sd[:n])
+        if self.beside is not None:
+            self.beside.score(z, encoded.weight)
         self._remember(encoded, plan, tile.memo)
         mature = self._settle(encoded, plan, tile.y[tile.row], z)
         if self.times.on_arrival:

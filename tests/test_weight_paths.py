@@ -50,17 +50,19 @@ def test_any_cut_gives_the_same_points(learner: str, delay: int) -> None:
 
 @pytest.mark.parametrize("learner", ["belief", "sgd", "adagrad", "ftrl"])
 def test_a_point_is_what_the_learner_believed_then(learner: str) -> None:
-    table, whole = stream(2 * STRIDE + 1), model(learner)
+    many = 16 * STRIDE
+    table, whole = stream(2 * many + 1), model(learner)
     whole.step(table)
     past = whole.pipeline.paths.past(len(table), whole.pipeline.learner, whole.pipeline.named())
     for k in (1, 2):
         then = model(learner)
-        then.step(table.slice(0, k * STRIDE))
+        then.step(table.slice(0, k * many))
+        at = past.event.tolist().index(k * many)
         found = then.coefficients()
-        np.testing.assert_allclose(past.dense[k - 1], found.dense[past.numbers], rtol=1e-5)
+        np.testing.assert_allclose(past.dense[at], found.dense[past.numbers], rtol=1e-5)
         raw = dict(zip(found.slots.tolist(), found.slot_weights, strict=True))
         town = [whole.pipeline.encoder.slot_of("town", f"t{j}") for j in range(4)]
-        own = [past.weights[k - 1, past.slots.tolist().index(slot)] for slot in town]
+        own = [past.weights[at, past.slots.tolist().index(slot)] for slot in town]
         np.testing.assert_allclose(np.diff(own), np.diff([raw[slot] for slot in town]), atol=1e-5)
         centred = {each.value: each.weight for each in explain_model(then).weights if each.term == "town"}
         np.testing.assert_allclose(own, [centred[f"t{j}"] for j in range(4)], atol=0.1)
@@ -122,7 +124,7 @@ def test_which_weights_moved_is_told() -> None:
         assert path.weights[-1] == pytest.approx(now[path.term, path.value], abs=1e-6)
     assert {path.value for path in story.paths if path.term == "town"} == {"t0", "t1", "t2", "t3"}
     assert next(path for path in story.paths if path.term == "steady").moved < 0.3
-    assert story.to_json()["paths"][0]["events"][0] == STRIDE
+    assert story.to_json()["paths"][0]["events"][:2] == [16 * STRIDE, 32 * STRIDE]
     text = "\n".join(model_text(story))
     assert "weights that moved most over the stream" in text
     html = page(of_model(learned, "a model", "model", None, []))
@@ -132,12 +134,28 @@ def test_which_weights_moved_is_told() -> None:
 
 def test_before_the_first_point_there_is_nothing_to_tell() -> None:
     learned = model()
-    learned.step(stream(500))
+    learned.step(stream(STRIDE))
     assert explain_model(learned).paths == []
     assert "Which weights moved" not in page(of_model(learned, "a model", "model", None, []))
 
 
-def test_a_merged_model_begins_anew() -> None:
+def test_a_merged_model_has_the_past_of_its_base() -> None:
+    base = model(names=20)
+    base.step(stream(2 * STRIDE + 10))
+    parts = [of_bytes(base.to_bytes()) for _ in range(2)]
+    for seed, part in enumerate(parts):
+        part.step(stream(STRIDE + 10, seed))
+    merged = OnlineLogit.merge(parts, base)
+    told = {(path.term, path.value): path for path in explain_model(merged).paths}
+    before = {(path.term, path.value): path for path in explain_model(base).paths}
+    events = [STRIDE, 2 * STRIDE, merged.counts.events]
+    assert [told[name, None].events for name in (BASELINE, "x")] == [events, events]
+    np.testing.assert_allclose(np.diff(told["x", None].weights)[0], np.diff(before["x", None].weights)[0], atol=1e-6)
+    merged.step(stream(2 * STRIDE, 3))
+    assert explain_model(of_bytes(merged.to_bytes())).paths[0].events[:2] == events[:2]
+
+
+def test_a_model_merged_from_nothing_begins_anew() -> None:
     parts = [model(), model()]
     for seed, part in enumerate(parts):
         part.step(stream(STRIDE + 10, seed))

@@ -26,6 +26,7 @@ COMMANDS = {  # where each is, and what `onlogit --help` says of it
     "merge": ("onlogit.cli.merge:merge", "Add up what several workers learned from parts of one stream."),
     "watch": ("onlogit.cli.watch:watch", "Watch any model's probabilities, and say when they stop matching outcomes."),
     "run": ("onlogit.cli.run:run", "Score and learn without end, with checkpoints and alarms."),
+    "revert": ("onlogit.cli.revert:revert", "Take back what an alarm did to a model, or to a run."),
     "decide": ("onlogit.cli.decide:decide", "What to do at a probability, by what mistakes cost."),
     "thresholds": ("onlogit.cli.thresholds:thresholds", "What every threshold would have cost, from p and outcomes."),
     "explain": ("onlogit.cli.explain:explain", "Why a model states what it states of an event, and what it believes."),

@@ -17,6 +17,7 @@ def config() -> None:
 @click.argument("file", required=False)
 @click.option("--origin", is_flag=True, help="Say where each comes from: default, file, ONLOGIT_* or flag.")
 @options.json_option
+@options.cost_options
 @daemon_options
 def show(file: str | None, origin: bool, as_json: bool, **told: Any) -> None:
     """Print what `onlogit serve FILE` would run with, as TOML; a later source wins: default, file, environment, flag."""
@@ -26,7 +27,7 @@ def show(file: str | None, origin: bool, as_json: bool, **told: Any) -> None:
     from onlogit.cli.serving import flags_of
     from onlogit.daemon.sources import flat, resolve
 
-    settings, origins = resolve(file, flags_of(told))
+    settings, origins = resolve(file, flags_of(told), decisions=options.decisions_told(told))
     values = flat(settings)
     if as_json:
         rows = {n: {"value": v, "origin": origins.get(n, "default")} if origin else v for n, v in values.items()}

@@ -11,6 +11,7 @@ from onlogit.cli import options
 @options.source_options
 @options.event_options(label_required=True)
 @options.setting_options
+@options.cost_options
 @click.option("--out", metavar="MODEL", help="Model file to write.")
 @click.option(
     "--predictions", metavar="FILE", help="Write event, p, z, z_sd and label of every record, in stream order."

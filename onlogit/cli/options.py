@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from onlogit.config import ACTS, SGD_RATES, Config, LabelConfig, LabelNoise, MonitorConfig, SgdConfig, read
-from onlogit.costs import DecisionConfig, read_decisions, watched
+from onlogit.costs import DecisionConfig, overlaid, read_decisions
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -25,6 +25,7 @@ SGD = ("rate", "schedule", "l1", "l2", "batch", "averaged")
 MONITOR = ("patience", "tolerance", "warm_up", "watch_change", "watch_features", "by", "slices", "on_alarm")
 LABELS = ("remember", "horizon", "unresolved", "keep_negatives")
 NOISE = ("noise_fp", "noise_fn")
+COSTS = ("cost_fp", "cost_fn", "cost", "tier", "decisions")
 SETTINGS = (
     "learner",
     "slot_bits",
@@ -185,7 +186,7 @@ setting_options = together(
     ),
 )
 
-decision_options = together(
+cost_options = together(
     click.option("--cost-fp", type=float, metavar="COST", help="What it costs to act where the outcome is 0."),
     click.option("--cost-fn", type=float, metavar="COST", help="What it costs not to act where the outcome is 1."),
     click.option(
@@ -193,14 +194,18 @@ decision_options = together(
         help="An action, and what it costs where the outcome is 0, and 1. Several times.",
     ),
     click.option("--tier", multiple=True, metavar="ACTION=P", help="An action from this probability on. Several times."),
-    click.option("--review", type=float, metavar="WIDTH", help="So near a threshold, in p, the action is review."),
-    click.option("--capacity", metavar="K/WINDOW", help="The K highest of a window alone: 100/10000 events, 100/1h."),
-    click.option("--abstain", type=float, metavar="SD", help="Where z_sd is above this, the action is abstain."),
     click.option(
         "--decisions", metavar="FILE", type=click.Path(exists=True, dir_okay=False),
         help="TOML with a table [decisions] that says the same.",
     ),
 )  # fmt: skip
+
+decision_options = together(
+    cost_options,
+    click.option("--review", type=float, metavar="WIDTH", help="So near a threshold, in p, the action is review."),
+    click.option("--capacity", metavar="K/WINDOW", help="The K highest of a window alone: 100/10000 events, 100/1h."),
+    click.option("--abstain", type=float, metavar="SD", help="Where z_sd is above this, the action is abstain."),
+)
 
 prefix_option = click.option(
     "--prefix", default="", metavar="TEXT", help="Put before the names of the columns p, z and z_sd."
@@ -242,13 +247,12 @@ def config_of(told: dict[str, Any]) -> Config:
 
 def monitor_of(told: dict[str, Any]) -> MonitorConfig:
     """The settings of the monitor."""
+    from onlogit.decisions import watched
     from onlogit.monitor.patience import patience_of
 
-    kept = (told["config"] or Config()).monitor
-    decided = {} if kept.costs or kept.thresholds else watched(decisions_of(told))
     patience = patience_of(told["patience"])
     return replace(
-        kept,
+        (told["config"] or Config()).monitor,
         patience=patience.amount,
         unit=patience.unit,
         tolerance=told["tolerance"],
@@ -258,12 +262,18 @@ def monitor_of(told: dict[str, Any]) -> MonitorConfig:
         by=names(told["by"]),
         slices=told["slices"],
         on_alarm=told["on_alarm"],
-        **decided,
+        **watched(decisions_of(told)),
     )
 
 
 def decisions_of(told: dict[str, Any]) -> DecisionConfig | None:
-    """What is done at a probability; None where nothing is said of it. A flag wins over the file."""
+    """What is done at a probability; None where nothing is said of it."""
+    table = decisions_told(told)
+    return DecisionConfig.of(table) if table else None
+
+
+def decisions_told(told: dict[str, Any]) -> dict[str, Any]:
+    """The same as the table [decisions] would have it. A flag wins over the file."""
     asked: dict[str, Any] = {}
     for name in ("cost_fp", "cost_fn", "review", "capacity", "abstain"):
         if told.get(name) is not None:
@@ -274,7 +284,15 @@ def decisions_of(told: dict[str, Any]) -> DecisionConfig | None:
     asked |= {name: table for name, table in (("costs", costs), ("tiers", tiers)) if table}
     path = told.get("decisions") or click.get_current_context().meta.get(CONFIG)  # the file of --config may say it too
     kept = read_decisions(path, required=bool(told.get("decisions"))) if path else {}
-    return DecisionConfig.of({**kept, **asked}) if kept or asked else None
+    return overlaid(kept, asked)
+
+
+def costs_of(told: dict[str, Any]) -> tuple[float, float] | None:
+    """What a false action and a miss cost, of two actions; None where nothing is said that amounts to that."""
+    from onlogit.decisions import watched
+
+    found = watched(decisions_of(told))["costs"]
+    return (found[0], found[1]) if found else None
 
 
 def _pairs(texts: Iterable[str], option: str) -> list[tuple[str, str]]:

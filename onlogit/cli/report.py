@@ -1,5 +1,7 @@
 """`onlogit report`: all there is at hand about a model, a run, or stated probabilities, as text or one HTML page."""
 
+from typing import Any
+
 import click
 
 from onlogit.cli import options
@@ -8,8 +10,7 @@ from onlogit.cli import options
 @click.command()
 @click.argument("subject")
 @click.option("--html", metavar="FILE", help="Write one HTML page that needs nothing else; - is stdout.")
-@click.option("--cost-fp", type=float, metavar="COST", help="With --cost-fn: the cost curve, and the threshold on it.")
-@click.option("--cost-fn", type=float, metavar="COST", help="What it costs not to act where the outcome is 1.")
+@options.cost_options
 @click.option("--alarms", metavar="FILE", help="NDJSON of alarms, as `run --alarms` writes it, to list.")
 @click.option("--prob", metavar="COLUMN", default="p", show_default=True, help="Of predictions: the probability.")
 @click.option("--label", metavar="COLUMN", default="label", show_default=True, help="Of predictions: the outcome.")
@@ -18,16 +19,14 @@ from onlogit.cli import options
 @click.option("--format", type=click.Choice(options.FORMATS), help="Format of predictions; otherwise told by content.")
 @options.json_option
 def report(
-    subject: str, html: str | None, cost_fp: float | None, cost_fn: float | None, alarms: str | None, prob: str,
-    label: str, positive: str | None, weight: str | None, format: str | None, as_json: bool,
+    subject: str, html: str | None, alarms: str | None, prob: str, label: str, positive: str | None,
+    weight: str | None, format: str | None, as_json: bool, **told: Any,
 ) -> None:  # fmt: skip
     """Reliability, quality over time, evidence, costs and beliefs of SUBJECT, as far as it holds them.
 
     SUBJECT is a model file, the --state folder of a run (which may be at work), or records with a probability and an
-    outcome, such as `learn --predictions` writes.
+    outcome, such as `learn --predictions` writes. Costs of two actions give a cost curve, with their threshold on it.
     """
-    if (cost_fp is None) != (cost_fn is None):
-        raise click.UsageError("--cost-fp and --cost-fn go together")
     if html == "-" and as_json:
         raise click.UsageError("--html - and --json both want stdout")
     import sys
@@ -41,8 +40,7 @@ def report(
     from onlogit.report.text import glyphs_for
     from onlogit.report.values import to_line
 
-    costs = None if cost_fp is None or cost_fn is None else (cost_fp, cost_fn)
-    found = gathered(subject, Pairs(prob, label, positive, weight), costs, alarms, format)
+    found = gathered(subject, Pairs(prob, label, positive, weight), options.costs_of(told), alarms, format)
     if html is not None:
         write_text(page(found), html)
     if as_json:

@@ -79,6 +79,8 @@ class Running:
 
     def _runner(self, source: Source, checkpoints: Checkpoints | None, last: Checkpoint | None) -> Runner:
         model = self._continued(last) if last else self._begun(source)
+        if self.decisions is not None:
+            model.price(self.config.monitor.thresholds, self.config.monitor.costs)
         if last:
             source.seek(last.positions["source"])
         runner = Runner(
@@ -121,7 +123,7 @@ class Running:
             print(f"onlogit: {last.warning}", file=sys.stderr)
         model = of_state(last.header, last.arrays, f"{self.state}, checkpoint {last.generation}")
         if self.told["model"]:
-            if load_model(self.told["model"]).header() != model.header():
+            if _origin(load_model(self.told["model"])) != _origin(model):
                 raise self._contradiction(f"another model than {self.told['model']}")
         elif self.told["label"]:
             model.price(self.config.monitor.thresholds, self.config.monitor.costs)  # these may be changed at any time
@@ -170,6 +172,14 @@ class Running:
             say(text)
         elif not self.told["quiet"]:
             print(text, file=sys.stderr)
+
+
+def _origin(model: OnlineLogit) -> dict[str, Any]:
+    """What a model was begun with, but for costs, which may be changed at any time."""
+    header = model.header()
+    for name in ("thresholds", "costs"):
+        del header["config"]["monitor"][name]
+    return header
 
 
 def differences(model: OnlineLogit, events: dict[str, Any], config: dict[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from onlogit.cli.daemon_options import daemon_options
 @click.option("--schema", metavar="FILE", help="Settle the columns now, by those of this file.")
 @click.option("--print-systemd-unit", is_flag=True, help="Print a unit file for this command, and end.")
 @options.json_option
+@options.cost_options
 @daemon_options
 def serve(config: str | None, print_systemd_unit: bool, **told: Any) -> None:
     """Serve scores and learn, until a signal. CONFIG is a TOML file; see `onlogit config show`.

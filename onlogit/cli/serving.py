@@ -10,6 +10,7 @@ import click
 
 from onlogit import __version__
 from onlogit.cli.files import load_model
+from onlogit.cli.options import COSTS, decisions_told
 from onlogit.cli.printing import say, to_json
 from onlogit.cli.startup import since_start
 from onlogit.daemon.sources import places, resolve
@@ -46,7 +47,7 @@ def flags_of(told: dict[str, Any]) -> dict[str, Any]:
 def serving(config: str | None, told: dict[str, Any]) -> None:
     """Live until a signal."""
     gc.disable()  # until it is ready: what is loaded now stays, and need not be looked through over and over
-    settings, _ = resolve(config, flags_of(told))
+    settings, _ = resolve(config, flags_of(told), decisions=decisions_told(told))
     if told["model"] and any(settings.events.roles().values()):
         raise click.UsageError("the columns are settled by the model file: give --model, or --label and the like")
     try:
@@ -82,11 +83,18 @@ def serving(config: str | None, told: dict[str, Any]) -> None:
 
 def print_unit(config: str | None, told: dict[str, Any]) -> None:
     """A systemd unit that runs this command line."""
-    settings, _ = resolve(config, flags_of(told))
+    settings, _ = resolve(config, flags_of(told), decisions=decisions_told(told))
     words = [sys.executable, "-m", "onlogit", "serve", *([str(Path(config).resolve())] if config else [])]
     for name in ("model", "schema"):
         if told[name]:
             words += [f"--{name}", str(Path(told[name]).resolve())]
+    for option in COSTS:
+        given = told[option] if isinstance(told[option], tuple) else (told[option],)
+        if option == "decisions" and told[option]:
+            given = (Path(told[option]).resolve(),)
+        words += [
+            word for value in given if value is not None for word in (f"--{option.replace('_', '-')}", str(value))
+        ]
     for option, value in flags_of(told).items():
         flag = option.replace("_", "-")
         words += [f"--{flag}" if value else f"--no-{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]

@@ -1,5 +1,7 @@
 """`onlogit thresholds`: what every threshold would have done, from stated probabilities and outcomes."""
 
+from typing import Any
+
 import click
 
 from onlogit.cli import options
@@ -11,14 +13,11 @@ from onlogit.cli import options
 @click.option("--label", required=True, metavar="COLUMN", help="Column with the outcome.")
 @click.option("--positive", metavar="VALUE", help="The value of the label that counts as 1.")
 @click.option("--weight", metavar="COLUMN", help="Column with the weight of a record.")
-@click.option(
-    "--cost-fp", type=float, required=True, metavar="COST", help="What it costs to act where the outcome is 0."
-)
-@click.option("--cost-fn", type=float, required=True, metavar="COST", help="What it costs not to, where it is 1.")
+@options.cost_options
 @options.json_option
 def thresholds(
     source: str, format: str | None, batch_rows: int, prob: str, label: str, positive: str | None, weight: str | None,
-    cost_fp: float, cost_fn: float, as_json: bool,
+    as_json: bool, **told: Any,
 ) -> None:  # fmt: skip
     """Cost, precision, recall, volume and net benefit at every threshold, over the labelled records of SOURCE.
 
@@ -32,5 +31,10 @@ def thresholds(
     from onlogit.cli.printing import say, to_json
     from onlogit.report.costs import costs_json, costs_text
 
+    costs = options.costs_of(told)
+    if costs is None:
+        raise click.UsageError(
+            "say what mistakes cost, acting and not acting: --cost-fp 50 --cost-fn 10, or --decisions"
+        )
     grid = read_pairs(source, Pairs(prob, label, positive, weight), format, batch_rows)
-    say(to_json(costs_json(grid, cost_fp, cost_fn)) if as_json else "\n".join(costs_text(grid, cost_fp, cost_fn)))
+    say(to_json(costs_json(grid, *costs)) if as_json else "\n".join(costs_text(grid, *costs)))

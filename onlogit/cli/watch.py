@@ -30,10 +30,7 @@ from onlogit.config import MonitorConfig
     multiple=True,
     help="Warn when one of these columns, or the probability, is no longer distributed as in the first events.",
 )
-@click.option(
-    "--threshold", type=float, multiple=True, metavar="P", help="Report decisions taken at this probability; several."
-)
-@click.option("--costs", metavar="FP,FN", help="Cost of acting on a 0 and of missing a 1: report what decisions cost.")
+@options.cost_options
 @click.option(
     "--reference", type=int, default=0, metavar="N",
     help="Judge change since the first N labelled events, not the probabilities as such; features likewise.",

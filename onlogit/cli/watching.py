@@ -10,10 +10,11 @@ from typing import Any
 import click
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.cli.options import names
+from onlogit.cli.options import decisions_of, names
 from onlogit.cli.printing import alarm_json, say, to_json
+from onlogit.decisions import watched
 from onlogit.errors import AlarmRaised
-from onlogit.monitor.decisions import costs_of
+from onlogit.monitor.decisions import Costs
 from onlogit.monitor.patience import patience_of
 from onlogit.monitor.reading import Columns, read_outcomes
 from onlogit.monitor.watch import Watch, Wishes
@@ -33,10 +34,11 @@ class Watching:
         self.columns = Columns(
             **{name: told[name] for name in own}, by=names(told["by"]), features=names(told["feature_columns"])
         )
+        decided = watched(decisions_of(told))
         wishes = Wishes(
             patience=patience_of(told["patience"]),
-            thresholds=tuple(told["threshold"]),
-            costs=costs_of(told["costs"]),
+            thresholds=decided["thresholds"],
+            costs=Costs(*decided["costs"]) if decided["costs"] else None,
             **{name: told[name] for name in ("tolerance", "reference", "window", "slices", "test")},
         )
         joined = None

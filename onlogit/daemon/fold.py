@@ -106,7 +106,7 @@ class Fold:
 
     def command(self, seq: int, data: bytes) -> dict[str, Any]:
         """freeze, thaw; the first ack of an alarm, after which the next one is news again; revert of what an alarm did;
-        challenge, promote, rollback.
+        challenge, promote, rollback; price of decisions from here on.
 
         A ConfigError has changed nothing.
         """
@@ -127,6 +127,9 @@ class Fold:
             told["reverted"] = acts[0].event
         elif told["command"] == "challenge":
             self.challengers.challenge(told["models"], self.model)
+        elif told["command"] == "price":
+            for model in (self.model, *(each.model for each in self.challengers)):
+                model.price(told["thresholds"], told["costs"])
         elif told["command"] in ("promote", "rollback"):
             told["champion"] = self._promote(told.get("model"))
         return dict(told)

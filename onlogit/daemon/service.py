@@ -15,6 +15,7 @@ import msgspec
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.config import Config
+from onlogit.costs import DecisionConfig
 from onlogit.daemon import arrow_rows, failpoints, json_rows
 from onlogit.daemon.clock import Clock
 from onlogit.daemon.entries import BEGIN, COMMAND, beginning
@@ -28,6 +29,7 @@ from onlogit.daemon.settings import Settings
 from onlogit.daemon.sources import overridden
 from onlogit.daemon.work import SCORE, Done, Meters, Post, Work
 from onlogit.daemon.worker import Worker
+from onlogit.decisions import watched
 from onlogit.errors import ConfigError, OnlogitError
 from onlogit.model import OnlineLogit
 from onlogit.schema import Schema
@@ -56,6 +58,7 @@ class Service:
             self.journal = Journal(settings.keep.state, settings.keep.durability)
             self.clock = Clock(self.journal.latest)
             fold, self.replayed = self._opened(self.journal, model)
+            self._price(fold, self.journal)
             self._challenge(fold, self.journal)
         except BaseException:
             self._release()
@@ -105,6 +108,15 @@ class Service:
             )
         data = command("challenge", models=told)
         fold.command(journal.append([New(COMMAND, self.clock(), data)]), data)
+
+    def _price(self, fold: Fold, journal: Journal) -> None:
+        """Journal at which thresholds and costs decisions are counted, where that is news; untold ones stay as they are."""
+        if not self.settings.decisions:
+            return
+        at = watched(DecisionConfig.of(self.settings.decisions))
+        if (fold.model.config.monitor.thresholds, fold.model.config.monitor.costs) != (at["thresholds"], at["costs"]):
+            data = command("price", **at)
+            fold.command(journal.append([New(COMMAND, self.clock(), data)]), data)
 
     def _check_same(self, begun: Entry | None, model: bytes | None) -> None:
         """Settings of a new model that a folder begun with others cannot follow are an error, not passed over."""

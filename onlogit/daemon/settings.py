@@ -136,3 +136,4 @@ class Settings:
     events: EventSettings = field(default_factory=EventSettings)
     model: Config = field(default_factory=Config)
     challengers: tuple[dict[str, Any], ...] = ()  # further models on the same stream: [[challengers]] in the file
+    decisions: dict[str, Any] = field(default_factory=dict)  # the table [decisions], as it was told

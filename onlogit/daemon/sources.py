@@ -2,8 +2,8 @@
 
 A setting has a dotted name such as `server.port`, which is its place in the file; its last part names the flag
 (`--port`) and the variable (`ONLOGIT_PORT`). What the columns mean and the settings of the model stand at the file's top and
-in [labels], [label_noise], [monitor], [belief] and [sgd], as in the file of other commands (`onlogit.config.read`). An
-unknown name or a value out of range is a ConfigError that names it.
+in [labels], [label_noise], [monitor], [belief], [sgd] and [decisions], as in the file of other commands
+(`onlogit.config.read`). An unknown name or a value out of range is a ConfigError that names it.
 """
 
 import os
@@ -12,9 +12,11 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from onlogit.config import Config, from_mapping, to_mapping
+from onlogit.config import Config, from_mapping, refuse_costs, to_mapping
+from onlogit.costs import DecisionConfig, overlaid
 from onlogit.daemon.settings import EventSettings, Settings, require
 from onlogit.errors import ConfigError
 
@@ -51,14 +53,14 @@ MODEL_HELP = {
 
 
 def places(settings: Any = None, within: str = "") -> list[Place]:
-    """Every setting that is one value; lists of the belief learner can be told in a file alone."""
+    """Every setting that is one value; lists can be told in a file alone, and costs have flags of their own."""
     found: list[Place] = []
     settings = Settings() if settings is None else settings
     for each in fields(settings):
         name, value = f"{within}{each.name}", getattr(settings, each.name)
         if is_dataclass(value):
             found += places(value, f"{name}.")
-        elif not isinstance(value, tuple):
+        elif not isinstance(value, tuple | dict):
             text = each.metadata.get("help") or MODEL_HELP.get(each.name, "See the documentation of the learner.")
             found.append(Place(name, value, text, RENAMED.get(name, each.name)))
     return found
@@ -71,13 +73,17 @@ def outer(name: str) -> str:
 
 
 def resolve(
-    file: str | None, flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ
-) -> tuple[Settings, dict[str, str]]:
+    file: str | None, flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ,
+    decisions: Mapping[str, Any] = MappingProxyType({}),
+) -> tuple[Settings, dict[str, str]]:  # fmt: skip
     """The settings, and where each came from: "default", the file, the variable, or the flag.
 
-    `flags`: by option name, those that were given. A ConfigError names what is unknown or out of range.
+    `flags`: by option name, those that were given; `decisions`: what they say of those. A ConfigError names what is unknown
+    or out of range.
     """
     told = _read(file) if file else {}
+    in_file = told.pop("decisions", {})
+    require(isinstance(in_file, dict), f"{file}: decisions", in_file, "a table of settings")
     origins: dict[str, str] = {}
     for place in places():
         *path, last = place.name.split(".")
@@ -93,7 +99,12 @@ def resolve(
                 table[last] = _as_kind(place, value, origin)
                 origins[outer(place.name)] = origin.replace("_", "-") if origin.startswith("--") else origin
     others = told.pop("challengers", [])
-    found = from_mapping(Settings, told, file or "settings")
+    found = replace(from_mapping(Settings, told, file or "settings"), decisions=overlaid(in_file, decisions))
+    if found.decisions:
+        DecisionConfig.of(found.decisions, f"{file or 'settings'}: decisions")
+    for name in flat(found):
+        if name.startswith("decisions."):
+            origins[name] = "flags" if name.split(".")[1] in decisions else f"file {file}"
     origins["challengers"] = f"file {file}" if others else "default"
     return replace(found, challengers=_challengers(others, found.model, file or "settings")), origins
 
@@ -144,6 +155,7 @@ def _read(file: str) -> dict[str, Any]:
         raise ConfigError(f"cannot read {file}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not TOML: {error}") from error
+    refuse_costs(told, file)
     inner: dict[str, Any] = {name: {} for name in TOP}
     own = {"events": {f.name for f in fields(EventSettings)}, "model": {f.name for f in fields(Config)}}
     for name, value in told.items():
@@ -189,6 +201,7 @@ def flat(settings: Settings) -> dict[str, Any]:
         return found
 
     named = {outer(name): value for name, value in walk(to_mapping(settings), "").items()}
+    del named["monitor.costs"], named["monitor.thresholds"]  # made from [decisions]
     named["challengers"] = [
         {name: value for name, value in each.items() if name != "settings"} | each["settings"]
         for each in settings.challengers

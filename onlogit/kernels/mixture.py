@@ -212,3 +212,20 @@ def walk(
                 _flip(said, voices, voices, flips[FP], flips[KEPT])
             _reweigh(said, voices if y[i] > 0.5 else 0, kept_for, kept, uniform, weights, omega, before)
             _pool(weights, omega, pooled)
+
+
+@kernel
+def widen(
+    row: I64,  # [ops] row of the tile
+    act: U8,  # [ops] SCORE, LEARN or BOTH
+    memo: F32,  # [n, m] the mixture's z stands at `place`
+    place: int,
+    z: F64,  # [n] as it is stated, after the last word
+    sd: F64,  # [n] of the true log-odds about the mixture's z; made that about z, where a row is scored
+) -> None:
+    """What the last word adds may be wrong as well: sd <- √(sd² + (z - the mixture's z)²)."""
+    for t in range(row.size):
+        if act[t] & SCORE:
+            i = row[t]
+            apart = z[i] - memo[i, place]
+            sd[i] = math.sqrt(sd[i] * sd[i] + apart * apart)

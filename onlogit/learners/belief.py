@@ -22,7 +22,7 @@ from onlogit.errors import StateError
 from onlogit.kernels import base_rate, belief, mixture, stacking
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import NO_FLIPS, Flips, true_odds
-from onlogit.learners import forgetting, merging, pushes
+from onlogit.learners import forgetting, merging, pushes, standing
 from onlogit.learners.merging import Gaussian, Slots
 from onlogit.learners.protocol import (
     NO_CENTRE,
@@ -152,6 +152,7 @@ class BeliefLearner:
             rate = np.log(2.0) / self.config.stacking_half_life
             stacking.walk(row, act, count, y, memo, rate, *self.stack, scores.z, self.flips)
             base_rate.walk(row, act, weight, count, y, memo, self.rate, scores.z, self.flips)
+            mixture.widen(row, act, memo, 2 * self.lanes, scores.z, scores.z_sd)
 
         parts = [slice(a, min(a + STRETCH, ops)) for a in range(0, ops, STRETCH)]
         if len(parts) < 2:
@@ -173,19 +174,23 @@ class BeliefLearner:
         return self.learn(rows, Tape.of(n, SCORE), np.zeros(n), np.ones(n), np.empty((n, self.memo_width), np.float32))
 
     def coefficients(self, centre: Centre = NO_CENTRE) -> Coefficients:
-        """Mean and sd of each weight under the mixture, slots as when they were last learned."""
-        known, share = self.known, self._share()[:, None]
+        """Mean of each weight under the mixture and its sd, as standing.py has it; slots as when they were last learned."""
+        known, share, trust = self.known, self._share()[:, None], self._trust()[:, None]
         mean = known.mean.astype(np.float64)
         variance = np.diagonal(known.cov, axis1=1, axis2=2).astype(np.float64)
         seen = np.flatnonzero(known.touched)
         table = known.table[seen, :, : self.experts].astype(np.float64)
-        slot_mean, level = table[:, 0].T.copy(), group_means(centre, self._slot_means(centre.slots))
+        slot_mean, slot_variance = table[:, 0].T.copy(), table[:, 1].T.copy()
+        level = group_means(centre, self._slot_means(centre.slots))
         at = np.searchsorted(seen, centre.slots)
         learned = np.flatnonzero(np.append(seen, -1)[at] == centre.slots)
-        slot_mean[:, at[learned]] -= level[:, centre.group[learned]]
+        at, group, part = at[learned], centre.group[learned], centre.share[learned]
+        slot_mean[:, at] -= level[:, group]
+        of_means = group_means(centre._replace(slots=seen[at], group=group, share=part**2), slot_variance[:, at])
+        slot_variance[:, at] += of_means[:, group] - 2.0 * part * slot_variance[:, at]  # of w - Σ share w
         mean[:, 0] += level.sum(axis=1)
-        middle, sd = _moments(share, mean, variance)
-        slot_middle, slot_sd = _moments(share, slot_mean, table[:, 1].T)
+        middle, sd = _moments(share, trust, mean, variance)
+        slot_middle, slot_sd = _moments(share, trust, slot_mean, slot_variance)
         hashed = seen < self.hashed
         dense = np.zeros(self.numbers)
         dense_sd = np.full(self.numbers, np.nan)
@@ -203,6 +208,16 @@ class BeliefLearner:
         """What each expert weighs in the mixture: [K]."""
         voices = self._voices()
         return voices[: self.experts] + voices[self.experts :]
+
+    def _trust(self) -> F64:
+        """What each expert counts where an interval is asked for: [K]."""
+        u, k, c = self.weights.u.astype(np.float64), self.experts, 1 + self.dense
+        lives, widths = np.repeat(np.array(self.config.half_lives), len(self.config.priors)), self.known.slot_prior[:k]
+        mean, cov = self.known.mean[:, :c].astype(np.float64), self.known.cov[:, :c, :c].astype(np.float64)
+        return standing.shares(
+            u[:, :k] + u[:, self.lanes : self.lanes + k], self.weights.omega, self.weights.switching,
+            lives, widths.astype(np.float64), mean, cov,
+        )  # fmt: skip
 
     def glance(self, slots: npt.NDArray[np.int64]) -> Glance:
         """Means of the weights under the mixture; `gain` is the precision gained, which grows by p (1 - p) an event.
@@ -243,16 +258,18 @@ class BeliefLearner:
         yes, no = true_odds(ones, labels, self.flips)
         rate = (0.0 if far > 0 else w if far == 0 else base_rate.HIGH), yes / (yes + no)
         said = pushes.Said(bias, terms, variance.astype(np.float64))
-        return pushes.split(said, pushes.Voices(self._voices(), word, rate), self.numbers, z)
+        told = pushes.split(said, pushes.Voices(self._voices(), word, rate), self.numbers, z)
+        apart = memo[0, : self.experts].astype(np.float64) - z
+        return told._replace(sd=float(np.sqrt(self._trust() @ (said.variance + apart**2))))
 
     def last_word(self) -> tuple[float, float]:
         """Intercept and slope of the last word on the mixture's log-odds."""
         return float(self.stack.mean[self.lanes]), float(self.stack.mean[self.lanes + 1])
 
     def correlations(self) -> npt.NDArray[np.float64]:
-        """Of the weights in the dense block, within the experts as the mixture weighs them."""
+        """Of the weights in the dense block, within the experts as an interval counts them."""
         cov = self.known.cov[:, 1 : 1 + self.dense, 1 : 1 + self.dense].astype(np.float64)
-        mixed = np.tensordot(self._share(), cov, 1)
+        mixed = np.tensordot(self._trust(), cov, 1)
         sd = np.sqrt(np.maximum(np.diagonal(mixed), 1e-300))
         return np.asarray(mixed / np.outer(sd, sd))
 
@@ -397,7 +414,7 @@ def _lines(*shape: int) -> F32:
     return room[first : first + size].reshape(shape)
 
 
-def _moments(share: F64, mean: F64, variance: F64) -> tuple[F64, F64]:
-    """Mean and sd of a mixture over the first axis: within each expert, and between them."""
+def _moments(share: F64, trust: F64, mean: F64, variance: F64) -> tuple[F64, F64]:
+    """Mean of a mixture over the first axis, and sd about it: within each expert, and between them and that mean."""
     centre = (share * mean).sum(axis=0)
-    return centre, np.sqrt((share * (variance + (mean - centre) ** 2)).sum(axis=0))
+    return centre, np.sqrt((trust * (variance + (mean - centre) ** 2)).sum(axis=0))

@@ -5,6 +5,7 @@ delays and batches; a learner only walks it. What a learner wants to see again w
 the row's `memo` when it scores it.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -70,6 +71,7 @@ class Pushes(NamedTuple):
     slots: npt.NDArray[np.float64]  # [s] of each slot of the row, in its order
     rest: float  # rounding, and what is held at the ends: see learners/pushes.py
     z: float  # as it is stated
+    sd: float = math.nan  # of the true log-odds about z; NaN from a learner that has no belief
 
 
 class Centre(NamedTuple):

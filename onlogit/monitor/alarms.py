@@ -75,6 +75,8 @@ class Alarm:
                 f"  PSI {self.effect:.3f} where chance stays below {self.effect_high:.3f}, evidence {self.evidence:,.0f} of "
                 f"patience {self._patience}. {self.advice}"
             )
+        if self.kind == "act" and self.what == "revert":
+            return f"revert at event {self.event}: {self.direction}"
         if self.kind == "act":
             proof = f", evidence of the recalibration {self.evidence:,.0f}" if self.what == "recalibrate" else ""
             return (

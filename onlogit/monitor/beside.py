@@ -1,10 +1,10 @@
 """What the fold watches beside its calibration: slices, decisions, and the features with which outcomes moved.
 
 Of each event the slice of every column in `by`, and the bins of watched features, are read when it is scored, and wait until
-all events before it are settled: a queue of codes, 4 bytes a column and 1 byte a feature for each event that waits. Decisions
-and residuals take events when they are settled, so that they know what came of them.
+all events before it are settled: a queue of codes, 4 bytes a column and 1 byte a feature for each event that waits. Residuals
+take events when they are settled, and so does what decisions cost; decisions themselves are counted when they are taken.
 
-Two threads may share it: one reads codes, the other judges. State is whole when both are done.
+Two threads may share it: one reads codes and counts decisions, the other judges. State is whole when both are done.
 """
 
 from collections import deque
@@ -63,6 +63,11 @@ class Beside:
             slices = self.slices.codes([batch.column(name) for name in self.slices.columns], weight > 0.0)
         self._held.append((slices, bins))
 
+    def score(self, stated: F64, weight: F64) -> None:
+        """Count the decisions about the next events [n], by the log-odds stated of them."""
+        if self.decisions.thresholds:
+            self.decisions.score(stated, weight)
+
     def _next(self, n: int) -> Codes:
         """The codes of the next n events."""
         taken: list[Codes] = []
@@ -114,7 +119,7 @@ class Beside:
         for alarm in [*alarms, None]:
             end = len(y) if alarm is None else int(np.searchsorted(event, alarm.event)) + 1
             if self.decisions.thresholds:
-                self.decisions.update(stated[row:end], y[row:end], weight[row:end])
+                self.decisions.settle(stated[row:end], y[row:end], weight[row:end])
             if self.features is not None and end > row:
                 first = row + int(np.count_nonzero(bins[0, row:end] < 0))  # the reference comes first
                 part = slice(first, end)

@@ -1,17 +1,21 @@
 """Decisions at thresholds of p: how often they are taken, what they were expected to cost, and what they cost.
 
-For each threshold t, a case is acted on where p >= t. Counted over all events with a probability: how many are acted on, how
-many lie within half a logit of t, and Σp of both sides; over those with an outcome, also the outcomes. So before any outcome
-is there it is known what stated probabilities say of today's mix: expected true and false actions, misses and cost. That
-sees a change in the mix, and is blind to a change in what the mix means (concept drift): only outcomes show that.
+For each threshold t, a case is acted on where p >= t. When an event is scored it is counted at once: how many are acted on,
+how many lie within half a logit of t, and Σp of both sides. So before any outcome is there it is known what stated
+probabilities say of today's mix: action rates beside those of the first events, expected true and false actions, misses and
+cost. That sees a change in the mix, and is blind to a change in what the mix means (concept drift): only outcomes show that.
+When an event is settled, in prediction order, its outcome is counted as well: what decisions cost, and were promised to.
 
-Sums are whole numbers (p in parts of 2^-30), so any cut of the stream gives the same bytes. A ring of marks gives the last
-7/8 N to N events; another mark is the reference, the first events. Cost: 30 ns an event and threshold; 3 kB a threshold.
+Sums are whole numbers (p in parts of 2^-30), so any cut of the stream gives the same bytes. Rings of marks give the last
+7/8 N to N events scored, and settled; another mark is the reference, the first events. What is scored and what is settled
+share nothing, so that two threads may tell them. Cost: 75 ns an event and 55 for each threshold; 5 kB and 1 kB each.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from onlogit.errors import ConfigError, StateError
 from onlogit.kernels.tally import F64, I8, I64
@@ -21,9 +25,10 @@ MARKS = 8
 NEAR = 0.5  # logits
 BINS = 20
 UNIT = float(1 << 30)
-UNKNOWN, NEGATIVE, POSITIVE, STATED, STATED_KNOWN, CLOSE = range(
-    6
-)  # per side: events by outcome; Σp, all and known; near
+EVENTS, STATED, CLOSE = range(3)  # per threshold and side, of events scored: how many, Σp, how many near it
+NEGATIVE, POSITIVE, STATED_KNOWN = range(
+    3
+)  # per threshold and side, of events settled: outcomes, Σp where there is one
 
 
 class Costs(NamedTuple):
@@ -51,7 +56,7 @@ class Decision(NamedTuple):
     expected_false: float
     expected_missed: float
     expected_cost: float | None
-    known: int  # events with an outcome
+    known: int  # events with an outcome, among the last that were settled
     expected_cost_known: float | None  # the same over those alone
     realised_cost: float | None
 
@@ -60,23 +65,57 @@ class Outlook(NamedTuple):
     """What to expect of the last events. `_asdict()` is JSON-safe."""
 
     events: int
-    unknown: float  # share without outcome
+    unknown: float  # share that waits for its outcome, or got none
     rate: float  # of outcomes, had each of 20 bins of p the rate that it has had so far: the mix is today's
 
 
-def costs_of(told: str | None) -> Costs | None:
-    """Costs of a text "FALSE_ACTION,MISS"; ConfigError for others."""
-    if told is None:
-        return None
-    try:
-        found = Costs(*(float(part) for part in told.split(",")))
-    except (TypeError, ValueError):
-        found = Costs(-1.0, -1.0)
-    if not (0.0 < found.false_action < 1e12 and 0.0 < found.miss < 1e12):
-        raise ConfigError(
-            f"costs = {told}: two positive numbers would be accepted, of a false action and of a miss: 50,10"
-        )
-    return found
+class Sums:
+    """Sums [size] of whole numbers over events: of all, of the last 7/8 to 8/8 of `window`, of the first `reference`."""
+
+    def __init__(self, size: int, window: int, reference: int) -> None:
+        self.step, self.reference = max(window // MARKS, 1), reference
+        self.total = np.zeros(size, np.int64)
+        self.marks = np.zeros((MARKS + 1, size), np.int64)  # the last one is the reference
+        self.seen = np.zeros(2, np.int64)  # events; marks
+
+    def stretches(self, n: int) -> Iterator[slice]:
+        """The next n events in parts, each to be added to `total` before the next one is asked for."""
+        row = 0
+        while row < n:
+            done = int(self.seen[0])
+            room = min(self.step - done % self.step, n - row)
+            if done < self.reference:
+                room = min(room, self.reference - done)
+            yield slice(row, row + room)
+            row += room
+            self.seen[0] += room
+            if self.seen[0] == self.reference:
+                self.marks[MARKS] = self.total
+            if self.seen[0] % self.step == 0:
+                self.seen[1] += 1
+                self.marks[int(self.seen[1]) % MARKS] = self.total
+
+    @property
+    def events(self) -> int:
+        """How many there were in all."""
+        return int(self.seen[0])
+
+    def late(self) -> F64:
+        """The last events."""
+        return (self.total - self.marks[self._first] if self._first >= 0 else self.total).astype(np.float64)
+
+    def first(self) -> F64 | None:
+        """The reference; None while it lasts."""
+        return self.marks[MARKS].astype(np.float64) if 0 < self.reference <= self.events else None
+
+    @property
+    def _first(self) -> int:
+        """The mark at which the last events begin; -1: with the stream."""
+        return int(self.seen[1] + 1) % MARKS if self.seen[1] >= MARKS - 1 else -1
+
+    def named(self, name: str) -> dict[str, Array]:
+        """Its arrays."""
+        return {f"{name}_total": self.total, f"{name}_marks": self.marks, f"{name}_seen": self.seen}
 
 
 class DecisionMonitor:
@@ -88,121 +127,126 @@ class DecisionMonitor:
                 raise ConfigError(f"threshold = {threshold}: a probability between 0 and 1 would be accepted")
         self.thresholds = tuple(dict.fromkeys((*thresholds, *((costs.threshold,) if costs else ()))))
         self.costs, self.window, self.reference = costs, window, reference
-        shape = (len(self.thresholds), 2, 6)
-        self.sums = np.zeros(shape, np.int64)
-        self.marks = np.zeros((MARKS + 1, *shape), np.int64)  # the last one is the reference
-        self.mix = np.zeros((BINS, 3), np.int64)  # events by bin of p and outcome
-        self.mix_marks = np.zeros((MARKS + 1, BINS, 3), np.int64)
-        self.seen = np.zeros(2, np.int64)  # events; marks
+        self._cells = 6 * len(self.thresholds)  # [k, 2 sides, 3], and behind them bins of p
+        self._scored = Sums(self._cells + BINS, window, reference)
+        self._settled = Sums(self._cells + 2 * BINS, window, 0)
 
-    def update(self, z: F64, y: I8, weight: F64) -> None:
-        """Take events in order; those of weight 0 are passed over."""
+    def score(self, z: F64, weight: F64) -> None:
+        """Take events in order as they are scored; those of weight 0 are passed over."""
+        z = z[weight > 0.0]
+        parts = _parts(z)
+        for part in self._scored.stretches(z.size):
+            total = self._scored.total
+            total[self._cells :] += np.bincount(_bins(parts[part]), minlength=BINS)
+            cells = total[: self._cells].reshape(-1, 2, 3)
+            for k, acted, close in self._sides(z[part]):
+                for side, here in ((0, ~acted), (1, acted)):
+                    cells[k, side] += (np.count_nonzero(here), parts[part][here].sum(), np.count_nonzero(close & here))
+
+    def settle(self, z: F64, y: I8, weight: F64) -> None:
+        """Take events in the same order, with the outcome or -1 for none, once they are settled."""
         counted = weight > 0.0
         z, y = z[counted], y[counted]
-        row, step = 0, max(self.window // MARKS, 1)
-        while row < z.size:
-            done = int(self.seen[0])
-            room = step - done % step
-            if done < self.reference:
-                room = min(room, self.reference - done)
-            part = slice(row, row + room)
-            self._add(z[part], y[part])
-            row += min(room, z.size - row)
-            self.seen[0] += z[part].size
-            if self.seen[0] == self.reference:
-                self.marks[MARKS], self.mix_marks[MARKS] = self.sums, self.mix
-            if self.seen[0] % step == 0:
-                at = int(self.seen[1] + 1) % MARKS
-                self.marks[at], self.mix_marks[at] = self.sums, self.mix
-                self.seen[1] += 1
+        parts = _parts(z)
+        for part in self._settled.stretches(z.size):
+            known, total = y[part] >= 0, self._settled.total
+            p, outcome = parts[part][known], y[part][known].astype(np.int64)
+            total[self._cells :] += np.bincount(2 * _bins(p) + outcome, minlength=2 * BINS)
+            cells = total[: self._cells].reshape(-1, 2, 3)
+            for k, acted, _ in self._sides(z[part][known]):
+                for side, here in ((0, ~acted), (1, acted)):
+                    cells[k, side] += (*np.bincount(outcome[here], minlength=2), p[here].sum())
 
-    def _add(self, z: F64, y: I8) -> None:
-        parts = np.floor(UNIT / (1.0 + np.exp(-np.clip(z, -700.0, 700.0))) + 0.5).astype(np.int64)
-        known = y >= 0
-        bins = np.minimum(parts * BINS >> 30, BINS - 1)
-        self.mix += np.bincount(bins * 3 + y + 1, minlength=3 * BINS).reshape(BINS, 3)
+    def _sides(self, z: F64) -> Iterator[tuple[int, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
+        """Of each threshold its number, which events are acted on, and which are near it."""
         for k, threshold in enumerate(self.thresholds):
             at = np.log(threshold) - np.log1p(-threshold)
-            acted = z >= at
-            close = np.abs(z - at) <= NEAR
-            for side, here in ((0, ~acted), (1, acted)):
-                counts = np.bincount(y[here] + 1, minlength=3)
-                sums = parts[here].sum(), parts[here & known].sum(), np.count_nonzero(close & here)
-                self.sums[k, side] += np.array([*counts, *sums], np.int64)
-
-    @property
-    def _first(self) -> int:
-        """The mark at which the last events begin; -1: with the stream."""
-        return int(self.seen[1] + 1) % MARKS if self.seen[1] >= MARKS - 1 else -1
+            yield k, z >= at, np.abs(z - at) <= NEAR
 
     def outlook(self) -> Outlook | None:
         """What to expect of the last events, outcomes known or not. None before the first event."""
-        if not self.seen[0]:
+        if not self._scored.events:
             return None
-        late = (self.mix - self.mix_marks[self._first] if self._first >= 0 else self.mix).astype(np.float64)
-        known, events = self.mix.astype(np.float64), late.sum(axis=1)
-        n, examples = float(events.sum()), known[:, NEGATIVE] + known[:, POSITIVE]
-        overall = (known[:, POSITIVE].sum() + 0.5) / (examples.sum() + 1.0)
-        rates = (known[:, POSITIVE] + overall) / (examples + 1.0)
-        return Outlook(int(n), float(late[:, UNKNOWN].sum() / max(n, 1.0)), float(events @ rates / max(n, 1.0)))
+        late, known = self._scored.late()[self._cells :], self._settled.total[self._cells :].astype(np.float64)
+        n, outcomes, positives = float(late.sum()), known.reshape(-1, 2).sum(axis=1), known[1::2]
+        overall = (positives.sum() + 0.5) / (outcomes.sum() + 1.0)
+        rates = (positives + overall) / (outcomes + 1.0)
+        waiting = min(max(self._scored.events - self._settled.events, 0) / max(n, 1.0), 1.0)
+        settled = self._settled.late()[self._cells :].sum() / max(self._late_settled, 1)
+        unknown = waiting + (1.0 - waiting) * (1.0 - settled) if self._settled.events else 1.0
+        return Outlook(int(n), float(unknown), float(late @ rates / max(n, 1.0)))
+
+    @property
+    def _late_settled(self) -> int:
+        """How many events the last settled ones are, with an outcome or without."""
+        step, seen = self._settled.step, self._settled.events
+        return seen if seen < step * (MARKS - 1) else step * (MARKS - 1) + seen % step
 
     def read(self) -> list[Decision]:
         """Every threshold, over the last events."""
-        if not self.seen[0]:
+        if not self._scored.events:
             return []
-        late = self.sums - self.marks[self._first] if self._first >= 0 else self.sums
-        begun = bool(self.seen[0] >= self.reference)
-        return [self._read(k, late[k], self.marks[MARKS, k] if begun else None) for k in range(len(self.thresholds))]
+        shape, first = (-1, 2, 3), self._scored.first()
+        late = self._scored.late()[: self._cells].reshape(shape)
+        came = self._settled.late()[: self._cells].reshape(shape)
+        before = None if first is None else first[: self._cells].reshape(shape)
+        return [
+            self._read(k, late[k], came[k], None if before is None else before[k]) for k in range(len(self.thresholds))
+        ]
 
-    def _read(self, k: int, late: I64, reference: I64 | None) -> Decision:
-        left, acted = late.astype(np.float64)
-        n = max(float(late[:, :3].sum()), 1.0)
-        known = float(late[:, NEGATIVE : POSITIVE + 1].sum())
-        stated, stated_known = acted[STATED] / UNIT, acted[STATED_KNOWN] / UNIT
-        false = float(acted[:3].sum() - stated)
+    def _read(self, k: int, late: F64, came: F64, before: F64 | None) -> Decision:
+        left, acted = late
+        n = max(float(late[:, EVENTS].sum()), 1.0)
+        known = float(came[:, : POSITIVE + 1].sum())
+        false, missed = float(acted[EVENTS] - acted[STATED] / UNIT), float(left[STATED] / UNIT)
         expected = realised = expected_known = None
         if self.costs:
-            action, miss = self.costs
-            expected = 1e3 * (false * action + left[STATED] / UNIT * miss) / n
+            expected = 1e3 * (false * self.costs.false_action + missed * self.costs.miss) / n
             if known:
-                false_known = acted[NEGATIVE] + acted[POSITIVE] - stated_known
-                expected_known = 1e3 * (false_known * action + left[STATED_KNOWN] / UNIT * miss) / known
-                realised = 1e3 * (acted[NEGATIVE] * action + left[POSITIVE] * miss) / known
-        before = None if reference is None else max(float(reference[:, :3].sum()), 1.0)
+                expected_known, realised = self._paid(came, known)
+        first = None if before is None else max(float(before[:, EVENTS].sum()), 1.0)
         return Decision(
             threshold=self.thresholds[k],
             events=int(n),
-            action_rate=float(acted[:3].sum()) / n,
-            action_rate_reference=None
-            if reference is None or before is None
-            else float(reference[1, :3].sum()) / before,
+            action_rate=float(acted[EVENTS]) / n,
+            action_rate_reference=None if before is None or first is None else float(before[1, EVENTS]) / first,
             near=float(late[:, CLOSE].sum()) / n,
-            near_reference=None if reference is None or before is None else float(reference[:, CLOSE].sum()) / before,
-            expected_true=float(stated) / n,
+            near_reference=None if before is None or first is None else float(before[:, CLOSE].sum()) / first,
+            expected_true=float(acted[STATED]) / UNIT / n,
             expected_false=false / n,
-            expected_missed=float(left[STATED]) / UNIT / n,
-            expected_cost=None if expected is None else float(expected),
+            expected_missed=missed / n,
+            expected_cost=expected,
             known=int(known),
-            expected_cost_known=None if expected_known is None else float(expected_known),
-            realised_cost=None if realised is None else float(realised),
+            expected_cost_known=expected_known,
+            realised_cost=realised,
         )
+
+    def _paid(self, came: F64, known: float) -> tuple[float, float]:
+        """What decisions were promised to cost where the outcome is known, and what they did cost, per 1,000."""
+        assert self.costs is not None
+        left, acted = came
+        false = acted[NEGATIVE] + acted[POSITIVE] - acted[STATED_KNOWN] / UNIT
+        promised = false * self.costs.false_action + left[STATED_KNOWN] / UNIT * self.costs.miss
+        paid = acted[NEGATIVE] * self.costs.false_action + left[POSITIVE] * self.costs.miss
+        return float(1e3 * promised / known), float(1e3 * paid / known)
 
     def excess(self) -> float | None:
         """What decisions at the costs' own threshold lately cost beyond what stated p promised, per 1,000 events."""
-        if self.costs is None or not self.seen[0]:
+        if self.costs is None:
             return None
-        found = next(each for each in self.read() if each.threshold == self.costs.threshold)
-        if found.realised_cost is None or found.expected_cost_known is None:
+        came = self._settled.late()[: self._cells].reshape(-1, 2, 3)[self.thresholds.index(self.costs.threshold)]
+        known = float(came[:, : POSITIVE + 1].sum())
+        if not known:
             return None
-        return found.realised_cost - found.expected_cost_known
+        promised, paid = self._paid(came, known)
+        return paid - promised
 
     def state(self) -> dict[str, Array]:
         """Everything remembered, as copies."""
         return {name: array.copy() for name, array in self._named().items()}
 
     def _named(self) -> dict[str, Array]:
-        named = ("sums", "marks", "mix", "mix_marks", "seen")
-        return {name: getattr(self, name) for name in named}
+        return self._scored.named("scored") | self._settled.named("settled")
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take up a state() of the same thresholds. StateError, with nothing changed, if it is not one."""
@@ -213,3 +257,14 @@ class DecisionMonitor:
                 raise StateError(f"decisions: {name} is missing, or not {array.dtype}{array.shape} of counts")
         for name, array in own.items():
             array[...] = state[name]
+
+
+def _parts(z: F64) -> I64:
+    """p in parts of 2^-30."""
+    found: I64 = np.floor(UNIT / (1.0 + np.exp(-np.clip(z, -700.0, 700.0))) + 0.5).astype(np.int64)
+    return found
+
+
+def _bins(parts: I64) -> I64:
+    found: I64 = np.minimum(parts * BINS >> 30, BINS - 1)
+    return found

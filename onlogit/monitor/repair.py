@@ -159,7 +159,8 @@ class Repair:
             kind="act", what=what, event=event, time=None if time == NO_TIME else time, onset_event=int(heard),
             onset_time=None, evidence=self.evidence, patience=ENOUGH, tolerance=0.0, examples=int(self._capital[1]),
             observed=observed, expected=expected, effect=effect, effect_low=effect - error, effect_high=effect + error,
-            effect_unit="slope", region=None, direction=direction, arms=(), advice="revert() takes it back.", repeats=0,
+            effect_unit="slope", region=None, direction=direction, arms=(), repeats=0,
+            advice="" if what == "revert" else "revert takes it back.",
         )  # fmt: skip
 
     def state(self) -> dict[str, Array]:

@@ -162,7 +162,8 @@ class Watch:
         for alarm in [*alarms, None]:
             end = len(y) if alarm is None else int(np.searchsorted(event, alarm.event)) + 1
             part = slice(row, end)
-            self.decisions.update(given.z[part], y[part], given.weight[part])
+            self.decisions.score(given.z[part], given.weight[part])
+            self.decisions.settle(given.z[part], y[part], given.weight[part])
             if self.features is not None:
                 told += self.features.update(
                     [column[row:end] for column in columns], event[part], time[part], given.weight[part],

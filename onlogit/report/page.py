@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from onlogit.report.beside import beside_cards
+from onlogit.report.cards import card, in_figures, table
 from onlogit.report.gathering import Report
 from onlogit.report.svg import Chart, compact, labelled, nice_ticks
 from onlogit.report.text import figure
@@ -44,7 +46,7 @@ def page(report: Report) -> str:
     """The whole page."""
     cards = [
         _reliability(report), *_over_time(report), *_costs(report), *_evidence(report), *_weights(report), *_paths(report),
-        *_alarms(report), *_estimates(report), *_slices(report), _top(report), *_counters(report),
+        *_alarms(report), *_estimates(report), *beside_cards(report.watched), _top(report), *_counters(report),
     ]  # fmt: skip
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in report.notes)
     title = f"onlogit: {report.title}"
@@ -81,11 +83,6 @@ def _tiles(report: Report) -> str:
     return f'<div class="tiles">{"".join(tiles)}</div>'
 
 
-def _card(title: str, body: str, caption: str = "", kind: str = "") -> str:
-    under = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f'<section class="card {kind}"><h2>{escape(title)}</h2><figure>{body}{under}</figure></section>'
-
-
 def _reliability(report: Report) -> str:
     r = report.reliability
     ticks = [(k / 4, f"{25 * k} %") for k in range(5)]
@@ -105,7 +102,7 @@ def _reliability(report: Report) -> str:
     for j in kept.tolist():
         counts.box(r.edges[j] + 0.004, 0.0, r.edges[j + 1] - 0.004, math.log10(r.examples[j] + 1.0), "bar",
                    f"{r.examples[j]:,.0f} events from {r.edges[j]:.0%} to {r.edges[j + 1]:.0%}")  # fmt: skip
-    return _card("Do stated probabilities come true?", chart.svg() + counts.svg(),
+    return card("Do stated probabilities come true?", chart.svg() + counts.svg(),
                  "Of events given each probability, the share that came true, with 95 % intervals; below, how many.")  # fmt: skip
 
 
@@ -127,8 +124,8 @@ def _over_time(report: Report) -> list[str]:
     gap.band([(m, -s.range, s.range) for m, s in zip(middle, told, strict=True)], "band").segment(0, 0, end, 0, "even")
     gap.line(zip(middle, gaps, strict=True), "main")
     return [
-        _card("Log loss over time", loss.svg(), "By stretches of the stream."),
-        _card("Calibration over time", gap.svg(), "The band holds what chance alone does to 95 % of stretches."),
+        card("Log loss over time", loss.svg(), "By stretches of the stream."),
+        card("Calibration over time", gap.svg(), "The band holds what chance alone does to 95 % of stretches."),
     ]
 
 
@@ -155,7 +152,7 @@ def _costs(report: Report) -> list[str]:
         f"{choice.cheapest:.4f} at {choice.cheapest_cost:.4g}; shaded, what is not told apart from it. "
         f"{choice.near:.1%} of events lie within .02 of the threshold."
     )
-    return [_card("What thresholds cost", chart.svg(), caption)]
+    return [card("What thresholds cost", chart.svg(), caption)]
 
 
 def _evidence(report: Report) -> list[str]:
@@ -175,21 +172,45 @@ def _evidence(report: Report) -> list[str]:
         f"{state} Evidence that stated probabilities do not hold: now {now}, highest {peak}; an "
         f"alarm at {watch.patience:,.0f} (red)."
     )
-    return [_card("Evidence and alarms", chart.svg(), caption)]
+    return [card("Evidence and alarms", chart.svg(), caption)]
 
 
 def _alarms(report: Report) -> list[str]:
-    if not report.alarms:
+    """Those of the last that are told, and where in the stream each began and was raised."""
+    shown = sorted(report.alarms[-MOST:], key=lambda alarm: int(alarm.get("event") or 0))
+    if not shown:
         return []
     rows = [
-        [str(a.get("time") or a.get("event")), str(a.get("what")), str(a.get("direction")), _figure(a.get("evidence"))]
-        for a in report.alarms[-MOST:]
-    ]
-    return [_card("Alarms", _table(["when", "what", "what happens", "evidence"], rows), "", "wide")]
+        [str(a.get("time") or a.get("event")), str(a.get("kind", "")), str(a.get("slice") or a.get("what")),
+         str(a.get("direction")), in_figures(a.get("evidence"))]
+        for a in shown
+    ]  # fmt: skip
+    heads = ["when", "kind", "what", "what happens", "evidence"]
+    return [*_when(report, shown), card("Alarms", table(heads, rows), "", "wide")]
+
+
+def _when(report: Report, alarms: list[dict[str, Any]]) -> list[str]:
+    """A line for each alarm, warning and act, from its onset to its event."""
+    placed = [a for a in alarms if isinstance(a.get("event"), int) and isinstance(a.get("onset_event"), int)]
+    if not placed:
+        return []
+    end = float(max(report.counters.get("events", 0), *(a["event"] for a in placed)))
+    chart = Chart(
+        "Alarms over the stream", (0.0, end), (0.0, float(len(placed))), 20.0 * len(placed) + 48.0, left=110.0
+    )
+    chart.axes(labelled(nice_ticks(0.0, end, 4)), [], "events")
+    for row, each in enumerate(placed):
+        y, name = len(placed) - row - 0.5, f"{each.get('slice') or each.get('kind')} {each.get('what')}"
+        chart.text(104.0, chart.y(y) + 4, name if len(name) < 18 else name[:16] + "…", "end", "term")
+        warns = each.get("kind") in ("drift", "act")
+        chart.segment(float(max(each["onset_event"], 0)), y, float(each["event"]), y, "mark" if warns else "patience")
+        chart.dot(float(each["event"]), y, "dot", f"{name} at event {each['event']:,}", 3.5)
+    caption = "From where each began, as estimated, to where it was raised. Red: p is wrong; dashed: warnings and acts."
+    return [card("Alarms over the stream", chart.svg(), caption)]
 
 
 READINGS = {
-    "examples": "examples", "observed / expected": "observed_over_expected", "level, logits": "level",
+    "observed / expected": "observed_over_expected", "level, logits": "level",
     "  from, at all times": "level_low", "  to": "level_high", "Cox intercept": "intercept", "Cox slope": "slope",
     "log loss": "log_loss", "Brier score": "brier", "  reliability": "reliability", "  resolution": "resolution",
     "  uncertainty": "uncertainty", "calibration error": "calibration_error",
@@ -203,23 +224,18 @@ def _estimates(report: Report) -> list[str]:
     told = {name: found for name, found in report.estimates.items() if found["examples"]}
     if not told:
         return []
-    rows = [[name, *(_figure(found[key]) for found in told.values())] for name, key in READINGS.items()]
-    return [_card("Calibration", _table(["", *told], rows))]
+    rows = [["examples", *(f"{found['examples']:,.0f}" for found in told.values())]]
+    rows += [[name, *(_reading(key, found[key]) for found in told.values())] for name, key in READINGS.items()]
+    return [card("Calibration", table(["", *told], rows))]
 
 
-def _slices(report: Report) -> list[str]:
-    """The slices with most evidence against them."""
-    rows = [
-        [f"{s['column']}={s['value']}", f"{s['examples']:,}", f"{s['expected']:.3%}", f"{s['observed']:.3%}",
-         f"{s['shift']:+.2f}", _figure(s["peak"]), _figure(s["needed"])]
-        for s in report.watched.get("slices", ())
-    ]  # fmt: skip
-    heads = ["slice", "events", "stated", "observed", "logits", "evidence", "needed alone"]
-    return [_card("Worst slices", _table(heads, rows), "", "wide")] if rows else []
-
-
-def _figure(value: Any) -> str:
-    return figure(value, 4) if isinstance(value, int | float) else "–"
+def _reading(key: str, value: float | None) -> str:
+    """Four decimals, five for what is small; of levels, which are read to two, two."""
+    if value is None:
+        return "–"
+    if key.startswith("level"):
+        return f"{value:+.2f}"
+    return f"{value:.4f}" if abs(value) >= 0.01 else f"{value:.5f}"
 
 
 def _weights(report: Report) -> list[str]:
@@ -227,7 +243,7 @@ def _weights(report: Report) -> list[str]:
     if story is None or not story.weights:
         return []
     shown = story.weights[:MOST]
-    reach = max(max(abs(w.weight), *(abs(math.log(b)) for b in (w.odds_low, w.odds_high) if b)) for w in shown)
+    reach = max(max([abs(w.weight), *(abs(math.log(b)) for b in (w.odds_low, w.odds_high) if b)]) for w in shown)
     reach = min(reach, 3.0 * max(abs(w.weight) for w in shown)) * 1.05 or 1.0
     chart = Chart("Weights", (-reach, reach), (0.0, float(len(shown))), 22.0 * len(shown) + TOP_AND_BOTTOM, left=150.0)
     chart.axes([(v, f"x {math.exp(v):.3g}") for v in nice_ticks(-reach, reach, 4)], [], "factor on the odds")
@@ -247,8 +263,8 @@ def _weights(report: Report) -> list[str]:
     ]  # fmt: skip
     heads = ["term", "typical push", "odds", "95 %", "per unit", "events"]
     caption = "By how far a term typically moves the log-odds. Numbers per standard deviation; categories against the "
-    cards = [_card("What the model believes", chart.svg(), caption + "mean of their column. Bars: 95 % of the belief.")]
-    cards.append(_card("The same in figures", _table(heads, rows), kind="span"))
+    cards = [card("What the model believes", chart.svg(), caption + "mean of their column. Bars: 95 % intervals.")]
+    cards.append(card("The same in figures", table(heads, rows), kind="span"))
     if story.pairs:
         told = [
             [f"{p.first} {'+' if p.together == 'sum' else '−'} {p.second}", f"{p.push:+.3f}", f"{p.push_sd:.3f}",
@@ -256,7 +272,7 @@ def _weights(report: Report) -> list[str]:
             for p in story.pairs[:MOST]
         ]  # fmt: skip
         cards.append(
-            _card("Weights that go together", _table(["stable", "push", "sd", "correlation"], told),
+            card("Weights that go together", table(["stable", "push", "sd", "correlation"], told),
                   "The data do not tell the two apart; of the sum or difference they are sure.")
         )  # fmt: skip
     return cards
@@ -291,7 +307,7 @@ def _paths(report: Report) -> list[str]:
         "The weights that moved most since a third of the stream, all on one scale: the height of a row is "
         f"{span / 0.8:.2f} log-odds. Under each name its weight at a third, and now."
     )
-    return [_card("Which weights moved", chart.svg(), caption)]
+    return [card("Which weights moved", chart.svg(), caption)]
 
 
 TOP_AND_BOTTOM = 48.0
@@ -306,15 +322,9 @@ def _top(report: Report) -> str:
     ]  # fmt: skip
     heads = ["highest", "events", "stated", "observed", "positives"]
     caution = " ! rests on fewer than 20." if any(row["warning"] for row in report.top) else ""
-    return _card("At the top", _table(heads, rows), "Positives: effective number, by weights." + caution)
+    return card("At the top", table(heads, rows), "Positives: effective number, by weights." + caution)
 
 
 def _counters(report: Report) -> list[str]:
     rows = [[name.replace("_", " "), f"{count:,}"] for name, count in report.counters.items() if count]
-    return [_card("Counters", _table(["what", "events"], rows))] if rows else []
-
-
-def _table(heads: list[str], rows: list[list[str]]) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return [card("Counters", table(["what", "events"], rows))] if rows else []

@@ -12,7 +12,7 @@ def event_text(story: EventStory, glyphs: Glyphs, most: int = 20) -> list[str]:
     head = f"p = {story.p:.2%}"
     if story.p_low is not None and story.p_high is not None:
         head += f", 95 % interval {story.p_low:.2%} to {story.p_high:.2%}"
-    lines = [head, f"log-odds {story.z:+.4f}" + (f", sd {story.z_sd:.3f}" if story.z_sd is not None else ""), ""]
+    lines = [head, f"log-odds {story.z:+.4f}" + (f", z_sd {story.z_sd:.3f}" if story.z_sd is not None else ""), ""]
     *named, last = story.pushes
     shown, rest = named[:most], [*named[most:], last]
     others = sum(push.push for push in rest)

@@ -112,7 +112,10 @@ def _decision(found: Mapping[str, Any]) -> list[str]:
     if found["expected_cost"] is not None:
         cost = f"  cost per 1,000 events: {found['expected_cost']:,.1f} by stated p"
         if found["realised_cost"] is not None:
-            cost += f"; where outcomes are known {found['realised_cost']:,.1f}, of {found['expected_cost_known']:,.1f} promised"
+            cost += (
+                f"; over the last {found['known']:,} with an outcome {found['realised_cost']:,.1f}, "
+                f"{found['expected_cost_known']:,.1f} promised"
+            )
         lines.append(cost)
     return lines
 

@@ -237,6 +237,22 @@ def test_an_entry_that_breaks_the_fold_is_put_aside(tmp_path: Path, monkeypatch:
         Service(replace(told, model=Config(learner="ftrl")))
 
 
+def test_costs_may_be_others_at_every_start(tmp_path: Path) -> None:
+    """They are journalled, so that a replay counts decisions as the daemon did; nothing said leaves them as they were."""
+    told = Settings(keep=KeepSettings(state=str(tmp_path)), events=EventSettings(label="y", key="k"), model=CONFIG)
+    first = {"cost_fp": 5.0, "cost_fn": 1.0}
+    found: list[tuple[Any, ...]] = []
+    for decisions in (first, first, {}, {"tiers": {"look": 0.25, "stop": 0.75}}, {}):
+        service = Service(replace(told, decisions=decisions))
+        service.worker.fold.events(service.worker.fold.seq, events([len(found)]), 1)
+        monitor = service.worker.fold.model.config.monitor
+        assert service.journal is not None
+        found.append((monitor.costs, monitor.thresholds, service.journal.last))
+        service.stop(time.monotonic() + 1)
+    seq = found[0][2]
+    assert found == [((5.0, 1.0), (), seq)] * 3 + [((), (0.25, 0.75), seq + 1)] * 2
+
+
 def test_a_clock_that_is_set_by_days_changes_no_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Labels are due after an hour of the journal's own time, which goes on evenly and never back."""
     start, ahead, seconds = 1_800_000_000_000_000, [0], [0.0]

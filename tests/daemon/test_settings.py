@@ -35,6 +35,28 @@ def test_known_flips_of_labels(tmp_path: Path) -> None:
         resolve(None, {"noise_fp": 0.5}, {})
 
 
+def test_costs_stand_in_their_own_table_and_flags_are_instead(tmp_path: Path) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_text("[decisions]\nreview = 0.05\n[decisions.tiers]\noffer = 0.9\n")
+    settings, origins = resolve(str(file), {}, {})
+    assert settings.decisions == {"review": 0.05, "tiers": {"offer": 0.9}}
+    assert flat(settings)["decisions.tiers.offer"] == 0.9
+    assert origins["decisions.tiers.offer"] == f"file {file}"
+    assert not [name for name in flat(settings) if name in ("monitor.costs", "monitor.thresholds")]
+    settings, origins = resolve(str(file), {}, {}, {"cost_fp": 5.0, "cost_fn": 1.0})
+    assert settings.decisions == {"review": 0.05, "cost_fp": 5.0, "cost_fn": 1.0}
+    assert origins["decisions.cost_fp"] == "flags"
+    for text, says in (
+        ("[monitor]\ncosts = [1.0, 5.0]", r"monitor.costs is made from the table \[decisions\]"),
+        ("[decisions]\ncost_fp = -1\ncost_fn = 1", "cost_fp = -1"),
+        ("[decisions]\ncots = 1", "decisions: unknown setting 'cots'"),
+        ("decisions = 3", "decisions = 3 is out of range: a table"),
+    ):
+        file.write_text(text)
+        with pytest.raises(ConfigError, match=says):
+            resolve(str(file), {}, {})
+
+
 def test_every_setting_has_a_flag_of_its_own() -> None:
     options = [place.option for place in places()]
     assert len(set(options)) == len(options)

@@ -14,7 +14,8 @@ from pyarrow import parquet as pq
 from onlogit import Config, MonitorConfig, OnlineLogit
 from onlogit.cli import cli
 from onlogit.config import LabelConfig, from_mapping, to_mapping
-from onlogit.costs import DecisionConfig, watched
+from onlogit.costs import DecisionConfig
+from onlogit.decisions import watched
 from onlogit.errors import ConfigError, SchemaError, StateError
 from onlogit.model import of_bytes
 from onlogit.monitor.alarms import Alarm
@@ -103,6 +104,21 @@ def test_any_cut_does_the_same(cuts: list[int], delay: int, on_alarm: str) -> No
     assert sorted(map(repr, found)) == sorted(map(repr, alarms))
 
 
+def test_decisions_are_counted_when_they_are_taken_and_paid_for_when_settled() -> None:
+    learner, batch = model(delay=1_500, costs=(1.0, 3.0)), stream()
+    step = learner.step(batch[:2_000])
+    assert learner.pipeline.beside is not None
+    found = learner.pipeline.beside.figures()
+    (decision,) = found["decisions"]
+    assert decision["events"] == 2_000
+    assert decision["action_rate"] == pytest.approx(np.mean(step.p >= 0.25))
+    assert decision["known"] == 500
+    assert found["outlook"]["unknown"] == pytest.approx(0.75)
+    y = np.array(batch.column("y")[:500])
+    acted = step.p[:500] >= 0.25
+    assert decision["realised_cost"] == pytest.approx(1e3 * np.where(acted, 1.0 * ~y, 3.0 * y).mean())
+
+
 def test_nothing_where_nothing_is_asked() -> None:
     learner = model()
     learner.step(stream()[:100])
@@ -128,9 +144,12 @@ def test_costs_may_change_at_any_time() -> None:
 
 def test_costs_of_decisions() -> None:
     told = DecisionConfig.of({"costs": {"call": [3.0, 1.0], "wait": [1.0, 9.0]}})
-    assert watched(told) == {"costs": (2.0, 8.0)}
-    assert watched(DecisionConfig.of({"tiers": {"look": 0.2, "stop": 0.7}})) == {"thresholds": (0.2, 0.7)}
-    assert watched(None) == {}
+    assert watched(told) == {"costs": (2.0, 8.0), "thresholds": ()}
+    tiers = DecisionConfig.of({"tiers": {"look": 0.2, "stop": 0.7}})
+    assert watched(tiers) == {"costs": (), "thresholds": (0.2, 0.7)}
+    three = DecisionConfig.of({"costs": {"allow": [0, 10], "ask": [2, 2], "block": [50, 0]}})
+    assert watched(three) == {"costs": (), "thresholds": (0.2, 0.96)}
+    assert watched(None) == {"costs": (), "thresholds": ()}
 
 
 def test_bad_settings_and_states() -> None:

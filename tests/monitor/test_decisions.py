@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onlogit.errors import ConfigError, StateError
-from onlogit.monitor.decisions import Costs, DecisionMonitor, costs_of
+from onlogit.monitor.decisions import Costs, DecisionMonitor
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
@@ -27,10 +27,16 @@ def monitor(window: int = 1 << 20, reference: int = 1_000) -> DecisionMonitor:
     return DecisionMonitor((0.4,), Costs(50.0, 10.0), window, reference)
 
 
+def take(found: DecisionMonitor, z: F64, y: I8, weight: F64) -> None:
+    """Scored and settled at once."""
+    found.score(z, weight)
+    found.settle(z, y, weight)
+
+
 def test_figures_by_definition() -> None:
     z, y, weight = stream(1, 5_000)
     found = monitor()
-    found.update(z, y, weight)
+    take(found, z, y, weight)
     told, own = found.read()
     kept = weight > 0
     z, y = z[kept], y[kept]
@@ -55,7 +61,7 @@ def test_the_last_events_only() -> None:
     found = monitor(window=800, reference=500)
     for mean, n in ((-3.0, 5_000), (3.0, 1_000)):
         z, y, _ = stream(2, n, mean)
-        found.update(z, y, np.ones(n))
+        take(found, z, y, np.ones(n))
     told = found.read()[0]
     assert told.events == 700
     assert told.action_rate > 0.98
@@ -68,9 +74,9 @@ def test_the_last_events_only() -> None:
 def test_any_cut_gives_the_same_bytes(cuts: list[int]) -> None:
     z, y, weight = stream(3, 2_000)
     whole, pieces = monitor(300, 1_000), monitor(300, 1_000)
-    whole.update(z, y, weight)
+    take(whole, z, y, weight)
     for a, b in pairwise([0, *sorted(cuts), 2_000]):
-        pieces.update(z[a:b], y[a:b], weight[a:b])
+        take(pieces, z[a:b], y[a:b], weight[a:b])
     assert all(whole.state()[name].tobytes() == array.tobytes() for name, array in pieces.state().items())
     taken_up = monitor(300, 1_000)
     taken_up.restore(whole.state())
@@ -82,14 +88,38 @@ def test_the_outlook_takes_known_rates_to_todays_mix() -> None:
     rng = np.random.default_rng(0)
     found = monitor(window=8_000)
     z = np.full(20_000, np.log(0.2 / 0.8))
-    found.update(z, (rng.random(z.size) < 0.5).astype(np.int8), np.ones(z.size))
-    found.update(z[:8_000], np.full(8_000, -1, np.int8), np.ones(8_000))
+    take(found, z, (rng.random(z.size) < 0.5).astype(np.int8), np.ones(z.size))
+    take(found, z[:8_000], np.full(8_000, -1, np.int8), np.ones(8_000))
     outlook = found.outlook()
     assert outlook is not None
     assert outlook.unknown == 1.0
     assert outlook.rate == pytest.approx(0.5, abs=0.02)
     assert found.read()[0].realised_cost is None
     assert found.excess() is None
+
+
+def test_decisions_are_seen_before_their_outcomes() -> None:
+    """Acted on more and more while outcomes of the first events only are there: rates move, costs are those of the settled."""
+    found = monitor(window=800, reference=500)
+    z, y, _ = stream(4, 3_000)
+    y = np.maximum(y, 0)
+    found.score(z, np.ones(z.size))
+    found.settle(z[:1_000], y[:1_000], np.ones(1_000))
+    told, own = found.read()
+    before = found.excess()
+    found.score(z + 3.0, np.ones(z.size))
+    moved = found.read()[0]
+    assert moved.action_rate > told.action_rate + 0.3
+    assert moved.action_rate_reference == told.action_rate_reference
+    assert (moved.known, moved.realised_cost, found.excess()) == (told.known, told.realised_cost, before)
+    last = slice(1_000 - told.known, 1_000)  # the last that are settled
+    acted = 1 / (1 + np.exp(-z[last])) >= 0.4
+    paid = np.where(acted, (y[last] == 0) * 50.0, (y[last] == 1) * 10.0).mean() * 1e3
+    assert told.realised_cost == pytest.approx(paid)
+    assert (told.known, own.known) == (700, 700)
+    outlook = found.outlook()
+    assert outlook is not None
+    assert outlook.unknown == 1.0
 
 
 def test_nothing_yet() -> None:
@@ -101,9 +131,5 @@ def test_nothing_yet() -> None:
 def test_settings_and_states_out_of_range() -> None:
     with pytest.raises(ConfigError, match="a probability between 0 and 1"):
         DecisionMonitor((1.0,), None, 100, 100)
-    for text in ("5", "a,b", "1,-2", "1,2,3", "0,1"):
-        with pytest.raises(ConfigError, match="costs"):
-            costs_of(text)
-    assert costs_of("50,10") == Costs(50.0, 10.0)
-    with pytest.raises(StateError, match="decisions: seen"):
-        monitor().restore(monitor().state() | {"seen": np.array([-1, 0])})
+    with pytest.raises(StateError, match="decisions: scored_seen"):
+        monitor().restore(monitor().state() | {"scored_seen": np.array([-1, 0])})

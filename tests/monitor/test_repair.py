@@ -57,7 +57,7 @@ def test_a_model_that_nobody_updates_is_mended() -> None:
     assert act.event % 1_000 == 0
     assert act.evidence >= ENOUGH
     assert not act.pages
-    assert "revert() takes it back" in act.text()
+    assert "revert takes it back" in act.text()
     assert (better[: act.event] == z[: act.event]).all()
     right = np.where(np.arange(N) >= BREAK, -0.4, 0.0) + 0.9 * batch["x"].to_numpy()  # after the break
     tail = slice(16_000, None)

@@ -12,6 +12,8 @@ import pytest
 from pyarrow import parquet as pq
 
 import onlogit as ol
+from onlogit.cli.printing import alarm_json
+from onlogit.config import MonitorConfig
 from onlogit.explain import explain_event
 from onlogit.report.event_page import event_page
 from onlogit.report.gathering import STRETCHES, Report, Watcher, of_model
@@ -80,6 +82,24 @@ def test_of_a_model() -> None:
     assert found.costs.choice.threshold == 0.25
     assert found.costs.choice.cheapest_cost <= found.costs.choice.cost
     assert found.quality.examples == found.costs.choice.events
+
+
+def test_of_a_learner_without_intervals_and_with_alarms_along_the_stream() -> None:
+    draw = np.random.default_rng(4)
+    x = draw.normal(size=2_000)
+    monitor = MonitorConfig(200.0, by=("town",), features=True, reference=500, costs=(1.0, 3.0))
+    made = ol.OnlineLogit(label="late", config=ol.Config(learner="sgd", monitor=monitor))
+    moved = np.where(np.arange(2_000) < 1_200, x, x + 3.0)
+    late = draw.random(2_000) < 1 / (1 + np.exp(-np.where(np.arange(2_000) < 1_200, x, 2.0)))
+    step = made.step(pa.table({"x": moved, "town": np.array(["a", "b"])[draw.integers(0, 2, 2_000)], "late": late}))
+    assert {"calibration", "drift"} <= {alarm.kind for alarm in step.alarms}
+    told = [json.loads(alarm_json(alarm)) for alarm in step.alarms]
+    text = checked(of_model(made, "m", "model", None, told))
+    placed = text[text.index("<h2>Alarms over the stream") : text.index("<h2>Alarms</h2>")]
+    assert placed.count('class="patience"') == sum(alarm.pages for alarm in step.alarms)
+    assert placed.count('class="mark"') == sum(not alarm.pages for alarm in step.alarms)
+    for heading in ("Decisions", "Drift of features", "Worst slices"):
+        assert f"<h2>{heading}</h2>" in text
 
 
 @pytest.mark.parametrize("rows", [0, 1, 5])
