@@ -133,9 +133,17 @@ def standardising(weight: float) -> Case:
     return Case(x.size, run, 17.0, 3.0, lambda: f"mean {out.mean():.4f}, sd {out.std():.4f}")
 
 
-def interleaving() -> Case:
-    columns, tile = np.ones((16, 8192), np.float32), np.zeros((8192, 20), np.float32)
-    return Case(8192, lambda: gather.interleave(columns, 0, tile), 128.0, 0.0, lambda: "")
+def standardising_side_by_side() -> Case:
+    n, d = 65_536, 16
+    x = np.random.default_rng(1).normal(3.0, 2.0, (d, n)).astype(np.float32)
+    places = np.array([(column.ctypes.data, 0, 0, 1) for column in x])
+    moments, counts, spans = gather.empty_moments(d), np.zeros((d, 4), np.int64), np.zeros((d, 2))
+    tile, missing, lost = np.zeros((n, d), np.float32), np.zeros((d, n), np.uint8), np.zeros(d, np.int64)
+
+    def run() -> None:
+        gather.standardise_columns(places, np.ones(n), moments, counts, spans, tile, missing, lost)
+
+    return Case(n, run, 2.0 * 4.0 * d, 3.0 * d, lambda: f"mean {tile.mean():.4f}, sd {tile.std():.4f}")
 
 
 def hashing_strings() -> Case:
@@ -196,7 +204,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "standardise a column": lambda: standardising(1.0),
     "standardise, scores alone": lambda: standardising(0.0),
     "standardise, weights of 2": lambda: standardising(2.0),
-    "interleave 16 columns": interleaving,
+    "standardise 16 columns side by side": standardising_side_by_side,
     "hash 8-byte strings": hashing_strings,
     "tally": lambda: tallying(1.0),
     "tally, weights of 2": lambda: tallying(2.0),

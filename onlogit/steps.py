@@ -9,6 +9,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.encoding import Encoded
 from onlogit.encoding.rows import choose_rows
+from onlogit.kernels import link
 from onlogit.labels import Mature
 from onlogit.monitor import Alarm
 
@@ -63,9 +64,9 @@ class Walked(NamedTuple):
 
 
 def sigmoid(z: F64) -> F64:
-    """p = 1 / (1 + e^-z); 0 below -709."""
-    with np.errstate(over="ignore"):
-        p: F64 = 1.0 / (1.0 + np.exp(-z))
+    """p = 1 / (1 + e^-z), [n]."""
+    p = np.empty(len(z))
+    link.probabilities(np.ascontiguousarray(z, np.float64), p)
     return p
 
 

@@ -8,8 +8,8 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.encoding import columns as arrow
 from onlogit.encoding.hashes import Seed, seeds
-from onlogit.encoding.numbers import STAGGER
 from onlogit.kernels import derive, gather, hashing
+from onlogit.kernels.gather import STAGGER
 from onlogit.schema import CALENDAR, Column
 from onlogit.terms import Calendar, Category, Read, Term, text_of
 

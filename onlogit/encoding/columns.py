@@ -124,6 +124,12 @@ def numbers(array: pa.Array) -> Numbers:
     return Numbers(frozen(values), frozen(np.frombuffer(validity, np.uint8)), start)
 
 
+def place(column: Numbers) -> tuple[int, int, int, int]:
+    """Where in memory a column is, as `gather.standardise_columns` wants it; the column has to be kept."""
+    values, validity = (each.__array_interface__["data"][0] for each in (column.values, column.validity))
+    return values, validity if column.validity.size else 0, column.shift, int(column.values.dtype == np.float32)
+
+
 def texts(array: pa.Array) -> Texts:
     """Strings in place (string, large_string), or whatever Arrow can write as text (string_view, numbers, bools)."""
     kind = array.type

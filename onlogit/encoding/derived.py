@@ -132,7 +132,7 @@ class Derived:
         self._alive = batch.alive
         n = operands.weight.size
         if numbers:
-            gather.interleave(np.stack(list(numbers.values())), first, tile)
+            tile[:, first:] = np.stack(list(numbers.values()), axis=1)
         slots, values = np.zeros((len(parts), n), np.int32), np.zeros((len(parts), n), np.float32)
         for p, (hashes, value) in enumerate(parts):
             values[p] = value

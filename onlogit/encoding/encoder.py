@@ -129,7 +129,7 @@ class Encoder:
             accept(encoded)
         # from here on nothing is refused; a weight of 0 is what "without update" means to the kernels
         weight = encoded.weight if update else np.zeros(batch.num_rows)
-        dense = np.zeros((weight.size, len(self.dense_names)), np.float32)
+        dense = np.empty((weight.size, len(self.dense_names)), np.float32)
         lit, standard = self._numbers.standardise(numbers, weight, self._tags, dense)
         rows = self._placed(dense, lit, standard, numbers, categories, lists, weight)
         if update:

@@ -15,9 +15,6 @@ I32 = npt.NDArray[np.int32]
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
-SIDE_BY_SIDE = 16  # float32 columns to a cache line of the tile
-STAGGER = 16  # numbers between columns, so that no two of them begin a power of two apart
-
 
 class Standard(NamedTuple):
     """A standardised number and where it is missing."""
@@ -58,38 +55,24 @@ class NumberColumns:
         self, numbers: list[arrow.Numbers], weight: F64, tags: U8, tile: F32
     ) -> tuple[Lit, dict[str, Standard]]:
         """Write the features into the tile's first columns; the slots of missing ones, and what terms asked for."""
-        n = weight.size
-        side_by_side = np.empty((SIDE_BY_SIDE, n + STAGGER), np.float32)
-        missing = np.zeros(n, np.uint8)
-        some: list[np.int32] = []
-        lit: list[U8] = []
-        factors: dict[str, Standard] = {}
-        moments, odd = self.moments, self.odd
-        counts = weight > 0.0
-        all_count, any_count = bool(counts.all()), bool(counts.any())
-        for first in range(0, len(numbers), SIDE_BY_SIDE):
-            width = min(SIDE_BY_SIDE, len(numbers) - first)
-            for c in range(width):
-                j = first + c
-                lost = gather.standardise(*numbers[j], weight, moments[j], odd[j], side_by_side[c, :n], missing)
-                if any_count:
-                    kept = None if all_count and not lost else counts & (missing == 0)
-                    _widen(self.range[j], numbers[j][0] if kept is None else numbers[j][0][kept])
-                if lost and j < self.features:
-                    slot = np.zeros(n, np.int32)
-                    hashing.place(np.full(n, self.null[j]), weight * missing, self.null[j], tags, slot)
-                    some.append(slot[0])
-                    lit.append(missing.copy())
-                if j in self.factors:
-                    factors[self.names[j]] = Standard(side_by_side[c, :n].copy(), missing.copy())
-            visible = min(width, self.features - first)
-            if visible > 0:
-                gather.interleave(side_by_side[:visible], first, tile)
-        return Lit(np.array(some, np.int32), np.stack(lit) if lit else np.zeros((0, n), np.uint8)), factors
-
-
-def _widen(range: F64, values: F32 | F64) -> None:
-    """Make a range [2] hold these values as well."""
-    if values.size:
-        low, high = float(values.min()) + 0.0, float(values.max()) + 0.0  # -0 becomes 0, which is as low
-        range[0], range[1] = min(range[0], low), max(range[1], high)
+        n, k = weight.size, self.features
+        beside = np.empty((n, len(numbers) - k), np.float32)
+        missing, lost = np.empty((len(numbers), n), np.uint8), np.zeros(len(numbers), np.int64)
+        places = np.array([arrow.place(each) for each in numbers], np.int64).reshape(-1, 4)
+        for part, into in ((slice(0, k), tile), (slice(k, None), beside)):
+            if len(places[part]):
+                gather.standardise_columns(
+                    places[part], weight, self.moments[part], self.odd[part], self.range[part], into, missing[part],
+                    lost[part],
+                )  # fmt: skip
+        gaps = np.flatnonzero(lost[:k])
+        some = np.zeros(len(gaps), np.int32)
+        for c, j in enumerate(gaps):
+            slot = np.zeros(n, np.int32)
+            hashing.place(np.full(n, self.null[j]), weight * missing[j], self.null[j], tags, slot)
+            some[c] = slot[0]
+        factors = {}
+        for own in self.factors:
+            z = tile[:, own] if own < k else beside[:, own - k]
+            factors[self.names[own]] = Standard(z.copy(), missing[own] if lost[own] else np.zeros(n, np.uint8))
+        return Lit(some, missing[gaps]), factors

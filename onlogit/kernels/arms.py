@@ -1,16 +1,18 @@
 """What each arm of the evidence says of an event: the likelihood ratio of its truth to the nearest one the user would not mind.
 
 The arms are those of kernels/evidence.py: 8 levels, 3 slopes about 2 pivots, and 10 regions up and down, of which an event
-concerns 16. Rows go through in blocks of 64, in short loops that vectorise. Cost: about half of that of the evidence.
+concerns 16. Rows go through in blocks of 64; what is made of a row alone in short loops over rows, and what each arm makes of
+it in lanes over arms. Cost: about half of that of the evidence.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels.jit import inline
+from onlogit.kernels.lanes import add, divide, fma, lanes, larger, load, multiply, smaller, splat
 from onlogit.kernels.link import exponential
 
 F64 = npt.NDArray[np.float64]
@@ -24,29 +26,36 @@ REGIONS = 10
 FIRST_SLOPE = len(LEVELS)
 FIRST_REGION = FIRST_SLOPE + 2 * len(SLOPES)
 ARMS = FIRST_REGION + 2 * REGIONS
-ACTIVE = FIRST_REGION + 2  # arms that one event concerns
+LANES = len(LEVELS)  # of a vector of arms; the slopes leave two of them over
+WIDE = 2 * LANES  # places of the arms that every event concerns: levels, then slopes
 BLOCK = 64
 REACH = 40.0
 TERMS = 7  # n, Σy, Σp, Σv, Σ(y-p)ℓ, Σvℓ, Σvℓ² with v = p(1-p)
 
 
 class Block(NamedTuple):
-    """Scratch for the rows on their way through: no state."""
+    """Scratch for the rows on their way through: no state. Flat, where vectors are loaded from it."""
 
-    t: F64  # [BLOCK] log-odds of what did not happen: ℓ if y = 0, else -ℓ
+    l: F64  # [BLOCK] log-odds as stated, within ±40
+    t: F64  # [BLOCK] log-odds of what did not happen: l if y = 0, else -l
+    happened: I64  # [BLOCK] 1 if y = 1, else 0
     u: F64  # [BLOCK] e^t
     power: F64  # [BLOCK] e^.7t
     root: F64  # [BLOCK] e^.5t
-    odds: F64  # [BLOCK, ACTIVE] the arms' odds of what did not happen
-    ratio: F64  # [BLOCK, ACTIVE] L of the wide arms, and 1 in the last two places
-    local: F64  # [BLOCK, 2] L of the two arms of the row's score bin
-    terms: F64  # [BLOCK, TERMS], padded to 8
-    before: F64  # [BLOCK, 2, TERMS], padded to 8: totals before the row, over all and of its score bin
+    q: F64  # [BLOCK] 1/(1 + u), the probability of what did happen
+    low: F64  # [BLOCK] the odds of what did not happen at the ends of the tolerance
+    high: F64  # [BLOCK]
     bins: I64  # [BLOCK] score bin
-    sums: F64  # [ACTIVE] R of the wide arms while in the block, and 0
-    runs: F64  # [ACTIVE] C likewise, and 1
-    weights: F64  # [ACTIVE] likewise, and 0
-    opened: I64  # [ARMS] the last row of the block at which the arm left its floor, or -1
+    terms: F64  # [BLOCK x LANES] the terms of the sums
+    before: F64  # [BLOCK x 2 x LANES] totals before the row, over all and of its score bin
+    totals: F64  # [(1 + REGIONS) x LANES] the state's while in the block
+    sums: F64  # [WIDE] R of the wide arms while in the block
+    runs: F64  # [WIDE] C likewise
+    weights: F64  # [WIDE] likewise, 0 in the places of none
+    factors: F64  # [2 x LANES] what the levels multiply odds by, for either outcome
+    slopes: F64  # [2 x 3 x LANES] what the slopes multiply e^.5t, e^.7t and e^1.4t by
+    here: F64  # [2 x 2] what a region's arms multiply odds by
+    opened: F64  # [ARMS] the last row of the block at which the arm left its floor, or -1
     region: F64  # [REGIONS] Σ w_k R_k of each score bin
 
 
@@ -69,81 +78,111 @@ def arm_factors(tolerance: float) -> F64:
 
 
 @inline
-def read_rows(z: F64, y: I8, rows: I64, edges: F64, n: int, out: Block) -> None:
-    """Log-odds, their exponentials and score bins of rows[:n]. One short loop each: these vectorise."""
+def new_block(weights: F64, factors: F64) -> Block:
+    """Scratch for arms of these weights and factors."""
+    out = Block(
+        l=np.empty(BLOCK), t=np.empty(BLOCK), happened=np.empty(BLOCK, np.int64), u=np.empty(BLOCK),
+        power=np.empty(BLOCK), root=np.empty(BLOCK), q=np.empty(BLOCK), low=np.empty(BLOCK), high=np.empty(BLOCK),
+        bins=np.empty(BLOCK, np.int64), terms=np.zeros(BLOCK * LANES), before=np.empty(BLOCK * 2 * LANES),
+        totals=np.zeros((1 + REGIONS) * LANES), sums=np.zeros(WIDE), runs=np.zeros(WIDE), weights=np.zeros(WIDE),
+        factors=np.empty(2 * LANES), slopes=np.zeros(2 * 3 * LANES), here=np.empty(4), opened=np.empty(ARMS),
+        region=np.empty(REGIONS),
+    )  # fmt: skip
+    out.weights[:FIRST_REGION] = weights[:FIRST_REGION]
+    for happened in range(2):
+        for k in range(LANES):
+            out.factors[happened * LANES + k] = factors[happened, k]
+        for i in range(2):
+            out.here[2 * happened + i] = factors[happened, LANES + i]
+    return out
+
+
+@inline
+def set_slopes(pivots: F64, slopes: F64) -> None:
+    """e^((1-b)c) for each slope and pivot, and its inverse for y = 1, each with the power of the odds that it goes with.
+
+    The two places of none repeat the first two arms.
+    """
+    for k in range(LANES):
+        i, pivot = k % 3, (k // 3) % 2
+        shift = (1.0 - SLOPES[i]) * pivots[pivot]
+        slopes[i * LANES + k] = exponential(shift)
+        slopes[(3 + i) * LANES + k] = exponential(-shift)
+
+
+@inline
+def read_rows(z: F64, y: I8, slack: F64, rows: I64, edges: F64, factors: F64, n: int, out: Block) -> None:
+    """What the arms are made of, for rows[:n]. One short loop each: these vectorise."""
     for r in range(n):
-        l = min(max(z[rows[r]], -REACH), REACH)
-        out.t[r] = -l if y[rows[r]] == 1 else l
+        i = rows[r]
+        l = min(max(z[i], -REACH), REACH)
+        out.l[r] = l
+        out.happened[r] = 1 if y[i] == 1 else 0
+        out.t[r] = -l if y[i] == 1 else l
+        out.bins[r] = 0
     for r in range(n):
         out.u[r] = exponential(out.t[r])
     for r in range(n):
         out.power[r] = exponential(0.7 * out.t[r])
     for r in range(n):
         out.root[r] = math.sqrt(out.u[r])
+        out.q[r] = 1.0 / (1.0 + out.u[r])
+        out.low[r] = out.u[r] * factors[0, 10]
+        out.high[r] = out.u[r] * factors[0, 11]
+    if slack.size > 0:
+        for r in range(n):
+            out.low[r] = out.u[r] / slack[rows[r]]
+            out.high[r] = out.u[r] * slack[rows[r]]
+    for j in range(REGIONS - 1):
+        for r in range(n):
+            out.bins[r] += 1 if out.l[r] >= edges[j] else 0
+
+
+@inline
+def read_terms(n: int, out: Block) -> None:
+    """What each row adds to the totals."""
     for r in range(n):
-        l = min(max(z[rows[r]], -REACH), REACH)
-        j = 0
-        for i in range(REGIONS - 1):
-            j += 1 if l >= edges[i] else 0
-        out.bins[r] = j
-
-
-# Loops over arms run to the size of an array, which the compiler does not know: one of a known few steps it would unroll
-# before it looks for vectors, and then find none.
-
-
-@inline
-def scale(by: float, factors: F64, out: F64) -> None:
-    """out = factors x by."""
-    for k in range(out.size):
-        out[k] = by * factors[k]
-
-
-@inline
-def weigh(odds: F64, low: float, high: float, ratio: F64) -> None:
-    """L = (1 + u0) / (1 + uq), u0 being uq held between low and high."""
-    for k in range(ratio.size):
-        ratio[k] = (1.0 + min(max(odds[k], low), high)) / (1.0 + odds[k])
-
-
-@inline
-def weigh_likelihoods(factors: F64, slopes: F64, slack: F64, y: I8, rows: I64, n: int, out: Block) -> None:
-    """L of the active arms, 14 wide ones and the two of the row's score bin; and the terms of the sums.
-
-    With u the odds of what did *not* happen, L = (1 + u0) / (1 + uq) for either outcome.
-    """
-    for r in range(n):
-        happened = 1 if y[rows[r]] == 1 else 0
-        u, power, root = out.u[r], out.power[r], out.root[r]
-        scale(u, factors[happened, :FIRST_SLOPE], out.odds[r, :FIRST_SLOPE])
-        for i in range(2):
-            out.odds[r, 8 + 3 * i] = slopes[happened, 3 * i] * root
-            out.odds[r, 9 + 3 * i] = slopes[happened, 3 * i + 1] * power
-            out.odds[r, 10 + 3 * i] = slopes[happened, 3 * i + 2] * (power * power)
-            out.odds[r, 14 + i] = u * factors[happened, 8 + i]
-        low, high = u * factors[happened, 10], u * factors[happened, 11]
-        if slack.size > 0:
-            low, high = u / slack[rows[r]], u * slack[rows[r]]
-        weigh(out.odds[r], low, high, out.ratio[r])
-        for i in range(2):
-            out.local[r, i] = out.ratio[r, FIRST_REGION + i]
-            out.ratio[r, FIRST_REGION + i] = 1.0
-        q = 1.0 / (1.0 + u)  # the probability of what did happen
+        u, q, l, at = out.u[r], out.q[r], out.l[r], r * LANES
         v = u * q * q
-        l = -out.t[r] if happened == 1 else out.t[r]
-        out.terms[r, 0] = 1.0
-        out.terms[r, 1] = happened
-        out.terms[r, 2] = q if happened == 1 else u * q
-        out.terms[r, 3] = v
-        out.terms[r, 4] = u * q * -out.t[r]
-        out.terms[r, 5] = v * l
-        out.terms[r, 6] = v * l * l
+        out.terms[at] = 1.0
+        out.terms[at + 1] = out.happened[r]
+        out.terms[at + 2] = q if out.happened[r] == 1 else u * q
+        out.terms[at + 3] = v
+        out.terms[at + 4] = u * q * -out.t[r]
+        out.terms[at + 5] = v * l
+        out.terms[at + 6] = v * l * l
 
 
 @inline
-def slope_factors(pivots: F64, slopes: F64) -> None:
-    """e^((1-b)c) for each slope and pivot, and its inverse for y = 1."""
-    for i in range(6):
-        power = (1.0 - SLOPES[i % 3]) * pivots[i // 3]
-        slopes[0, i] = exponential(power)
-        slopes[1, i] = exponential(-power)
+def likelihood(odds: Any, low: float, high: float) -> Any:
+    """L = (1 + u0) / (1 + uq) of lanes of odds uq of what did *not* happen, u0 being uq held between low and high."""
+    one = splat(1.0, odds)
+    held = smaller(larger(odds, splat(low, odds)), splat(high, odds))
+    return divide(add(one, held), add(one, odds))
+
+
+@inline
+def levels(r: int, out: Block) -> Any:
+    """L of the levels under row r."""
+    like = lanes(0.0, LANES)
+    odds = multiply(splat(out.u[r], like), load(out.factors, out.happened[r] * LANES, like))
+    return likelihood(odds, out.low[r], out.high[r])
+
+
+@inline
+def slopes(r: int, out: Block) -> Any:
+    """L of the slopes under row r."""
+    like, at = lanes(0.0, LANES), out.happened[r] * 3 * LANES
+    power = out.power[r]
+    odds = multiply(splat(out.root[r], like), load(out.slopes, at, like))
+    odds = fma(splat(power, like), load(out.slopes, at + LANES, like), odds)
+    odds = fma(splat(power * power, like), load(out.slopes, at + 2 * LANES, like), odds)
+    return likelihood(odds, out.low[r], out.high[r])
+
+
+@inline
+def here(r: int, out: Block) -> Any:
+    """L of the two arms of the score bin that row r is in."""
+    like = lanes(0.0, 2)
+    odds = multiply(splat(out.u[r], like), load(out.here, 2 * out.happened[r], like))
+    return likelihood(odds, out.low[r], out.high[r])

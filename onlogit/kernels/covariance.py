@@ -43,9 +43,44 @@ def _columns_product(cov: F32, at: int, x: F32, sums: Any) -> Any:
 
 
 @inline
+def _two_products(cov: F32, at: int, x: F32, left: Any, right: Any) -> Any:
+    """The same for the lanes of `left`, and those of `right` beside them."""
+    for a in range(x.size):
+        left = fma(spread(x, a, left), load(cov, at, left), left)
+        right = fma(spread(x, a, right), load(cov, at + STRIP, right), right)
+        at += x.size
+    return left, right
+
+
+@inline
+def product(cov: F32, e: int, x: F32, g: F32) -> None:
+    """g = S x of expert e."""
+    first, b = e * x.size, 0
+    while x.size - b > STRIP:
+        if x.size - b >= 2 * STRIP:
+            left, right = _two_products(cov, first * x.size + b, x, lanes(ZERO, STRIP), lanes(ZERO, STRIP))
+            store(g, first + b + STRIP, right)
+        else:
+            left, few = _two_products(cov, first * x.size + b, x, lanes(ZERO, STRIP), lanes(ZERO, LANES))
+            store(g, first + b + STRIP, few)
+        store(g, first + b, left)
+        b = min(b + 2 * STRIP, x.size)
+    if x.size - b == STRIP:
+        store(g, first + b, _columns_product(cov, first * x.size + b, x, lanes(ZERO, STRIP)))
+    elif x.size - b == LANES:
+        store(g, first + b, _columns_product(cov, first * x.size + b, x, lanes(ZERO, LANES)))
+
+
+@inline
 def _shrunk(cov: F32, at: int, held: F32, a: int, gb: Any, kept: Any) -> Any:
     """f S[a, b] - g_a g_b for the lanes b: a product that commutes, so S stays symmetric to the bit."""
     return fma(negative(spread(held, a, gb)), gb, multiply(kept, load(cov, at, gb)))
+
+
+@inline
+def _renewed(row: Any, prior: F32, at: int, fill: np.float32, lane: int) -> Any:
+    """A row of S with (1 - f) S0 added where it meets the diagonal, in this lane."""
+    return fma(multiply(splat(fill, row), spread(prior, at, row)), load(UNIT, STRIP - 1 - lane, row), row)
 
 
 @inline
@@ -54,7 +89,7 @@ def _columns_update(
 ) -> Any:
     """The columns b .. b + count of S <- f S - g g' + (1 - f) S0, and of S x: one pass over S for both."""
     d, first = x.size, e * x.size
-    gb, f, more = load(held, first + b, sums), splat(kept, sums), splat(fill, sums)
+    gb, f = load(held, first + b, sums), splat(kept, sums)
     at = first * d + b
     for a in range(b):
         row = _shrunk(cov, at, held, first + a, gb, f)
@@ -62,8 +97,7 @@ def _columns_update(
         sums = fma(spread(x, a, sums), row, sums)
         at += d
     for a in range(b, b + count):  # the rows of the diagonal
-        row = _shrunk(cov, at, held, first + a, gb, f)
-        row = fma(multiply(more, spread(prior, first + a, sums)), load(UNIT, STRIP - 1 - (a - b), sums), row)
+        row = _renewed(_shrunk(cov, at, held, first + a, gb, f), prior, first + a, fill, a - b)
         store(cov, at, row)
         sums = fma(spread(x, a, sums), row, sums)
         at += d
@@ -76,23 +110,64 @@ def _columns_update(
 
 
 @inline
-def product(cov: F32, e: int, x: F32, g: F32) -> None:
-    """g = S x of expert e."""
-    even, first = x.size - x.size % STRIP, e * x.size
-    for b in range(0, even, STRIP):
-        store(g, first + b, _columns_product(cov, first * x.size + b, x, lanes(ZERO, STRIP)))
-    for b in range(even, x.size, LANES):
-        store(g, first + b, _columns_product(cov, first * x.size + b, x, lanes(ZERO, LANES)))
+def _rows_update(
+    cov: F32, e: int, b: int, low: int, high: int, diagonal: int, held: F32, kept: np.float32, fill: np.float32,
+    prior: F32, x: F32, left: Any, right: Any,
+) -> Any:  # fmt: skip
+    """Rows low .. high of the columns of `left`, from b on, and of those of `right` beside them: two chains of sums that
+    do not wait for one another. These rows meet the diagonal from column `diagonal` on, or nowhere if it is negative."""
+    d, first = x.size, e * x.size
+    at = (first + low) * d + b
+    gl, gr, fl, fr = (
+        load(held, first + b, left),
+        load(held, first + b + STRIP, right),
+        splat(kept, left),
+        splat(kept, right),
+    )
+    for a in range(low, high):
+        own, other = _shrunk(cov, at, held, first + a, gl, fl), _shrunk(cov, at + STRIP, held, first + a, gr, fr)
+        if diagonal == b:
+            own = _renewed(own, prior, first + a, fill, a - low)
+        elif diagonal >= 0:
+            other = _renewed(other, prior, first + a, fill, a - low)
+        store(cov, at, own)
+        store(cov, at + STRIP, other)
+        left, right = fma(spread(x, a, left), own, left), fma(spread(x, a, right), other, right)
+        at += d
+    return left, right
+
+
+@inline
+def _two_updates(
+    cov: F32, e: int, b: int, count: int, held: F32, kept: np.float32, fill: np.float32, prior: F32, x: F32,
+    left: Any, right: Any,
+) -> Any:  # fmt: skip
+    """`_columns_update` of the columns of `left` and of the `count` columns of `right` in one pass."""
+    middle, end = b + STRIP, b + STRIP + count
+    left, right = _rows_update(cov, e, b, 0, b, -1, held, kept, fill, prior, x, left, right)
+    left, right = _rows_update(cov, e, b, b, middle, b, held, kept, fill, prior, x, left, right)
+    left, right = _rows_update(cov, e, b, middle, end, middle, held, kept, fill, prior, x, left, right)
+    return _rows_update(cov, e, b, end, x.size, -1, held, kept, fill, prior, x, left, right)
 
 
 @inline
 def update(cov: F32, e: int, held: F32, kept: np.float32, fill: np.float32, prior: F32, x: F32, g: F32) -> None:
     """S <- f S - h h' + (1 - f) S0 with h as held, then g = S x, bit by bit as `product` has it."""
-    even = x.size - x.size % STRIP
-    for b in range(0, even, STRIP):
-        store(g, e * x.size + b, _columns_update(cov, e, b, STRIP, held, kept, fill, prior, x, lanes(ZERO, STRIP)))
-    for b in range(even, x.size, LANES):
-        store(g, e * x.size + b, _columns_update(cov, e, b, LANES, held, kept, fill, prior, x, lanes(ZERO, LANES)))
+    first, b = e * x.size, 0
+    strip, few = lanes(ZERO, STRIP), lanes(ZERO, LANES)
+    while x.size - b > STRIP:
+        if x.size - b >= 2 * STRIP:
+            left, right = _two_updates(cov, e, b, STRIP, held, kept, fill, prior, x, strip, strip)
+            store(g, first + b + STRIP, right)
+        else:
+            left, rest = _two_updates(cov, e, b, LANES, held, kept, fill, prior, x, strip, few)
+            store(g, first + b + STRIP, rest)
+        store(g, first + b, left)
+        b = min(b + 2 * STRIP, x.size)
+    if x.size - b == STRIP:
+        store(g, first + b, _columns_update(cov, e, b, STRIP, held, kept, fill, prior, x, strip))
+    elif x.size - b == LANES:
+        store(g, first + b, _columns_update(cov, e, b, LANES, held, kept, fill, prior, x, few))
 
 
 @inline

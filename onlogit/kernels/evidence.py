@@ -30,24 +30,29 @@ e^25; R_k >= s L_k keeps it clear of denormals where it matters. C_k <= R_k/s. A
 weight 0 or without label are skipped. Cost: about 86 ns an event on one core; 6 kB.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels.arms import (
-    ACTIVE,
     ARMS,
     BLOCK,
     FIRST_REGION,
+    LANES,
     REGIONS,
     TERMS,
     Block,
+    here,
+    levels,
+    new_block,
     read_rows,
-    slope_factors,
-    weigh_likelihoods,
+    read_terms,
+    set_slopes,
+    slopes,
 )
 from onlogit.kernels.jit import inline, kernel, reduction
+from onlogit.kernels.lanes import add, fma, lanes, larger, load, multiply, splat, store, total, where_above, where_equal
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -61,7 +66,7 @@ START = 20.0  # s = min(1, START p(1-p)): full from p = .053 up
 
 JUDGED, NEXT_SETTLE, LAST_ALARM, REPEATS = range(4)
 NOW, PEAK, ALARMED = range(3)
-WIDE = REGIONS  # in `started`: the arms that every event concerns
+EVERYWHERE = REGIONS  # in `started`: the arms that every event concerns
 
 
 class Evidence(NamedTuple):
@@ -130,88 +135,123 @@ def settle(state: Evidence) -> None:
     state.clock[NEXT_SETTLE] += min(state.clock[NEXT_SETTLE], SETTLE_EVERY)
 
 
-@reduction
-def update_sums(sums: F64, weights: F64, ratio: F64, start: float) -> float:
-    """R_k <- (R_k + s_k) L_k of the wide arms; gives Σ w_k R_k over them. Where the tolerance covers q, s_k = 0."""
-    total = 0.0
-    for k in range(sums.size):
-        new = (sums[k] + (start if ratio[k] != 1.0 else 0.0)) * ratio[k]
-        sums[k] = new
-        total += weights[k] * new
-    return total
+@inline
+def grow(sums: Any, ratio: Any, start: float) -> Any:
+    """(R_k + s_k) L_k of lanes of arms. Where the tolerance covers q, s_k = 0."""
+    begun = where_equal(ratio, splat(1.0, ratio), splat(0.0, ratio), splat(start, ratio))
+    return multiply(add(sums, begun), ratio)
 
 
 @inline
-def update_runs(runs: F64, ratio: F64, opened: I64, r: int) -> None:
-    """C_k <- max(C_k, 1) L_k; the arms that leave their floor note the row."""
-    for k in range(ratio.size):
-        opened[k] = r if (runs[k] <= 1.0) & (ratio[k] > 1.0) else opened[k]
-        runs[k] = max(runs[k], 1.0) * ratio[k]
+def opening(runs: Any, ratio: Any, last: Any, row: int) -> Any:
+    """The last row at which an arm left its floor: this one, if it does so here."""
+    one = splat(1.0, ratio)
+    return where_above(runs, one, last, where_above(ratio, one, splat(float(row), ratio), last))
+
+
+@inline
+def run_on(runs: Any, ratio: Any) -> Any:
+    """max(C_k, 1) L_k."""
+    return multiply(larger(runs, splat(1.0, ratio)), ratio)
+
+
+@reduction
+def _added(values: F64) -> float:
+    total = 0.0
+    for i in range(values.size):
+        total += values[i]
+    return total
 
 
 @inline
 def recur(state: Evidence, weights: F64, patience: float, elapsed: F64, rows: I64, n: int, out: Block) -> int:
     """Take R and C through the rows of a block, up to the one at which M reaches the patience; how many were taken."""
     sums, runs, region = state.sums, state.runs, out.region
-    for k in range(FIRST_REGION):
-        out.sums[k], out.runs[k], out.weights[k] = sums[k], runs[k], weights[k]
+    out.sums[:FIRST_REGION], out.runs[:FIRST_REGION] = sums[:FIRST_REGION], runs[:FIRST_REGION]
+    out.sums[FIRST_REGION:], out.runs[FIRST_REGION:] = 0.0, 0.0
     for j in range(REGIONS):
         k = FIRST_REGION + 2 * j
         region[j] = weights[k] * (sums[k] + sums[k + 1])
-    out.opened[:] = -1
+    out.opened[:] = -1.0
+    like, pair = lanes(0.0, LANES), lanes(0.0, 2)
+    level_sums, level_runs, level_opened = load(out.sums, 0, like), load(out.runs, 0, like), lanes(-1.0, LANES)
+    slope_sums, slope_runs, slope_opened = load(out.sums, LANES, like), load(out.runs, LANES, like), lanes(-1.0, LANES)
     taken = n
-    m = 0.0
+    m, peak = 0.0, state.level[PEAK]
     for r in range(n):
         j = out.bins[r]
-        told = min(1.0, START * out.terms[r, 3])
+        told = min(1.0, START * out.terms[r * LANES + 3])
         start, start_here = told, told * REGIONS
         if elapsed.size > 0:
             now = elapsed[rows[r]]
-            start = told * max(now - state.started[WIDE], 0.0)
+            start = told * max(now - state.started[EVERYWHERE], 0.0)
             start_here = told * max(now - state.started[j], 0.0)
-            state.started[WIDE] = max(state.started[WIDE], now)
+            state.started[EVERYWHERE] = max(state.started[EVERYWHERE], now)
             state.started[j] = max(state.started[j], now)
-        m = update_sums(out.sums, out.weights, out.ratio[r], start)
-        update_runs(out.runs, out.ratio[r], out.opened[:ACTIVE], r)
+        ratio = levels(r, out)
+        level_sums, level_opened = grow(level_sums, ratio, start), opening(level_runs, ratio, level_opened, r)
+        level_runs = run_on(level_runs, ratio)
+        ratio = slopes(r, out)
+        slope_sums, slope_opened = grow(slope_sums, ratio, start), opening(slope_runs, ratio, slope_opened, r)
+        slope_runs = run_on(slope_runs, ratio)
         k = FIRST_REGION + 2 * j
-        sums[k] = (sums[k] + (start_here if out.local[r, 0] != 1.0 else 0.0)) * out.local[r, 0]
-        sums[k + 1] = (sums[k + 1] + (start_here if out.local[r, 1] != 1.0 else 0.0)) * out.local[r, 1]
-        update_runs(runs[k : k + 2], out.local[r], out.opened[k : k + 2], r)
-        region[j] = weights[k] * (sums[k] + sums[k + 1])
-        for i in range(REGIONS):
-            m += region[i]
-        state.level[PEAK] = max(state.level[PEAK], m)
+        local = here(r, out)
+        own = grow(load(sums, k, pair), local, start_here)
+        before = load(runs, k, pair)
+        store(out.opened, k, opening(before, local, load(out.opened, k, pair), r))
+        store(runs, k, run_on(before, local))
+        store(sums, k, own)
+        region[j] = weights[k] * total(own)
+        wide = multiply(level_sums, load(out.weights, 0, like))
+        m = total(fma(slope_sums, load(out.weights, LANES, like), wide)) + _added(region)
+        peak = max(peak, m)
         if m >= patience:
             taken = r + 1
             break
-    state.level[NOW] = m
-    for k in range(FIRST_REGION):
-        sums[k], runs[k] = out.sums[k], out.runs[k]
+    state.level[NOW], state.level[PEAK] = m, peak
+    store(out.sums, 0, level_sums)
+    store(out.sums, LANES, slope_sums)
+    sums[:FIRST_REGION] = out.sums[:FIRST_REGION]
+    store(out.runs, 0, level_runs)
+    store(out.runs, LANES, slope_runs)
+    runs[:FIRST_REGION] = out.runs[:FIRST_REGION]
+    store(out.sums, 0, level_opened)
+    store(out.sums, LANES, slope_opened)
+    out.opened[:FIRST_REGION] = out.sums[:FIRST_REGION]
     return taken
 
 
 @inline
-def add_up(state: Evidence, z: F64, rows: I64, n: int, event: I64, time: I64, out: Block) -> None:
+def add_up(state: Evidence, rows: I64, n: int, event: I64, time: I64, out: Block) -> None:
     """Totals and histogram of the rows that were taken; where an arm left its floor, note when, and the totals then."""
     weight, moment = state.pivots[2], state.pivots[3]
-    for r in range(n):
-        j = 1 + out.bins[r]
+    for j in range(1 + REGIONS):
         for c in range(TERMS):
-            out.before[r, 0, c] = state.totals[0, c]
-            out.before[r, 1, c] = state.totals[j, c]
-            state.totals[0, c] += out.terms[r, c]
-            state.totals[j, c] += out.terms[r, c]
-        weight += out.terms[r, 3]
-        moment += out.terms[r, 5]
-        state.cells[int((min(max(z[rows[r]], -15.99), 15.99) + 16.0) * 8.0)] += 1.0
+            out.totals[j * LANES + c] = state.totals[j, c]
+    like = lanes(0.0, LANES)
+    everywhere = load(out.totals, 0, like)
+    for r in range(n):
+        at, bin_at = 2 * r * LANES, (1 + out.bins[r]) * LANES
+        terms, inside = load(out.terms, r * LANES, like), load(out.totals, bin_at, like)
+        store(out.before, at, everywhere)
+        store(out.before, at + LANES, inside)
+        everywhere = add(everywhere, terms)
+        store(out.totals, bin_at, add(inside, terms))
+        weight += out.terms[r * LANES + 3]
+        moment += out.terms[r * LANES + 5]
+        state.cells[int((min(max(out.l[r], -15.99), 15.99) + 16.0) * 8.0)] += 1.0
+    store(out.totals, 0, everywhere)
+    for j in range(1 + REGIONS):
+        for c in range(TERMS):
+            state.totals[j, c] = out.totals[j * LANES + c]
     state.pivots[2], state.pivots[3] = weight, moment
     for arm in range(ARMS):
-        r = out.opened[arm]
+        r = int(out.opened[arm])
         if r >= 0:
             state.onset_event[arm] = event[rows[r]]
             state.onset_time[arm] = time[rows[r]]
             for c in range(TERMS):
-                state.before[arm, c] = out.before[r, 0 if arm < FIRST_REGION else 1, c]
+                state.before[arm, c] = out.before[(2 * r + (0 if arm < FIRST_REGION else 1)) * LANES + c]
     state.clock[JUDGED] += n
 
 
@@ -250,39 +290,22 @@ def gather_evidence(
     `patience` judged events (or of elapsed time) of the last alarm restarts and counts, and is no new alarm.
     """
     rows = np.empty(BLOCK, np.int64)
-    slopes = np.empty((2, 6))
-    out = Block(
-        t=np.empty(BLOCK),
-        u=np.empty(BLOCK),
-        power=np.empty(BLOCK),
-        root=np.empty(BLOCK),
-        odds=np.empty((BLOCK, ACTIVE)),
-        ratio=np.empty((BLOCK, ACTIVE)),
-        local=np.empty((BLOCK, 2)),
-        terms=np.empty((BLOCK, TERMS + 1)),
-        before=np.empty((BLOCK, 2, TERMS + 1)),
-        bins=np.empty(BLOCK, np.int64),
-        sums=np.zeros(ACTIVE),
-        runs=np.ones(ACTIVE),
-        weights=np.zeros(ACTIVE),
-        opened=np.empty(ARMS, np.int64),
-        region=np.empty(REGIONS),
-    )
-    slope_factors(state.pivots, slopes)
+    out = new_block(weights, factors)
+    set_slopes(state.pivots, out.slopes)
     while True:
         n = judged_rows(y, weight, row, rows)
         if n == 0:
             return -1
         if state.clock[JUDGED] == state.clock[NEXT_SETTLE]:
             settle(state)
-            slope_factors(state.pivots, slopes)
+            set_slopes(state.pivots, out.slopes)
         n = min(n, state.clock[NEXT_SETTLE] - state.clock[JUDGED])
         if elapsed.size > 0 and state.clock[JUDGED] == 0:
             state.started[:] = elapsed[rows[0]]
-        read_rows(z, y, rows, state.edges, n, out)
-        weigh_likelihoods(factors, slopes, slack, y, rows, n, out)
+        read_rows(z, y, slack, rows, state.edges, factors, n, out)
+        read_terms(n, out)
         n = recur(state, weights, patience, elapsed, rows, n, out)
-        add_up(state, z, rows, n, event, time, out)
+        add_up(state, rows, n, event, time, out)
         row = rows[n - 1] + 1
         if state.level[NOW] >= patience:
             last, since = state.clock[LAST_ALARM], float(state.clock[JUDGED] - state.clock[LAST_ALARM])

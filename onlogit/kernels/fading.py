@@ -36,11 +36,11 @@ def coarsen(ranks: I64, out: I64) -> None:
     """Ranks in fewer cells. ranks: int64[RANKS, 2]; out: int64[cells, 2], written; cells divides RANKS."""
     per = ranks.shape[0] // out.shape[0]
     for i in range(out.shape[0]):
-        for k in range(2):
-            total = 0
-            for j in range(per):
-                total += ranks[i * per + j, k]
-            out[i, k] = total
+        negative = positive = 0
+        for j in range(i * per, (i + 1) * per):
+            negative += ranks[j, 0]
+            positive += ranks[j, 1]
+        out[i, 0], out[i, 1] = negative, positive
 
 
 @kernel

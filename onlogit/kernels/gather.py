@@ -26,12 +26,35 @@ variance as h repeats do, except that it counts as one row for the guards.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import carray  # type: ignore[import-untyped,attr-defined,unused-ignore]
 
 from onlogit.kernels.hashing import is_valid
-from onlogit.kernels.jit import inline, kernel, reduction
+from onlogit.kernels.jit import inline, kernel
+from onlogit.kernels.lanes import (
+    absolute,
+    double,
+    floor,
+    fma,
+    highest,
+    lanes,
+    larger,
+    load,
+    lowest,
+    multiply,
+    pointer,
+    signed,
+    single,
+    smaller,
+    splat,
+    store,
+    subtract,
+)
+from onlogit.kernels.lanes import add as sum_lanes
+from onlogit.kernels.lanes import total as sum_of
 
 U8 = npt.NDArray[np.uint8]
 I32 = npt.NDArray[np.int32]
@@ -55,6 +78,10 @@ DOUBT_HIGH = 10.0  # sd in use over sd on trial, beyond which the trial takes ov
 DOUBT_LOW = 0.5
 REACH = 10.0  # sd beyond which a value enters the moments no further
 CLIP = 6.0  # standardised numbers end here
+LANES = 4  # float64 at a time; with 8 the sums do not stay in registers
+SIDE_BY_SIDE = 16  # float32 columns to a cache line of the tile
+CHUNK = 128  # rows of as many columns stay in the nearest cache
+STAGGER = 16  # numbers between columns there, so that no two of them begin a power of two apart
 BLOCK = 64  # values that enter settled moments together
 UNIT = float(1 << 20)  # steps to a sd in their sums: the square of 10 sd, 64 times, is below 2^53
 
@@ -151,23 +178,38 @@ def _enter_alone(m: F64, v: float, w: float) -> None:
     m[WEIGHT], m[MEAN], m[VAR] = add(m[WEIGHT], m[MEAN], m[VAR], bounded(v - m[MEAN], m[VAR]), w)
 
 
-@reduction
-def _standardise_ordinary(x: F32 | F64, mean: float, rate: float, out: F32) -> tuple[float, float, int, int]:
-    """Values by given moments: the sums of their steps and of the squares, how many were clipped, and how
-    many were not ordinary, in which case nothing else counts. The sums are exact, so they may be reassociated."""
-    total = squares = 0.0
-    clipped = odd = 0
-    for i in range(x.size):
+@inline
+def _ordinary(x: Any, first: int, stop: int, mean: float, rate: float, out: F32) -> Any:
+    """Values by given moments, out[0] being that of x[first]: the sums of their steps and of the squares, the largest |z|,
+    the lowest and the highest value. A NaN makes the sums NaN. They are exact, so that they may be added in any order."""
+    like, zero = lanes(x.dtype.type(0), LANES), lanes(0.0, LANES)
+    total, squares, far, low, high = zero, zero, zero, splat(np.inf, zero), splat(-np.inf, zero)
+    even = first + (stop - first) // LANES * LANES
+    for i in range(first, even, LANES):
+        v = double(load(x, i, like))
+        z = multiply(subtract(v, splat(mean, v)), splat(rate, v))
+        steps = floor(sum_lanes(multiply(z, splat(UNIT, z)), splat(0.5, z)))
+        total, squares, size = sum_lanes(total, steps), fma(steps, steps, squares), absolute(z)
+        far, low, high = larger(size, far), smaller(v, low), larger(v, high)
+        store(out, i - first, single(signed(smaller(size, splat(CLIP, size)), z)))
+    t, q, most, least, greatest = sum_of(total), sum_of(squares), highest(far), lowest(low), highest(high)
+    for i in range(even, stop):
         v = float(x[i])
         z = (v - mean) * rate
         steps = np.floor(z * UNIT + 0.5)
-        total += steps
-        squares += steps * steps
-        size = abs(z)
-        clipped += size > CLIP
-        odd += not (size < REACH and abs(v) <= LARGEST)
-        out[i] = math.copysign(min(size, CLIP), z)
-    return total, squares, clipped, odd
+        t, q, size = t + steps, q + steps * steps, abs(z)
+        most, least, greatest = max(size, most), min(v, least), max(v, greatest)
+        out[i - first] = math.copysign(min(size, CLIP), z)
+    return t, q, most, least, greatest
+
+
+@inline
+def _beyond(x: Any, first: int, stop: int, mean: float, rate: float) -> int:
+    """How many values are held at ±6."""
+    clipped = 0
+    for i in range(first, stop):
+        clipped += abs((float(x[i]) - mean) * rate) > CLIP
+    return clipped
 
 
 @inline
@@ -178,47 +220,44 @@ def _count_others(weight: F64, w: float) -> int:
     return others
 
 
-@kernel
-def standardise(
-    x: F32 | F64, validity: U8, shift: int, weight: F64, moments: F64, counts: I64, out: F32, missing: U8
-) -> int:
-    """out[i] = (x[i] - mean)/sd, held within ±6; 0 where missing or where sd = 0.
-
-    x: f32 or f64[n]; validity: Arrow bitmap from bit `shift` (empty: all valid); weight: f64[n], 0 leaves moments,
-    f64[8], and counts, i64[4], as they are; out: f32[n]; missing: u8[n], 1 at null, NaN and ±inf. Returns how many
-    are missing.
-    """
-    m = moments
+@inline
+def _column(
+    x: Any, validity: U8, shift: int, weight: F64, learned: bool, quick: bool, first: int, last: int, m: F64, counts: I64,
+    span: F64, out: F32, missing: U8, lost: int,
+) -> int:  # fmt: skip
+    """The rows first .. last of a column; out[0] is the first of them. How many are missing, with the `lost` before them."""
     all_valid = validity.size == 0
-    learned = _count_others(weight, 1.0) == 0
-    quick = all_valid and (learned or _count_others(weight, 0.0) == 0)
     rate = _rate(m)
-    missing[:] = 0
-    lost = 0
-    stop = 0
-    while stop < x.size:
-        first = stop
+    begin = stop = first
+    while stop < last:
+        begin = stop
         settled = m[NEXT] == np.inf
-        stop = min(x.size, first + BLOCK - int(m[GATHERED] if settled else 0.0))
-        if quick and settled:
-            steps, squares, clipped, odd = _standardise_ordinary(x[first:stop], m[MEAN], rate, out[first:stop])
-            if odd == 0:
+        stop = min(last, begin + BLOCK - int(m[GATHERED] if settled else 0.0))
+        if quick and all_valid and settled:
+            steps, squares, far, low, high = _ordinary(x, begin, stop, m[MEAN], rate, out[begin - first :])
+            if far < REACH and low >= -LARGEST and high <= LARGEST and not math.isnan(steps):
                 if learned:
-                    counts[CLIPPED] += clipped
-                    _gather(m, stop - first, steps, squares)
+                    if far > CLIP:
+                        counts[CLIPPED] += _beyond(x, begin, stop, m[MEAN], rate)
+                    span[0], span[1] = min(span[0], low + 0.0), max(span[1], high + 0.0)
+                    _gather(m, stop - begin, steps, squares)
                     rate = _rate(m)
                 continue
-        for i in range(first, stop):
+        for i in range(begin, stop):
             v = float(x[i])
             w = weight[i]
             valid = all_valid or is_valid(validity, shift + i)
             if not valid or not np.isfinite(v):
+                if lost == 0:
+                    missing[:] = 0
                 missing[i] = 1
-                out[i] = 0.0
+                out[i - first] = 0.0
                 lost += 1
                 if w > 0.0:
                     counts[(NAN if math.isnan(v) else INFINITE) if valid else NULL] += 1
                 continue
+            if w > 0.0:
+                span[0], span[1] = min(span[0], v + 0.0), max(span[1], v + 0.0)  # -0 becomes 0
             v = min(max(v, -LARGEST), LARGEST)
             z = (v - m[MEAN]) * rate
             if w == 1.0 and settled and abs(z) < REACH:
@@ -238,21 +277,67 @@ def standardise(
                 z = math.copysign(CLIP, z)
                 if w > 0.0:
                     counts[CLIPPED] += 1
-            out[i] = z
+            out[i - first] = z
     return lost
 
 
 @kernel
-def interleave(columns: F32, first: int, tile: F32) -> None:
-    """tile[i, first + c] = columns[c, i]: a few columns, together a cache line wide, into the row tile.
+def standardise(
+    x: F32 | F64, validity: U8, shift: int, weight: F64, moments: F64, counts: I64, out: F32, missing: U8
+) -> int:
+    """out[i] = (x[i] - mean)/sd, held within ±6; 0 where missing or where sd = 0.
 
-    Columns may be longer than the tile. They should be: where each begins a power of two after the one before it, all of
-    them fight for the same few lines of the cache.
+    x: f32 or f64[n]; validity: Arrow bitmap from bit `shift` (empty: all valid); weight: f64[n], 0 leaves moments,
+    f64[8], and counts, i64[4], as they are; out: f32[n]; missing: u8[n], 1 at null, NaN and ±inf, written where there
+    is any. Returns how many are missing.
     """
-    k = columns.shape[0]
-    for i in range(tile.shape[0]):
-        for c in range(k):
-            tile[i, first + c] = columns[c, i]
+    span = np.empty(2)
+    learned = _count_others(weight, 1.0) == 0
+    quick = learned or _count_others(weight, 0.0) == 0
+    return _column(x, validity, shift, weight, learned, quick, 0, x.size, moments, counts, span, out, missing, 0)
+
+
+@kernel
+def standardise_columns(
+    places: I64, weight: F64, moments: F64, counts: I64, spans: F64, tile: F32, missing: U8, lost: I64
+) -> None:
+    """`standardise` for d columns, into the first d of the tile, f32[n, >= d]; lost, i64[d], is written.
+
+    places: i64[d, 4], where in memory the values of each column are, and its validity (0: all valid), from which bit, and 1
+    if the values are float32, 0 if float64; they have to stay there. moments: f64[d, 8]; counts: i64[d, 4]; spans: f64[d, 2],
+    the lowest and highest finite value in rows of weight > 0; missing: u8[d, n], written in columns where there is any.
+
+    Some rows of some columns at a time, so that they are in the nearest cache when they are put side by side.
+    """
+    n, d = tile.shape[0], lost.size
+    learned = _count_others(weight, 1.0) == 0
+    quick = learned or _count_others(weight, 0.0) == 0
+    some = np.empty((SIDE_BY_SIDE, CHUNK + STAGGER), np.float32)
+    lost[:] = 0
+    for left in range(0, d, SIDE_BY_SIDE):
+        width = min(SIDE_BY_SIDE, d - left)
+        for first in range(0, n, CHUNK):
+            last = min(n, first + CHUNK)
+            for c in range(width):
+                j = left + c
+                validity = carray(
+                    pointer(places[j, 1], np.uint8(0)), (places[j, 2] + n + 7) // 8 if places[j, 1] else 0
+                )
+                if places[j, 3] == 1:
+                    x = carray(pointer(places[j, 0], np.float32(0)), n)
+                    lost[j] = _column(
+                        x, validity, places[j, 2], weight, learned, quick, first, last, moments[j], counts[j], spans[j],
+                        some[c], missing[j], lost[j],
+                    )  # fmt: skip
+                else:
+                    wide = carray(pointer(places[j, 0], np.float64(0)), n)
+                    lost[j] = _column(
+                        wide, validity, places[j, 2], weight, learned, quick, first, last, moments[j], counts[j], spans[j],
+                        some[c], missing[j], lost[j],
+                    )  # fmt: skip
+            for i in range(first, last):
+                for c in range(width):
+                    tile[i, left + c] = some[c, i - first]
 
 
 @kernel

@@ -184,6 +184,20 @@ def smaller(typing: Any, a: Any, b: Any) -> Any:
     return a(a, b), lambda context, builder, signature, args: builder.select(builder.fcmp_ordered("<", *args), *args)
 
 
+def _choice(predicate: str) -> Callable[..., Any]:
+    def define(typing: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.select(builder.fcmp_ordered(predicate, args[0], args[1]), args[2], args[3])
+
+        return a(a, b, x, y), build
+
+    return define
+
+
+where_above = instruction(_choice(">"))  # (a, b, x, y): x in the lanes where a > b, y in the others
+where_equal = instruction(_choice("=="))
+
+
 @instruction
 def square_root(typing: Any, a: Any) -> Any:
     """√a."""
@@ -213,6 +227,56 @@ def highest(typing: Any, a: Any) -> Any:
 
 
 @instruction
+def lowest(typing: Any, a: Any) -> Any:
+    """The smallest of all lanes."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _call(context, builder, a, "vector.reduce.fmin", args, result=LLVM[a.dtype])
+
+    return a.dtype(a), build
+
+
+@instruction
+def absolute(typing: Any, a: Any) -> Any:
+    """|a|."""
+    return a(a), lambda context, builder, signature, args: _call(context, builder, a, "fabs", args)
+
+
+@instruction
+def signed(typing: Any, a: Any, b: Any) -> Any:
+    """|a| with the signs of b."""
+    return a(a, b), lambda context, builder, signature, args: _call(context, builder, a, "copysign", args)
+
+
+@instruction
+def floor(typing: Any, a: Any) -> Any:
+    """The whole numbers at or below a."""
+    return a(a), lambda context, builder, signature, args: _call(context, builder, a, "floor", args)
+
+
+@instruction
+def double(typing: Any, a: Any) -> Any:
+    """The lanes in float64."""
+    wide = Lanes(types.float64, a.count)
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return args[0] if a == wide else builder.fpext(args[0], context.get_value_type(wide))
+
+    return wide(a), build
+
+
+@instruction
+def single(typing: Any, a: Any) -> Any:
+    """The lanes of float64 in float32, rounded."""
+    narrow = Lanes(types.float32, a.count)
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fptrunc(args[0], context.get_value_type(narrow))
+
+    return narrow(a), build
+
+
+@instruction
 def place(typing: Any, a: Any, lane: Any, value: Any) -> Any:
     """`a` with the scalar `value` in one lane, by comparing and choosing: no way through memory."""
 
@@ -224,6 +288,17 @@ def place(typing: Any, a: Any, lane: Any, value: Any) -> Any:
         return builder.select(chosen, _fill(builder, vector, args[2]), args[0])
 
     return a(a, types.intp, a.dtype), build
+
+
+@instruction
+def pointer(typing: Any, address: Any, zero: Any) -> Any:
+    """A pointer to numbers of the type of `zero` at an address, for `numba.carray`."""
+    kind = types.CPointer(zero)  # type: ignore[no-untyped-call,unused-ignore]
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], context.get_value_type(kind))
+
+    return kind(types.intp, zero), build
 
 
 @instruction

@@ -7,10 +7,14 @@ library call, so that loops over experts or arms vectorise: measured four times 
 import math
 
 import numpy as np
+import numpy.typing as npt
 
-from onlogit.kernels.jit import inline
+from onlogit.kernels.jit import inline, kernel
+
+F64 = npt.NDArray[np.float64]
 
 LOG2E = 1.4426950408889634
+ROUND = 1.5 * 2.0**52  # added to a small number it leaves the nearest integer in the low bits
 LN2_HIGH = 6.93147180369123816490e-01  # ln 2 in two parts (Cody & Waite), so that x - n ln 2 keeps all its bits
 LN2_LOW = 1.90821492927058770002e-10
 
@@ -19,7 +23,8 @@ LN2_LOW = 1.90821492927058770002e-10
 def exponential(x: float) -> float:
     """e^x to 1e-15 relative for -708 <= x <= 709, and held at those ends beyond them. NaN gives an end, not NaN."""
     x = min(max(x, -708.0), 709.0)
-    n = np.floor(x * LOG2E + 0.5)
+    near = x * LOG2E + ROUND
+    n = near - ROUND
     r = (x - n * LN2_HIGH) - n * LN2_LOW
     # Taylor to r^12 on |r| <= ln(2)/2: the next term is below 1.7e-16
     e = 1.0 / 479001600.0
@@ -35,7 +40,7 @@ def exponential(x: float) -> float:
     e = e * r + 0.5
     e = e * r + 1.0
     e = e * r + 1.0
-    power: float = np.int64((np.int64(n) + 1023) << 52).view(np.float64)  # 2^n
+    power: float = np.int64((np.float64(near).view(np.int64) + 1023) << 52).view(np.float64)  # 2^n
     product: float = e * power
     return product
 
@@ -62,3 +67,12 @@ def logit(p: float) -> float:
 def log_loss(y: float, z: float) -> float:
     """log(1 + e^z) - y z: the log loss in nats of log-odds z under the label y, 0 or 1 (or a share between)."""
     return max(z, 0.0) - y * z + math.log1p(exponential(-abs(z)))
+
+
+@kernel
+def probabilities(z: F64, out: F64) -> None:
+    """out[i] = σ(z[i]); NaN where z is. float64[n] both."""
+    for i in range(z.size):
+        out[i] = sigmoid(z[i])
+    for i in range(z.size):
+        out[i] = out[i] if z[i] == z[i] else z[i]

@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels.arms import REACH, TERMS
-from onlogit.kernels.evidence import START, update_runs, update_sums
-from onlogit.kernels.jit import inline, kernel
+from onlogit.kernels.evidence import START
+from onlogit.kernels.jit import inline, kernel, reduction
 from onlogit.kernels.link import exponential
 
 F64 = npt.NDArray[np.float64]
@@ -129,6 +129,25 @@ def _weigh(
         ratio[k] = (1.0 + min(max(odds[k], low), high)) / (1.0 + odds[k])
 
 
+@reduction
+def _update_sums(sums: F64, weights: F64, ratio: F64, start: float) -> float:
+    """R_k <- (R_k + s_k) L_k ; gives Σ w_k R_k. Where the tolerance covers q, s_k = 0."""
+    total = 0.0
+    for k in range(sums.size):
+        new = (sums[k] + (start if ratio[k] != 1.0 else 0.0)) * ratio[k]
+        sums[k] = new
+        total += weights[k] * new
+    return total
+
+
+@inline
+def _update_runs(runs: F64, ratio: F64, opened: I64, r: int) -> None:
+    """C_k <- max(C_k, 1) L_k; the arms that leave their floor note the row."""
+    for k in range(ratio.size):
+        opened[k] = r if (runs[k] <= 1.0) & (ratio[k] > 1.0) else opened[k]
+        runs[k] = max(runs[k], 1.0) * ratio[k]
+
+
 @inline
 def _grade_of(m: float, patience: float) -> int:
     grade = 0
@@ -195,9 +214,9 @@ def gather_slices(
         state.level[s, AT] = state.clock[0]
         own = slack[i] if slack.size > 0 else 0.0
         _weigh(factors, state.slopes[s], happened, u, exponential(0.6 * t), own, odds, ratio)
-        m = update_sums(state.sums[s], weights, ratio, start)
+        m = _update_sums(state.sums[s], weights, ratio, start)
         opened[:] = -1
-        update_runs(state.runs[s], ratio, opened, s)
+        _update_runs(state.runs[s], ratio, opened, s)
         for k in range(ARMS):
             if opened[k] >= 0:
                 state.onset_event[s, k], state.onset_time[s, k] = event[i], time[i]

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels.jit import inline, kernel, reduction
-from onlogit.kernels.link import exponential
+from onlogit.kernels.link import ROUND, exponential
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -36,11 +36,15 @@ RANKS = 4096
 BINS = 20
 REACH = 64.0
 EDGES = (-10.0, -7.0, -5.0, -4.0, -3.0, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0)
+HALVES = 21
+ODD = tuple(sum(halves / 2 >= edge for edge in EDGES) for halves in range(-HALVES, HALVES + 1))  # EDGES are halves
 EXAMPLES, OUTCOMES, EXPECTED, VARIANCE, SCORE, BRIER, LOSS = range(7)
 OF_BINS = (EXAMPLES, EXPECTED, OUTCOMES, VARIANCE)  # the sums that each bin keeps
 BLOCK = 256
-ROOT_HALF_BITS = 0x3FE6A09E667F3BCD
+ROOT_HALF_BITS, ONE_BITS = 0x3FE6A09E667F3BCD, 0x3FF0000000000000
+WHOLE_BITS = 0x4330000000000000  # those of 2^52, whose low bits are those of a whole number added to it
 LN2 = math.log(2.0)
+ROUND_BITS = int(np.float64(ROUND).view(np.int64))
 
 
 class Tally(NamedTuple):
@@ -97,8 +101,9 @@ def log_gamma_step(x: float, h: float) -> float:
 def logarithm(x: float) -> float:
     """log x to 1e-15 of max(1, |log x|), for normal x > 0; without a branch or a call, so that loops vectorise."""
     bits = np.float64(x).view(np.int64)
-    n = (bits - ROOT_HALF_BITS) >> 52
-    m = np.int64(bits - (n << 52)).view(np.float64)  # in [√½, √2): x = m 2^n
+    raised = np.uint64(bits + (ONE_BITS - ROOT_HALF_BITS)) >> np.uint64(52)  # n + 1023
+    n = np.uint64(raised | np.uint64(WHOLE_BITS)).view(np.float64) - (2.0**52 + 1023.0)
+    m = np.int64(bits + ONE_BITS - np.int64(raised << np.uint64(52))).view(np.float64)  # in [√½, √2): x = m 2^n
     s = (m - 1.0) / (m + 1.0)
     square = s * s
     t = 1.0 / 19.0  # log m = 2 atanh s = 2 s (1 + s²/3 + s⁴/5 + ...); the next term is below 1e-16
@@ -117,8 +122,14 @@ def logarithm(x: float) -> float:
 
 @inline
 def in_parts(value: float) -> int:
-    """The whole number of 2^-36 nearest to a value."""
-    return np.int64(np.floor(value * UNIT + 0.5))  # type: ignore[return-value,unused-ignore]
+    """The whole number of 2^-36 nearest to a value of at most 2^14; by bits, as few processors convert a vector."""
+    return np.float64(value * UNIT + ROUND).view(np.int64) - ROUND_BITS  # type: ignore[return-value,unused-ignore]
+
+
+@inline
+def whole(value: float) -> int:
+    """The whole number at or below a value of at most 2^50, by bits likewise."""
+    return np.float64(np.floor(value) + ROUND).view(np.int64) - ROUND_BITS  # type: ignore[return-value,unused-ignore]
 
 
 @inline
@@ -143,7 +154,9 @@ class Block(NamedTuple):
     share: I64  # [BLOCK] bin of p
     odd: I64  # [BLOCK] bin of l
     parts: I64  # [7, BLOCK] in the order of Tally.totals
-    base: F64  # [BLOCK] (n + 1) / (count + ½), then its logarithm
+    over: F64  # [BLOCK] the running base rate's examples + 1, and the count of those with this label + ½
+    under: F64  # [BLOCK]
+    loss: F64  # [BLOCK] of the running base rate
     sums: I64  # [2, BINS, 4] of a block whose weights are all 1, by bin of p and of l
 
 
@@ -163,7 +176,7 @@ def _next_block(z: F64, y: I8, weight: F64, row: int, out: Block) -> tuple[int, 
 
 
 @inline
-def _read(edges: F64, n: int, out: Block) -> None:
+def _read(odd: I64, n: int, out: Block) -> None:
     """The figures of each row. Short loops over rows: they vectorise."""
     for i in range(n):
         l, label = out.l[i], float(out.label[i])
@@ -180,11 +193,9 @@ def _read(edges: F64, n: int, out: Block) -> None:
         out.parts[SCORE, i] = in_parts(residual * l)
         out.parts[BRIER, i] = in_parts(residual * residual)
         out.parts[LOSS, i] = in_parts(max(l, 0.0) - label * l + logarithm(1.0 + e))
-        out.share[i] = min(int(p * BINS), BINS - 1)
-        out.odd[i] = 0
-    for j in range(BINS - 1):
-        for i in range(n):
-            out.odd[i] += 1 if out.l[i] >= edges[j] else 0
+        out.share[i] = min(whole(p * BINS), BINS - 1)
+    for i in range(n):
+        out.odd[i] = odd[whole(min(max(2.0 * out.l[i], -HALVES), HALVES)) + HALVES]
 
 
 @reduction
@@ -198,7 +209,7 @@ def _total(parts: I64) -> int:
 @inline
 def _add_ones(tally: Tally, n: int, out: Block) -> None:
     """Add rows of weight 1: whole numbers small enough for one limb until the block is done."""
-    for k in range(7):
+    for k in (SCORE, BRIER, LOSS):
         tally.totals[k, 1] += _total(out.parts[k, :n])
         carry(tally.totals[k])
     out.sums[:] = 0
@@ -209,6 +220,8 @@ def _add_ones(tally: Tally, n: int, out: Block) -> None:
             out.sums[1, out.odd[i], k] += out.parts[OF_BINS[k], i]
     for j in range(BINS):
         for k in range(4):
+            tally.totals[OF_BINS[k], 1] += out.sums[0, j, k]
+            carry(tally.totals[OF_BINS[k]])
             tally.shares[j, k, 1] += out.sums[0, j, k]
             carry(tally.shares[j, k])
             tally.odds[j, k, 1] += out.sums[1, j, k]
@@ -230,32 +243,32 @@ def _add_weighed(tally: Tally, i: int, out: Block) -> None:
 
 
 @inline
-def _add_base_loss(base: F64, n: int, out: Block) -> None:
+def _add_base_loss(base: F64, n: int, heavy: bool, out: Block) -> None:
     """The loss of each label under (Σy+½)/(n+1) of those before it (Krichevsky & Trofimov 1981), h of them for weight h."""
     examples, ones = base[1], base[2]
     for i in range(n):
-        count = ones if out.label[i] == 1 else examples - ones
-        if out.weight[i] == 1.0:
-            out.base[i] = (examples + 1.0) / (count + 0.5)
-        else:
-            h = out.weight[i]
-            out.base[i] = log_gamma_step(examples + 1.0, h) - log_gamma_step(count + 0.5, h)
+        out.over[i] = examples + 1.0
+        out.under[i] = (ones if out.label[i] == 1 else examples - ones) + 0.5
         examples += out.weight[i]
         ones += out.weight[i] * out.label[i]
     base[1], base[2] = examples, ones
     for i in range(n):
-        loss = logarithm(max(out.base[i], 1e-300))
-        out.base[i] = loss if out.weight[i] == 1.0 else out.base[i]
+        out.loss[i] = logarithm(out.over[i] / max(out.under[i], 0.5))
+    if heavy:
+        for i in range(n):
+            if out.weight[i] != 1.0:
+                h = out.weight[i]
+                out.loss[i] = log_gamma_step(out.over[i], h) - log_gamma_step(out.under[i], h)
     total = base[0]
     for i in range(n):
-        total += out.base[i]
+        total += out.loss[i]
     base[0] = total
 
 
 @kernel
 def tally_rows(tally: Tally, z: F64, y: I8, weight: F64) -> None:
     """Add rows in order. z: float64[n] log-odds, not NaN; y: int8[n], 1, 0 or -1; weight: float64[n] in [0, 2^20]."""
-    edges = np.array(EDGES)
+    odd = np.array(ODD)
     out = Block(
         l=np.empty(BLOCK),
         weight=np.empty(BLOCK),
@@ -263,13 +276,15 @@ def tally_rows(tally: Tally, z: F64, y: I8, weight: F64) -> None:
         share=np.empty(BLOCK, np.int64),
         odd=np.empty(BLOCK, np.int64),
         parts=np.empty((7, BLOCK), np.int64),
-        base=np.empty(BLOCK),
+        over=np.empty(BLOCK),
+        under=np.empty(BLOCK),
+        loss=np.empty(BLOCK),
         sums=np.empty((2, BINS, 4), np.int64),
     )
     row = 0
     while row < z.size:
         n, row = _next_block(z, y, weight, row, out)
-        _read(edges, n, out)
+        _read(odd, n, out)
         heavy = 0
         for i in range(n):
             heavy += out.weight[i] != 1.0
@@ -281,4 +296,4 @@ def tally_rows(tally: Tally, z: F64, y: I8, weight: F64) -> None:
         for i in range(n):
             rank = min(max(int((out.l[i] + 16.0) * 128.0), 0), RANKS - 1)
             tally.ranks[rank, out.label[i]] += np.int64(out.weight[i] * WEIGHT_UNIT)
-        _add_base_loss(tally.base, n, out)
+        _add_base_loss(tally.base, n, heavy > 0, out)

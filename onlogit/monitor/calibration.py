@@ -203,7 +203,7 @@ class CalibrationMonitor:
         """Whether the last alarm is younger than `patience` judged events."""
         judged, _, last, _ = self._evidence.clock.tolist()
         if self.allowed.tick is not None and last >= 0:
-            since = float(self._evidence.started[detector.WIDE] - self._evidence.level[detector.ALARMED])
+            since = float(self._evidence.started[detector.EVERYWHERE] - self._evidence.level[detector.ALARMED])
             return since < self.patience
         return bool(last >= 0 and judged - last < self.patience)
 

@@ -246,8 +246,36 @@ def test_calendar_codes_are_floored(ticks: list[int], unit: int) -> None:
     assert out.tolist() == [((t // unit) + 3) % 7 for t in ticks]
 
 
-def test_interleave_puts_columns_side_by_side() -> None:
-    columns = np.arange(6, dtype=np.float32).reshape(2, 3)
-    tile = np.zeros((3, 4), np.float32)
-    gather.interleave(columns, 1, tile)
-    assert tile.tolist() == [[0, 0, 3, 0], [0, 1, 4, 0], [0, 2, 5, 0]]
+@settings(deadline=None)  # the first call compiles
+@given(st.data(), st.integers(1, 35), st.sampled_from([0, 3, 600, 1300]))
+def test_columns_side_by_side_are_each_of_them_alone(data: st.DataObject, d: int, n: int) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    weight = data.draw(st.sampled_from([np.ones(n), np.zeros(n), rng.choice([0.0, 1.0, 2.5], n)]))
+    kept: list[Any] = []
+    places, alone = np.zeros((d, 4), np.int64), []
+    moments, counts, span = gather.empty_moments(d), np.zeros((d, 4), np.int64), np.tile([np.inf, -np.inf], (d, 1))
+    for j in range(d):
+        kind = data.draw(st.sampled_from([np.float32, np.float64]))
+        x = np.array(
+            rng.normal(3.0, 2.0, n) * rng.choice([1.0, 1.0, 1e4, np.nan, np.inf], n, p=[0.9, 0.07, 0.01, 0.01, 0.01]),
+            kind,
+        )
+        shift = data.draw(st.integers(0, 9))
+        bits = NONE if data.draw(st.booleans()) else np.packbits(rng.random(n + shift) < 0.9, bitorder="little")
+        places[j] = x.ctypes.data, bits.ctypes.data if bits.size else 0, shift, kind == np.float32
+        kept += [x, bits]
+        own, odd = gather.empty_moments(1)[0], np.zeros(4, np.int64)
+        out, missing = np.zeros(n, np.float32), np.zeros(n, np.uint8)
+        many = gather.standardise(x, bits, shift, weight, own, odd, out, missing)
+        alone.append((own, odd, out, missing, many))
+    tile, missing, lost = np.zeros((n, d + 2), np.float32), np.full((d, n), 9, np.uint8), np.full(d, 9)
+    gather.standardise_columns(places, weight, moments, counts, span, tile, missing, lost)
+    for j, (own, odd, out, gone, many) in enumerate(alone):
+        assert moments[j].tobytes() == own.tobytes()
+        assert counts[j].tolist() == odd.tolist()
+        assert tile[:, j].tobytes() == out.tobytes()
+        assert lost[j] == many
+        assert not many or missing[j].tolist() == gone.tolist()
+        x = kept[2 * j][(weight > 0) & ~gone.astype(bool)].astype(np.float64)
+        assert span[j].tolist() == [x.min(initial=np.inf), x.max(initial=-np.inf)]
+    assert not tile[:, d:].any()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onlogit.kernels.jit import kernel
-from onlogit.kernels.link import exponential, log1pexp, log_loss, logit, sigmoid
+from onlogit.kernels.link import exponential, log1pexp, log_loss, logit, probabilities, sigmoid
 
 F64 = npt.NDArray[np.float64]
 LARGEST = float(np.finfo(np.float64).max)
@@ -21,12 +21,6 @@ ANY_Z = st.floats(allow_nan=False, allow_infinity=False)
 def exponentials(x: F64, out: F64) -> None:
     for i in range(x.size):
         out[i] = exponential(x[i])
-
-
-@kernel
-def sigmoids(x: F64, out: F64) -> None:
-    for i in range(x.size):
-        out[i] = sigmoid(x[i])
 
 
 @kernel
@@ -83,7 +77,7 @@ def test_exponential_holds_its_ends() -> None:
 
 def test_sigmoid_and_softplus_against_numpy() -> None:
     x = np.concatenate([np.linspace(-700, 700, 100_001), np.linspace(-2, 2, 10_001)])
-    np.testing.assert_allclose(over(sigmoids, x), np.exp(-np.logaddexp(0, -x)), rtol=3e-13)
+    np.testing.assert_allclose(over(probabilities, x), np.exp(-np.logaddexp(0, -x)), rtol=3e-13)
     np.testing.assert_allclose(over(softplus, x), np.logaddexp(0, x), rtol=2e-15)
 
 
@@ -124,3 +118,8 @@ def logits(x: F64, out: F64) -> None:
 
 def logit_of(p: float) -> float:
     return float(over(logits, np.array([p]))[0])
+
+
+def test_no_probability_of_nothing() -> None:
+    p = over(probabilities, np.array([0.0, np.nan, np.inf, -np.inf]))
+    np.testing.assert_allclose(p, [0.5, np.nan, 1.0, 0.0], atol=1e-300)
