@@ -2,13 +2,12 @@
 
 A body is one object, an array of objects, or NDJSON. Each schema has a decoder of its own, so that the parser itself
 refuses an unknown field, an absent feature and a value of another type, by name, without building more than it must.
-Cost of one row of 20 numbers: about 15 us.
+Cost of one row of 20 numbers: 13 us as a row to be scored, 65 us as a record batch.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import msgspec
 import numpy as np
@@ -68,7 +67,7 @@ class RowReader:
         self._arrow = pa.schema([(column.name, _arrow(column)) for column in self.fields])
         self._inferred = any(column.role == "label" and column.kind == "null" for column in self.fields)
         self._converters = [_converter(column) for column in self.fields[self._floats :]]
-        self._direct: WeakKeyDictionary[Encoder, DirectRows] = WeakKeyDictionary()
+        self._direct: tuple[Encoder, DirectRows] | None = None  # for the encoder that asked last
 
     def decode(self, body: bytes, lines: bool) -> tuple[Decoded, bool]:
         """The rows of a body, and whether it was one object alone. Refusal 400 or 422, naming the field."""
@@ -83,12 +82,11 @@ class RowReader:
 
     def rows(self, rows: Decoded, encoder: Encoder) -> Rows:
         """Rows for scores, the very same as `encoder` makes of the batch."""
-        direct = self._direct.get(encoder)
-        if direct is None:
+        if self._direct is None or self._direct[0] is not encoder:
             names = [column.name for column in self.fields]
             others = dict(zip(names[self._floats :], self._converters, strict=True))
-            direct = self._direct[encoder] = encoder.direct(names[: self._floats], others)
-        return direct.rows(*self.values(rows))
+            self._direct = encoder, encoder.direct(names[: self._floats], others)
+        return self._direct[1].rows(*self.values(rows))
 
     def batch(self, rows: Decoded) -> pa.RecordBatch:
         """Rows as one record batch; a SchemaError names the column of a value that is none."""
