@@ -23,7 +23,7 @@ from onlogit.arena import Array, Lent
 from onlogit.config import Config
 from onlogit.encoding import Encoded, Encoder
 from onlogit.encoding.columns import one_batch
-from onlogit.encoding.rows import choose_rows
+from onlogit.encoding.rows import Rows, choose_rows
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.kernels.flips import flips_of, observed_log_odds
 from onlogit.kernels.turns import take_turns
@@ -389,9 +389,13 @@ class Pipeline:
     def score(self, batch: pa.RecordBatch) -> Step:
         """What would be stated of each event now; changes nothing, remembers nothing, needs no label."""
         encoded = self.encoder.encode(batch, first_event=0, update=False)
-        scores = self.learner.score(encoded.rows)
-        z, z_sd = self._stated(scores.z, scores.z_sd)
-        return Step(np.arange(len(encoded.y)), z, sigmoid(z), z_sd, encoded.y, [])
+        z, p, z_sd = self.state_rows(encoded.rows)
+        return Step(np.arange(len(encoded.y)), z, p, z_sd, encoded.y, [])
+
+    def state_rows(self, rows: Rows) -> tuple[F64, F64, F64]:
+        """z, p and z_sd that would be stated of rows that the encoder made."""
+        z, z_sd = self._stated(*self.learner.score(rows))
+        return z, sigmoid(z), z_sd
 
     def state(self) -> dict[str, Array]:
         """All that the fold knows, as plain arrays: a function of the stream, however it was cut."""

@@ -1,7 +1,7 @@
 """What the paths under /v1 do."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from onlogit.daemon import status
 from onlogit.daemon.answers import answer, as_arrow
 from onlogit.daemon.arrow_rows import fitted, read_stream
 from onlogit.daemon.entries import COMMAND, EVENTS, FATES, OUTCOMES, Taken
-from onlogit.daemon.http import EVENT_STREAM, NO_STORE, TEXT, Answer, Request, as_json
+from onlogit.daemon.http import EVENT_STREAM, NO_STORE, TEXT, Answer, Direct, Finish, Request, as_json
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.service import Service, command
 from onlogit.daemon.work import SCORE, Work
@@ -31,64 +31,88 @@ class Endpoints:
         self.service = service
         self.limits = service.settings.server
         self.streams = 0
+        self._estimating = asyncio.Lock()
         self._scores: list[Work] = []  # of this turn of the loop
 
     # ---- rows
 
     async def events(self, request: Request) -> Answer:
         """Score and remember, or learn at once where the label is there."""
-        work, form = await self._rows(request, EVENTS)
-        seq, stated = await self.done(work)
-        return answer(stated, form, True, seq)
+        return await self._answered(request, EVENTS)
 
     async def score(self, request: Request) -> Answer:
         """What would be stated; changes nothing."""
-        work, form = await self._rows(request, SCORE)
-        return answer(await self.done(work), form, False)
+        return await self._answered(request, SCORE)
 
     async def outcomes(self, request: Request) -> Answer:
         """Labels by key."""
-        work, form = await self._rows(request, OUTCOMES)
-        seq, taken = await self.done(work)
-        assert isinstance(taken, Taken)
-        counts = np.bincount(taken.fate, minlength=len(FATES)).tolist()
-        told = {"seq": seq, "outcomes": work.rows, **dict(zip(FATES, counts, strict=True))}
-        return as_arrow(pa.RecordBatch.from_pylist([told])) if form == "arrow" else as_json(told)
+        return await self._answered(request, OUTCOMES)
 
-    async def _rows(self, request: Request, kind: str) -> tuple[Work, str]:
-        """The request's rows, and the form of its answer."""
-        if not request.body:
-            raise Refusal(400, "the body is empty: rows are expected, as JSON, NDJSON or an Arrow IPC stream")
+    async def _answered(self, request: Request, kind: str) -> Answer:
+        work, form = await self._work(request, kind)
+        return told(work, form, await self.done(work))
+
+    def direct(self, kind: str) -> Direct:
+        """The short way of one of the three: once there is a schema, for rows as JSON."""
+
+        def begin(headers: Mapping[bytes, bytes], body: bytes, reply: Callable[[Any], None]) -> Finish:
+            work, form = self._json(body, b"ndjson" in headers.get(b"content-type", b"").lower(), kind)
+            work.reply = reply
+            self._submit(work)
+            return lambda result: told(work, form, result)
+
+        def takes(headers: Mapping[bytes, bytes]) -> bool:
+            return self.service.settled and b"arrow" not in headers.get(b"content-type", b"").lower()
+
+        return Direct(takes, begin)
+
+    async def _work(self, request: Request, kind: str) -> tuple[Work, str]:
+        """The request's rows, which may be the first, and the form of its answer."""
+        if self.service.settled or not request.body:
+            return self._read(request, kind)
+        if kind != EVENTS:
+            raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
         if request.says(b"content-type", b"arrow"):
-            batch = read_stream(request.body, self.limits)
-            if not self.service.settled:
-                if kind != EVENTS:
-                    raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
-                await asyncio.to_thread(self.service.settle_batch, batch)
-            work = Work(kind, ignore, batch.num_rows, batch=fitted(batch, self.service.schema, kind))
-            return work, "arrow"
-        lines = request.says(b"content-type", b"ndjson")
+            await asyncio.to_thread(self.service.settle_batch, read_stream(request.body, self.limits))
+            return self._read(request, kind)
         self._count_rows(request.body)
-        if not self.service.settled:
-            if kind != EVENTS:
-                raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
-            batch = await asyncio.to_thread(self.service.settle_rows, request.body, lines)
-            form = "lines" if lines else "one" if request.body.lstrip()[:1] == b"{" and batch.num_rows == 1 else "rows"
-            return Work(kind, ignore, batch.num_rows, batch=batch), form
+        lines = request.says(b"content-type", b"ndjson")
+        batch = await asyncio.to_thread(self.service.settle_rows, request.body, lines)
+        form = "lines" if lines else "one" if request.body.lstrip()[:1] == b"{" and batch.num_rows == 1 else "rows"
+        return Work(kind, ignore, batch.num_rows, batch=batch), form
+
+    def _read(self, request: Request, kind: str) -> tuple[Work, str]:
+        """The request's rows by the schema, and the form of its answer."""
+        if not request.says(b"content-type", b"arrow") or not request.body:
+            return self._json(request.body, request.says(b"content-type", b"ndjson"), kind)
+        batch = read_stream(request.body, self.limits)
+        return Work(kind, ignore, batch.num_rows, batch=fitted(batch, self.service.schema, kind)), "arrow"
+
+    def _json(self, body: bytes, lines: bool, kind: str) -> tuple[Work, str]:
+        """Rows of a JSON body, and the form of the answer."""
+        if not body:
+            raise Refusal(400, "the body is empty: rows are expected, as JSON, NDJSON or an Arrow IPC stream")
+        self._count_rows(body)
         reader = self.service.reader(kind)
-        decoded, one = reader.decode(request.body, lines)
-        form = "one" if one else "lines" if lines else "rows"
-        return Work(kind, ignore, len(decoded), decoded, reader), form
+        decoded, one = reader.decode(body, lines)
+        return Work(kind, ignore, len(decoded), decoded, reader), "one" if one else "lines" if lines else "rows"
 
     def _count_rows(self, body: bytes) -> None:
         """Rows are counted by their braces before anything is built of them."""
         if body.count(b"{") > self.limits.max_rows:
             raise Refusal(413, f"more than {self.limits.max_rows} rows; send them in several requests")
 
-    async def done(self, work: Work) -> Any:
-        """Submit and await the answer."""
+    def _submit(self, work: Work) -> None:
+        """Hand a request over; its answer goes to `work.reply`."""
         if not work.rows and work.kind != COMMAND:
             raise Refusal(400, "there are no rows in the body")
+        if work.kind == SCORE and work.rows <= NEARBY:
+            self._score_soon(work)
+        else:
+            self.service.submit(work)
+
+    async def done(self, work: Work) -> Any:
+        """Submit and await the answer."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def reply(result: Any) -> None:
@@ -96,10 +120,7 @@ class Endpoints:
                 future.set_result(result)
 
         work.reply = reply
-        if work.kind == SCORE and work.rows <= NEARBY:
-            self._score_soon(work)
-        else:
-            self.service.submit(work)
+        self._submit(work)
         result = await future
         if isinstance(result, Exception):
             raise result
@@ -149,7 +170,9 @@ class Endpoints:
 
     async def calibration(self, request: Request) -> Answer:
         """Reliability by level of p, and the evidence."""
-        return as_json(await self.ask(status.calibration))
+        figures, sums = await self.ask(lambda fold: (status.calibration(fold), status.sums(fold)))
+        async with self._estimating:  # one at a time, and beside the fold
+            return as_json(figures | await asyncio.to_thread(status.spans, sums))
 
     async def alarms(self, request: Request) -> Answer:
         """The latest alarms; as server-sent events, each new one as it is raised."""
@@ -263,6 +286,19 @@ class Endpoints:
             raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
         seq, result = await self.done(Work(COMMAND, ignore, data=command(name, **told)))
         return as_json({"seq": seq, **result})
+
+
+def told(work: Work, form: str, result: Any) -> Answer:
+    """The answer to a request for rows."""
+    if work.kind == SCORE:
+        return answer(result, form, False)
+    seq, stated = result
+    if work.kind == EVENTS:
+        return answer(stated, form, True, seq)
+    assert isinstance(stated, Taken)
+    counts = np.bincount(stated.fate, minlength=len(FATES)).tolist()
+    counted = {"seq": seq, "outcomes": work.rows, **dict(zip(FATES, counts, strict=True))}
+    return as_arrow(pa.RecordBatch.from_pylist([counted])) if form == "arrow" else as_json(counted)
 
 
 def _set(future: asyncio.Future[Any], result: Any) -> None:

@@ -170,9 +170,13 @@ class Fold:
         keys = self.keys(batch)
         again, known = self.known(keys)
         fresh = batch if not again.any() else batch.filter(pa.array(~again))
+        pause()
         if fresh.num_rows > most:  # what can be refused has to be refused before the first slice
-            self.model.pipeline.encoder.encode(fresh, update=False)
+            for start in range(0, fresh.num_rows, most):
+                self.model.pipeline.encoder.encode(fresh.slice(start, most), first_event=start, update=False)
+                pause()
         stated = self._step(fresh, now, pause, most)
+        pause()
         if again.any():
             self.ledger.counts.duplicate_events += int(np.count_nonzero(again))
             assert keys is not None
@@ -258,10 +262,10 @@ class Fold:
         here = (event >= 0) & told & first & ~self.ledger.among_told(keys)
         late = told & (event < 0) & pipeline.memory.missed(keys) if pipeline.times.by_due else np.zeros_like(told)
         fresh = batch if here.all() else batch.filter(pa.array(here | late))  # the model counts those that are late
+        pause()
         for start in range(0, fresh.num_rows, most):
             self._note(self._all(methodcaller("outcomes", fresh.slice(start, most)), pause))
-            if start + most < fresh.num_rows:
-                pause()
+            pause()
         self.ledger.told(keys[here])
         fate = np.where(told, np.where(late, LATE, MATCHED), UNLABELLED).astype(np.uint8)
         elsewhere = told & ~here & ~late

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -55,6 +55,15 @@ class Answer:
 
 
 Handler = Callable[[Request], Awaitable[Answer]]
+Finish = Callable[[Any], Answer]
+
+
+class Direct(NamedTuple):
+    """How a request is answered by callbacks, without a task of its own: see daemon/protocol.py."""
+
+    takes: Callable[[Mapping[bytes, bytes]], bool]  # whether it does that, by the headers
+    # given headers, body, and what takes the result; what makes an answer of the result
+    begin: Callable[[Mapping[bytes, bytes], bytes, Callable[[Any], None]], Finish]
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,7 @@ class Route:
     path: str
     scope: str | None  # of the token; None: anyone
     handler: Handler
+    direct: Direct | None = None
 
 
 Observe = Callable[[str, str, int, float], None]  # route, method, status, seconds
@@ -77,7 +87,9 @@ class Application:
         self._exact = {(r.method, r.path): r for r in routes if "{" not in r.path}
         self._patterns = [(r, r.path.split("/")) for r in routes if "{" in r.path]
         self._methods = {path: [r.method for r in routes if r.path == path] for path in {r.path for r in routes}}
-        self._gate, self._max_body, self._observe = gate, max_body, observe
+        self.heads: dict[bytes, Any] = {}  # of requests on the short way: what they amount to, and who asks
+        self.direct = {r.path.encode(): r for r in routes if r.direct is not None}
+        self.gate, self.max_body, self.observe = gate, max_body, observe
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -89,20 +101,15 @@ class Application:
             route, names = self._route(scope["method"], path)
             if route.scope is not None:
                 client = scope["client"][0] if scope.get("client") else ""
-                self._gate.check(headers, client, route.scope)
-            body = await read_body(receive, headers, self._max_body) if route.method == "POST" else b""
+                self.gate.check(headers, client, route.scope)
+            body = await read_body(receive, headers, self.max_body) if route.method == "POST" else b""
             answer = await route.handler(Request(route.method, path, headers, scope["query_string"], names, body))
-        except Refusal as refusal:
-            answer = refused(refusal)
-        except OnlogitError as error:
-            answer = refused(refusal_of(error))
         except ConnectionError:
             return
         except Exception as error:
-            log.error("%s %s failed", scope["method"], path, exc_info=error)
-            answer = refused(refusal_of(error))
+            answer = failed(error, scope["method"], path)
         await self._send(answer, receive, send)
-        self._observe(route.path if route else "", scope["method"], answer.status, time.perf_counter() - begin)
+        self.observe(route.path if route else "", scope["method"], answer.status, time.perf_counter() - begin)
 
     def _route(self, method: str, path: str) -> tuple[Route, tuple[str, ...]]:
         method = "GET" if method == "HEAD" else method
@@ -155,8 +162,11 @@ def matched(pattern: list[str], parts: list[str]) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def refused(refusal: Refusal) -> Answer:
-    """A refusal as an answer."""
+def failed(error: Exception, method: str, path: str) -> Answer:
+    """An error as an answer; one that nobody foresaw goes to the log."""
+    if not isinstance(error, Refusal | OnlogitError):
+        log.error("%s %s failed", method, path, exc_info=error)
+    refusal = refusal_of(error)
     return Answer(msgspec.json.encode({"error": refusal.text}), JSON, refusal.status, refusal.headers)
 
 

@@ -2,17 +2,21 @@
 
 A body is one object, an array of objects, or NDJSON. Each schema has a decoder of its own, so that the parser itself
 refuses an unknown field, an absent feature and a value of another type, by name, without building more than it must.
-Cost of one row of 20 numbers: about 15 us.
+Cost of one row of 20 numbers: 13 us as a row to be scored, 65 us as a record batch.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.daemon.refusals import Refusal
+from onlogit.encoding import Encoder, Rows
+from onlogit.encoding.direct import DirectRows
 from onlogit.errors import SchemaError
 from onlogit.records import floats
 from onlogit.schema import Column, Schema
@@ -20,6 +24,7 @@ from onlogit.streams import ndjson
 
 Scalar = bool | int | float | str | None
 Plain = dict[str, Scalar | list[int | float | str | None]]  # a row before there is a schema
+F64 = npt.NDArray[np.float64]
 Decoded = list[Any]  # rows as the decoder of one schema makes them
 
 TYPES: dict[str, Any] = {
@@ -62,22 +67,36 @@ class RowReader:
         self._arrow = pa.schema([(column.name, _arrow(column)) for column in self.fields])
         self._inferred = any(column.role == "label" and column.kind == "null" for column in self.fields)
         self._converters = [_converter(column) for column in self.fields[self._floats :]]
+        self._direct: tuple[Encoder, DirectRows] | None = None  # for the encoder that asked last
 
     def decode(self, body: bytes, lines: bool) -> tuple[Decoded, bool]:
         """The rows of a body, and whether it was one object alone. Refusal 400 or 422, naming the field."""
         return decode(body, lines, self._one, self._many)
 
-    def batch(self, rows: Decoded) -> pa.RecordBatch:
-        """Rows as one record batch; a SchemaError names the column of a value that is none."""
+    def values(self, rows: Decoded) -> tuple[F64, list[list[Any]]]:
+        """Numbers, f64[columns, n] with NaN for null, and the values of each other column."""
         tuples = [msgspec.structs.astuple(row) for row in rows]
         n, width = len(rows), self._floats
-        tile = np.array([row[:width] for row in tuples], np.float64).reshape(n, width).T.copy()  # a null is NaN
+        tile = np.array([row[:width] for row in tuples], np.float64).reshape(n, width).T
+        return np.ascontiguousarray(tile), [[row[k] for row in tuples] for k in range(width, len(self.fields))]
+
+    def rows(self, rows: Decoded, encoder: Encoder) -> Rows:
+        """Rows for scores, the very same as `encoder` makes of the batch."""
+        if self._direct is None or self._direct[0] is not encoder:
+            names = [column.name for column in self.fields]
+            others = dict(zip(names[self._floats :], self._converters, strict=True))
+            self._direct = encoder, encoder.direct(names[: self._floats], others)
+        return self._direct[1].rows(*self.values(rows))
+
+    def batch(self, rows: Decoded) -> pa.RecordBatch:
+        """Rows as one record batch; a SchemaError names the column of a value that is none."""
+        n = len(rows)
+        tile, others = self.values(rows)
         if np.isnan(tile).any():
             arrays = [floats(column) for column in tile]
         else:
             arrays = [pa.Array.from_buffers(FLOAT, n, [None, pa.py_buffer(column)]) for column in tile]
-        for k, convert in enumerate(self._converters, width):
-            arrays.append(convert([row[k] for row in tuples]))
+        arrays += [convert(values) for convert, values in zip(self._converters, others, strict=True)]
         if not arrays:
             return pa.RecordBatch.from_pylist([{}] * n, schema=self._arrow)
         schema = self._arrow
@@ -142,14 +161,26 @@ def _arrow(column: Column) -> pa.DataType:
     return pa.date32() if column.kind == "date" else ARROW[column.kind]
 
 
+OFFSET = re.compile(r"(?:[zZ]|[+-]\d\d(?::?\d\d)?)$")
+
+
+def _in_utc(text: str | None) -> str | None:
+    """A time without an offset is one of UTC, as it is in a column without a zone."""
+    if text is None or OFFSET.search(text, 10):
+        return text
+    return text + ("Z" if len(text) > 10 else "T00:00:00Z")
+
+
 def _converter(column: Column) -> Callable[[Sequence[Any]], pa.Array]:
     """Values of one column as an Arrow array; a SchemaError names the column."""
     inferred = column.role == "label" and column.kind == "null"
     kind = None if inferred else _arrow(column)
     as_text = column.kind in ("timestamp", "date")
+    as_utc = column.kind == "timestamp" and column.zone == "UTC"
 
     def convert(values: Sequence[Any]) -> pa.Array:
         try:
+            values = [_in_utc(value) for value in values] if as_utc else values
             array = pa.array(values, pa.string() if as_text else kind)
             return array.cast(kind) if as_text else array
         except (pa.ArrowException, OverflowError, UnicodeError, ValueError, TypeError) as error:

@@ -1,12 +1,14 @@
 """Metrics for Prometheus: names begin with onlogit_, units are base units, counters end in _total."""
 
 import time
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import accumulate
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.service import Service
@@ -21,31 +23,52 @@ class Metrics:
     def __init__(self, service: Service) -> None:
         self._registry = CollectorRegistry()
         self._readings = Readings(service)
+        self._requests = Requests()
         self._registry.register(self._readings)
-        self._requests = Counter(
-            "onlogit_http_requests", "Requests answered.", ["method", "route", "status"], registry=self._registry
-        )
-        self._seconds = Histogram(
-            "onlogit_http_request_duration_seconds", "Time from the head of a request to the end of its answer.",
-            ["route"], buckets=BUCKETS, registry=self._registry,
-        )  # fmt: skip
-        self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
-
-    def observe(self, route: str, method: str, status: int, seconds: float) -> None:
-        """One request was answered."""
-        key = (route, method if method in ("GET", "POST", "HEAD") else "other", status)
-        children = self._children.get(key)
-        if children is None:
-            route = route or "none"
-            children = self._requests.labels(key[1], route, str(status)), self._seconds.labels(route)
-            self._children[key] = children
-        children[0].inc()
-        children[1].observe(seconds)
+        self._registry.register(self._requests)
+        self.observe = self._requests.observe
 
     def text(self, fold: Fold) -> bytes:
         """The exposition; called between two entries."""
         self._readings.fold = fold
         return generate_latest(self._registry)
+
+
+class Requests:
+    """Requests answered, and how long that took; only the HTTP thread counts."""
+
+    def __init__(self) -> None:
+        self._count: dict[tuple[str, str, int], int] = {}
+        self._seconds: dict[str, list[float]] = {}  # by route: how many were within each bound and beyond all; the sum
+
+    def observe(self, route: str, method: str, status: int, seconds: float) -> None:
+        """One request was answered."""
+        key = (route, method if method in ("GET", "POST", "HEAD") else "other", status)
+        self._count[key] = self._count.get(key, 0) + 1
+        told = self._seconds.get(route)
+        if told is None:
+            told = self._seconds[route] = [0.0] * (len(BUCKETS) + 2)
+        told[bisect_left(BUCKETS, seconds)] += 1.0
+        told[-1] += seconds
+
+    def describe(self) -> list[Any]:
+        """Nothing is promised."""
+        return []
+
+    def collect(self) -> Iterator[Any]:
+        """A counter and a histogram."""
+        count = CounterMetricFamily("onlogit_http_requests", "Requests answered.", labels=["method", "route", "status"])
+        for (route, method, status), requests in list(self._count.items()):
+            count.add_metric([method, route or "none", str(status)], requests)
+        seconds = HistogramMetricFamily(
+            "onlogit_http_request_duration_seconds", "Time from the head of a request to the end of its answer.",
+            labels=["route"],
+        )  # fmt: skip
+        bounds = [*(f"{bound:g}" for bound in BUCKETS), "+Inf"]
+        for route, (*within, total) in list(self._seconds.items()):
+            buckets = list(zip(bounds, accumulate(within), strict=True))
+            seconds.add_metric([route or "none"], buckets, total)
+        yield from (count, seconds)
 
 
 class Readings:

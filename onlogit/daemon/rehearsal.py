@@ -4,10 +4,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.config import Config
+from onlogit.daemon.json_rows import RowReader
 from onlogit.errors import OnlogitError
 from onlogit.pipeline import Pipeline
 from onlogit.schema import Column, Schema
@@ -26,12 +28,21 @@ def rehearse(schema: Schema | None, config: Config) -> None:
         for start, labelled in ((0, False), (ROWS, True)):
             batch = made_up(schema, start, labelled)
             fold.score(batch)
+            _score_json(fold, batch)
             fold.step(batch, 0)
             if start == 0 and schema.with_role("key") and schema.with_role("label"):
                 names = [column.name for role in ("key", "label") if (column := schema.with_role(role))]
                 fold.outcomes(made_up(schema, 0, True).select(names))
         fold.finish()
         fold.state()
+
+
+def _score_json(fold: Pipeline, batch: pa.RecordBatch) -> None:
+    """Score rows as they come in a JSON body."""
+    reader = RowReader(fold.schema, "score")
+    names = [column.name for column in reader.fields]
+    decoded, _ = reader.decode(msgspec.json.encode(batch.select(names).to_pylist()), False)
+    fold.state_rows(reader.rows(decoded, fold.encoder))
 
 
 def made_up(schema: Schema, start: int, labelled: bool) -> pa.RecordBatch:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from onlogit.daemon import openapi
+from onlogit.daemon import entries, openapi, work
 from onlogit.daemon.endpoints import Endpoints
 from onlogit.daemon.http import NO_STORE, Answer, Request, Route, as_json
 from onlogit.daemon.inference import Inference
@@ -38,10 +38,10 @@ def routes(service: Service, metrics: Metrics) -> list[Route]:
         return as_json(told, 200 if told["ready"] else 503)
 
     table = [
-        Route("POST", "/v1/events", LEARN, on.events),
-        Route("POST", "/v1/score", SCORE, on.score),
-        Route("POST", "/infer", SCORE, on.score),
-        Route("POST", "/v1/outcomes", LEARN, on.outcomes),
+        Route("POST", "/v1/events", LEARN, on.events, on.direct(entries.EVENTS)),
+        Route("POST", "/v1/score", SCORE, on.score, on.direct(work.SCORE)),
+        Route("POST", "/infer", SCORE, on.score, on.direct(work.SCORE)),
+        Route("POST", "/v1/outcomes", LEARN, on.outcomes, on.direct(entries.OUTCOMES)),
         Route("GET", "/v1/status", SCORE, on.status),
         Route("GET", "/v1/calibration", SCORE, on.calibration),
         Route("GET", "/v1/alarms", SCORE, on.alarms),

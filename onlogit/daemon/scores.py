@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.daemon.entries import Stated
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.work import MERGED, Done, Work, spans
 from onlogit.errors import ConfigError, OnlogitError
+from onlogit.model import OnlineLogit
 
 log = logging.getLogger("onlogit.daemon")
 
@@ -36,9 +36,11 @@ def _score(fold: Fold, work: Work) -> Any:
     try:
         if not fold.settled:
             raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
-        batch = work.batch if work.decoded is None else _batch_of([work])
-        step = fold.named(work.model).score(batch)
-        return Stated(step.event, step.p, step.z, step.z_sd, NONE_AGAIN)
+        model = fold.model if not work.model else fold.named(work.model)
+        if work.decoded is None:
+            step = model.score(work.batch)
+            return Stated(step.event, step.p, step.z, step.z_sd, NONE_AGAIN)
+        return _stated([work], model)
     except Exception as error:
         if not isinstance(error, OnlogitError | Refusal):
             log.error("a score failed", exc_info=error)
@@ -49,20 +51,24 @@ def _score_together(fold: Fold, group: list[Work]) -> Done:
     if len(group) == 1 or not fold.settled:
         return [(work, _score(fold, work)) for work in group]
     try:
-        step = fold.model.score(_batch_of(group))
+        whole = _stated(group, fold.model)
     except Exception:
         return [(work, _score(fold, work)) for work in group]
-    whole = Stated(step.event, step.p, step.z, step.z_sd, NONE_AGAIN)
     return [(work, whole.part(start, stop)) for work, start, stop in spans(group)]
 
 
-NONE_AGAIN = np.zeros(0, np.bool_)
+NO_EVENT, NONE_AGAIN = np.zeros(0, np.int64), np.zeros(0, np.bool_)
 
 
-def _batch_of(works: Sequence[Work]) -> pa.RecordBatch:
+def _stated(works: Sequence[Work], model: OnlineLogit) -> Stated:
+    """What is stated of the rows of one reader; without Arrow, unless a value is refused: that knows what to say of it."""
     reader = works[0].reader
     assert reader is not None
-    rows: list[Any] = []
-    for work in works:
-        rows += work.decoded or []
-    return reader.batch(rows)
+    rows: list[Any] = works[0].decoded or []
+    if len(works) > 1:
+        rows = [row for work in works for row in work.decoded or ()]
+    try:
+        z, p, z_sd = model.pipeline.state_rows(reader.rows(rows, model.pipeline.encoder))
+    except (OnlogitError, UnicodeError):
+        z, p, z_sd = model.score(reader.batch(rows))[1:4]
+    return Stated(NO_EVENT, p, z, z_sd, NONE_AGAIN)

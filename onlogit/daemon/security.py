@@ -68,14 +68,16 @@ class Gate:
 
     def check(self, headers: Mapping[bytes, bytes], client: str, scope: str) -> None:
         """headers: of the request; client: its address; scope: what the request needs."""
-        if self._tokens:
-            client = self._admit(headers.get(b"authorization", b""), scope)
-        else:
-            self._refuse_strange_pages(headers.get(b"host", b""), headers.get(b"origin", b""))
-        if self._rate > 0:
-            self._pace(client)
+        self.pace(self.admit(headers, scope) or client)
 
-    def _admit(self, authorization: bytes, scope: str) -> str:
+    def admit(self, headers: Mapping[bytes, bytes], scope: str) -> str:
+        """Who asks, by the token; "" where there are none. The same headers are let in at any time, or at none."""
+        if self._tokens:
+            return self._holder(headers.get(b"authorization", b""), scope)
+        self._refuse_strange_pages(headers.get(b"host", b""), headers.get(b"origin", b""))
+        return ""
+
+    def _holder(self, authorization: bytes, scope: str) -> str:
         kind, _, token = authorization.partition(b" ")
         digest, scopes = _digest(token.strip()), None
         for known, its in self._tokens.items():
@@ -100,8 +102,10 @@ class Gate:
             self.refused += 1
             raise Refusal(403, "a page of another origin may not ask; use tokens for that")
 
-    def _pace(self, client: str) -> None:
+    def pace(self, client: str) -> None:
         """A bucket of one second's worth of requests, at least one."""
+        if self._rate <= 0:
+            return
         now, most = time.monotonic(), max(self._rate, 1.0)
         left, then = self._buckets.pop(client, (most, now))
         left = min(left + (now - then) * self._rate, most)

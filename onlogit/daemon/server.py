@@ -9,6 +9,7 @@ import uvicorn
 
 from onlogit.daemon.http import Application
 from onlogit.daemon.metrics import Metrics
+from onlogit.daemon.protocol import Protocol
 from onlogit.daemon.routes import routes
 from onlogit.daemon.security import Gate
 from onlogit.daemon.service import Service
@@ -45,7 +46,7 @@ class Server:
         application = Application(routes(service, self.metrics), gate, settings.max_body, self.metrics.observe)
         self._uvicorn = uvicorn.Server(
             uvicorn.Config(
-                application, lifespan="off", interface="asgi3", ws="none", proxy_headers=False,
+                application, http=Protocol, lifespan="off", interface="asgi3", ws="none", proxy_headers=False,
                 log_config=None, log_level="warning", access_log=False, server_header=False, date_header=False,
                 ssl_certfile=settings.tls_cert or None, ssl_keyfile=settings.tls_key or None,
                 limit_concurrency=CONNECTIONS, timeout_keep_alive=75,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from onlogit.daemon.fold import Fold
 from onlogit.kernels.tally import values
+from onlogit.monitor.estimates import Sums, estimates
 
 if TYPE_CHECKING:
     from onlogit.daemon.service import Service
@@ -94,7 +95,18 @@ def calibration(fold: Fold) -> dict[str, Any]:
     return {
         "levels": levels, "evidence": monitor.evidence, "peak_evidence": monitor.peak_evidence,
         "patience": monitor.patience, "tolerance": monitor.tolerance, "quality": monitor.summary()._asdict(),
-    } | {name: read()._asdict() for name, read in monitor.spans().items()}  # fmt: skip
+    }  # fmt: skip
+
+
+def sums(fold: Fold) -> dict[str, Sums]:
+    """What `spans` reads, as it is now."""
+    return fold.model.pipeline.monitor.sums() if fold.settled else {}
+
+
+def spans(told: dict[str, Sums]) -> dict[str, Any]:
+    """All estimates over all events, over the last ones, and with old ones fading. Takes .1 s and more for each, so it is
+    not for the fold thread."""
+    return {name: estimates(each)._asdict() for name, each in told.items()}
 
 
 def sample(fold: Fold, service: "Service") -> dict[str, Any]:
@@ -116,5 +128,5 @@ def live(fold: Fold, service: "Service") -> dict[str, Any]:
     """What the page shows."""
     return {
         "status": figures(fold, service), "calibration": calibration(fold), "sample": sample(fold, service),
-        "alarms": fold.alarms[-50:],
+        "alarms": fold.alarms[-50:], "models": fold.challengers.figures(fold.model) if fold.challengers.all else [],
     }  # fmt: skip

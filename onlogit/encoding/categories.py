@@ -29,7 +29,7 @@ def name_of(leaf: Leaf) -> str:
     return leaf.column if isinstance(leaf, Read) else text_of(leaf)
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
     """One category of a batch: its strings, or codes and the hashes that they stand for (null last)."""
 
     view: arrow.Texts | arrow.Codes
@@ -57,20 +57,21 @@ class Categories:
         )
         return seed.table(texts)
 
-    def read(self, found: dict[str, pa.Array]) -> list[_Seen]:
+    def read(self, found: dict[str, pa.Array]) -> list[Seen]:
         """Every category of a batch; nothing is changed."""
-        return [self._read(j, found[self.columns[j].name]) for j in range(len(self.leaves))]
+        return [self.read_one(j, found[self.columns[j].name]) for j in range(len(self.leaves))]
 
-    def _read(self, j: int, array: pa.Array) -> _Seen:
+    def read_one(self, j: int, array: pa.Array) -> Seen:
+        """One category of a batch."""
         leaf, column = self.leaves[j], self.columns[j]
         if column.kind in ("number", "integer", "null"):
-            return _Seen(arrow.codes_as_texts(array), NO_HASHES)
+            return Seen(arrow.codes_as_texts(array), NO_HASHES)
         array = arrow.typed(array, column.kind)
         if pa.types.is_dictionary(array.type):
             codes, texts = arrow.codes(array)
-            return _Seen(codes, np.append(self.seeds[j].of_texts(texts), self.seeds[j].null))
+            return Seen(codes, np.append(self.seeds[j].of_texts(texts), self.seeds[j].null))
         if column.kind == "text":
-            return _Seen(arrow.texts(array), NO_HASHES)
+            return Seen(arrow.texts(array), NO_HASHES)
         places, (validity, shift) = np.zeros(len(array), np.int32), arrow.bits(array)
         if not isinstance(leaf, Calendar):
             gather.unpack_bits(*arrow.packed(array), places)
@@ -82,9 +83,9 @@ class Categories:
                 gather.calendar_codes(ticks, per_day, MONDAY, 7, places)
             else:
                 derive.months(ticks, per_day, places)
-        return _Seen(arrow.Codes(arrow.frozen(places), validity, shift), self.tables[j])
+        return Seen(arrow.Codes(arrow.frozen(places), validity, shift), self.tables[j])
 
-    def place(self, seen: list[_Seen], weight: F64, tags: U8) -> tuple[I32, dict[Leaf, U64]]:
+    def place(self, seen: list[Seen], weight: F64, tags: U8) -> tuple[I32, dict[Leaf, U64]]:
         """The slots that every row has, i32[k, n + STAGGER], and the hashes that terms asked for."""
         out = np.zeros((self.features, weight.size + STAGGER), np.int32)
         scratch = np.zeros(weight.size, np.uint64)

@@ -13,7 +13,7 @@ refused before anything changed; a row of weight 0 changes nothing. Cost on one 
 6 ns a dictionary code; memory: 64 bytes a number column, one byte a slot.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -22,12 +22,15 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.encoding import columns as arrow
 from onlogit.encoding.categories import Categories, Leaf, name_of
+from onlogit.encoding.categories import Seen as SeenCategory
 from onlogit.encoding.derived import NO_PARTS, Derived, Operands, Parts
+from onlogit.encoding.direct import Box, DirectRows, gapped, standardised
 from onlogit.encoding.event_columns import read_key, read_time, read_weight
 from onlogit.encoding.label_values import LabelValues
 from onlogit.encoding.lists import ListColumns, Lists
+from onlogit.encoding.lists import Seen as SeenList
 from onlogit.encoding.naming import Name, Namer, Names
-from onlogit.encoding.numbers import Lit, NumberColumns, Seen
+from onlogit.encoding.numbers import Lit, NumberColumns, Seen, Standard
 from onlogit.encoding.rows import Encoded, Rows
 from onlogit.errors import ConfigError, SchemaError, StateError
 from onlogit.kernels import gather, hashing
@@ -128,18 +131,38 @@ class Encoder:
         weight = encoded.weight if update else np.zeros(batch.num_rows)
         dense = np.empty((weight.size, len(self.dense_names)), np.float32)
         lit, standard = self._numbers.standardise(numbers, weight, self._tags, dense)
+        rows = self._placed(dense, lit, standard, numbers, categories, lists, weight)
+        if update:
+            self._labels.negative = negative
+            self.names.learn(rows, weight, found, self._namer)
+        return encoded._replace(rows=rows)
+
+    def _placed(
+        self, dense: F32, lit: Lit, standard: dict[str, Standard], numbers: list[arrow.Numbers],
+        categories: list[SeenCategory], lists: list[SeenList], weight: F64,
+    ) -> Rows:  # fmt: skip
+        """Rows of a tile in which the numbers stand already."""
         always, hashes = self._categories.place(categories, weight, self._tags)
         parts = NO_PARTS
         if self._derived.terms:
             raw = dict(zip(self._numbers.names, numbers, strict=True))
             operands = Operands(raw, standard, hashes, weight, self._tags)
             parts = self._derived.evaluate(operands, dense, self._numbers.features)
-        placed = self._lists.place(lists, weight, self._tags)
-        rows = _assemble(dense, always, lit, parts, placed)
-        if update:
-            self._labels.negative = negative
-            self.names.learn(rows, weight, found, self._namer)
-        return encoded._replace(rows=rows)
+        return _assemble(dense, always, lit, parts, self._lists.place(lists, weight, self._tags))
+
+    def direct(self, numbers: Sequence[str], others: dict[str, Box]) -> DirectRows:
+        """What makes rows for scores of plain values: see encoding/direct.py."""
+        return DirectRows(self._numbers, self._categories, self._lists, numbers, others, self._direct_rows)
+
+    def _direct_rows(self, values: F64, categories: list[SeenCategory], lists: list[SeenList]) -> Rows:
+        """Rows that change nothing; values: f64[d, n] of all numbers, NaN where missing."""
+        n = values.shape[1]
+        dense = np.zeros((n, len(self.dense_names)), np.float32)
+        lit, standard = standardised(self._numbers, values, self._tags, dense)
+        if not (lit.some.size or categories or lists or self._derived.terms):
+            return Rows(dense, np.zeros(n + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
+        numbers = [gapped(column) for column in values] if self._derived.terms else []
+        return self._placed(dense, lit, standard, numbers, categories, lists, np.zeros(n))
 
     def encode_outcomes(self, batch: pa.RecordBatch) -> tuple[U64, npt.NDArray[np.int8]]:
         """Keys, u64[n], and labels, i8[n], of outcomes that came later: the key and the label column of the schema.

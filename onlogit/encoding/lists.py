@@ -38,7 +38,7 @@ class _Extents(NamedTuple):
     absent: npt.NDArray[np.bool_]  # [n] null lists
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
     """One set or pair of a batch; the values of row i begin at `at[i]` of `numbers`."""
 
     indices: _Extents
@@ -89,7 +89,7 @@ class ListColumns:
         self.moments = gather.empty_moments(len(lists))
         self.odd = np.zeros((len(lists), 4), np.int64)
 
-    def read(self, found: dict[str, pa.Array], first_event: int) -> list[_Seen]:
+    def read(self, found: dict[str, pa.Array], first_event: int) -> list[Seen]:
         """The lists of a batch; DataError, and nothing changed, where a pair differs in length."""
         return [
             self._read_set(r, extents(found[term.column]))
@@ -104,16 +104,16 @@ class ListColumns:
         seen = self._read_set(r, extents(found[term.column if isinstance(term, Read) else term.indices.column]))
         return seen.indices, seen.hashes
 
-    def _read_set(self, r: int, indices: _Extents) -> _Seen:
+    def _read_set(self, r: int, indices: _Extents) -> Seen:
         entries, seed = indices.entries, self.seeds[r]
         kind = kind_of(entries.type)
         if kind == "null":
-            return _Seen(indices, np.full(len(entries), seed.null))
+            return Seen(indices, np.full(len(entries), seed.null))
         if kind == "text":
-            return _Seen(indices, seed.of_texts(arrow.texts(arrow.plain(entries, self.names[r]))))
-        return _Seen(indices, self.hash_integers(r, entries))
+            return Seen(indices, seed.of_texts(arrow.texts(arrow.plain(entries, self.names[r]))))
+        return Seen(indices, self.hash_integers(r, entries))
 
-    def _read_pair(self, r: int, pair: Sparse, found: dict[str, pa.Array], first_event: int) -> _Seen:
+    def _read_pair(self, r: int, pair: Sparse, found: dict[str, pa.Array], first_event: int) -> Seen:
         indices, values = extents(found[pair.indices.column]), extents(found[pair.values.column])
         wanted, got = indices.stops - indices.starts, values.stops - values.starts
         if (wanted != got).any():
@@ -131,7 +131,7 @@ class ListColumns:
         hashing.hash_numbered(whole, *arrow.bits(entries), *self.seeds[r], out)
         return out
 
-    def place(self, seen: list[_Seen], weight: F64, tags: U8) -> Lists:
+    def place(self, seen: list[Seen], weight: F64, tags: U8) -> Lists:
         """Slots and values of all entries, one column after the other."""
         if not seen:
             return NO_LISTS

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from onlogit.config import BeliefConfig
 from onlogit.encoding import Rows
 from onlogit.errors import StateError
-from onlogit.kernels import base_rate, belief, mixture, stacking
+from onlogit.kernels import base_rate, belief, mixture, stacking, stating
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import NO_FLIPS, Flips, true_odds
 from onlogit.learners import forgetting, merging, pushes, standing
@@ -44,6 +44,7 @@ F64 = npt.NDArray[np.float64]
 
 LINE = 64  # bytes of a cache line
 STRETCH = 4096  # operations after which the mixture is told
+FEW = 64  # rows whose cost is that of calls
 
 
 class Experts(NamedTuple):
@@ -171,6 +172,13 @@ class BeliefLearner:
     def score(self, rows: Rows) -> Scores:
         """Score every row; a tape without labels changes nothing."""
         n = len(rows.dense)
+        if n <= FEW:
+            told, scores = self.prepared(rows), Scores(np.empty(n), np.empty(n))
+            pace = np.log(2.0) / self.config.stacking_half_life
+            stating.state(
+                *told, *self.known, *self.weights, pace, *self.stack, self.rate, self.memo_width, self.flips, *scores
+            )
+            return scores
         return self.learn(rows, Tape.of(n, SCORE), np.zeros(n), np.ones(n), np.empty((n, self.memo_width), np.float32))
 
     def coefficients(self, centre: Centre = NO_CENTRE) -> Coefficients:

@@ -29,7 +29,7 @@ from onlogit.kernels.quality import Quality, quality
 from onlogit.kernels.tally import LARGEST_WEIGHT, Tally, new_tally
 from onlogit.monitor import change, merging, recent
 from onlogit.monitor.alarms import NO_TIME, Alarm
-from onlogit.monitor.estimates import Estimates, estimates, sums_of
+from onlogit.monitor.estimates import Estimates, Sums, estimates, sums_of
 from onlogit.monitor.patience import Patience, patience_of
 from onlogit.monitor.raising import raise_alarm
 
@@ -234,6 +234,14 @@ class CalibrationMonitor:
     def faded(self) -> Estimates:
         """Estimates in which an event counts half after `window` more."""
         return estimates(recent.faded(self._recent, self.tally))
+
+    def sums(self) -> dict[str, Sums]:
+        """What the three are made of, copied: to be read by somebody else while this goes on, as that takes .1 s and more."""
+        return {
+            "overall": sums_of(self.tally),
+            "lately": recent.windowed(self._recent, self.tally),
+            "faded": recent.faded(self._recent, self.tally),
+        }
 
     def spans(self) -> dict[str, Callable[[], Estimates]]:  # the three by their names
         return {"overall": self.overall, "lately": self.lately, "faded": self.faded}

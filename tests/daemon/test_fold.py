@@ -22,7 +22,7 @@ from onlogit.daemon.ledger import Ledger
 from onlogit.daemon.service import Service
 from onlogit.daemon.settings import EventSettings, KeepSettings, Settings
 from onlogit.daemon.work import Work
-from onlogit.errors import ConfigError, DataError, StateError
+from onlogit.errors import ConfigError, DataError, SchemaError, StateError
 from onlogit.schema import Schema
 from onlogit.storage import arrays
 from onlogit.storage.journal import Entry
@@ -361,3 +361,16 @@ def test_what_an_alarm_did_is_taken_back_by_a_command_of_the_journal() -> None:
         assert [alarm["what"] for alarm in folds[-1].alarms if alarm["kind"] == "act"] == ["freeze", "revert"]
         assert "nothing to take back" in str(folds[-1].apply(journal[1]._replace(seq=4)))
     assert packed(folds[0]) == packed(folds[1])
+
+
+def test_times_without_an_offset_are_of_utc() -> None:
+    """As they are in a column without a zone, whether they come alone or beside others."""
+    schema = Schema.of(pa.schema([("at", pa.timestamp("us")), ("y", pa.bool_())]), label="y")
+    reader = RowReader(schema, "score")
+    same = ["2024-01-01T00:00:00", "2024-01-01T00:00Z", "2024-01-01T01:00:00+01:00", "2024-01-01", "2024-01-01 00:00"]
+    for texts in [same, *([text] for text in same)]:
+        rows, _ = reader.decode(json.dumps([{"at": text} for text in [*texts, None]]).encode(), False)
+        assert {each.isoformat() for each in reader.batch(rows)["at"].to_pylist()[:-1]} == {"2024-01-01T00:00:00+00:00"}
+    rows, _ = reader.decode(b'{"at": "yesterday"}', False)
+    with pytest.raises(SchemaError, match="'at'"):
+        reader.batch(rows)

@@ -107,3 +107,23 @@ def test_without_a_token_it_says_what_is_needed(browser: Any, serve: Callable[..
     page.wait_for_selector("#state:has-text('waiting for the first events')")
     assert faults == []
     page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_challengers_and_drift_have_tables(
+    browser: Any, serve: Callable[..., Running], tmp_path: Path, width: int
+) -> None:
+    settings = '[monitor]\nfeatures = true\nreference = 1000\n[[challengers]]\nname = "quick"\nlearner = "ftrl"\n'
+    (tmp_path / "told.toml").write_text(settings)
+    daemon = serve("told.toml", "--label", "y", "--learner", "sgd")
+    for start in range(0, 6000, 1000):
+        rows = [{"x": n % 7 / 7 + (start > 2000), "y": int(n % 4 > 0)} for n in range(start, start + 1000)]
+        assert daemon.post("/v1/events", rows).status_code == 200
+    page, faults = opened(browser, daemon.url, width, "light")
+    page.wait_for_selector("#drift-table tbody tr")
+    assert [cell.inner_text() for cell in page.query_selector_all("#models-table tbody th")] == ["initial", "quick"]
+    assert "x" in [cell.inner_text() for cell in page.query_selector_all("#drift-table tbody th")]
+    assert page.query_selector("#models-table tbody tr:nth-child(2) td:last-child").inner_text().count(" to ") == 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert faults == []
+    page.close()

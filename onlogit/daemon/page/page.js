@@ -134,13 +134,42 @@ function drawReliability(told) {
     svg.append(dot);
   }
   const table = document.createElement("table");
-  table.innerHTML = "<thead><tr><th scope=col>from</th><th scope=col>to</th><th scope=col>events</th><th scope=col>stated</th><th scope=col>observed</th></tr></thead>";
-  const body = table.createTBody();
-  for (const l of levels) {
-    const row = body.insertRow();
-    for (const cell of [number(l.from, 2), number(l.to, 2), whole(l.events), number(l.stated), number(l.observed)]) row.insertCell().textContent = cell;
-  }
+  fill(table, ["from", "to", "events", "stated", "observed"], levels.map((l) => [number(l.from, 2), number(l.to, 2), whole(l.events), number(l.stated), number(l.observed)]));
   get("reliability-table").replaceChildren(table);
+}
+
+// A table of texts; with `names`, the first cell of a row is its heading.
+function fill(table, heads, rows, names = false) {
+  const head = document.createElement("thead"), body = document.createElement("tbody"), top = head.insertRow();
+  const cell = (row, kind, scope, text) => {
+    const made = document.createElement(kind);
+    if (scope) made.scope = scope;
+    made.textContent = text;
+    row.append(made);
+  };
+  for (const text of heads) cell(top, "th", "col", text);
+  for (const texts of rows) {
+    const row = body.insertRow();
+    texts.forEach((text, k) => (names && k === 0 ? cell(row, "th", "row", text) : cell(row, "td", "", text)));
+  }
+  table.replaceChildren(head, body);
+}
+
+function drawModels(models) {
+  get("models").hidden = models.length < 2;
+  const signed = (value) => (value > 0 ? "+" : "") + number(value);
+  fill(get("models-table"), ["model", "role", "learner", "events compared", "log loss", "champion's", "difference", "95 % interval"], models.map((m) => {
+    const c = m.compared?.examples ? m.compared : null, none = m.role === "champion" ? "" : "–";
+    return [m.name, m.out ? "out: " + m.out : m.role + (m.frozen ? ", frozen" : ""), m.learner ?? "–", c ? whole(c.examples) : none,
+      c ? number(c.log_loss, 4) : none, c ? number(c.champion_log_loss, 4) : none, c ? signed(c.difference) : none, c ? `${signed(c.low)} to ${signed(c.high)}` : none];
+  }), true);
+}
+
+function drawDrift(features) {
+  get("drift").hidden = !features.length;
+  const rows = [...features].sort((a, b) => b.jensen_shannon - b.jensen_shannon_by_chance - (a.jensen_shannon - a.jensen_shannon_by_chance));
+  fill(get("drift-table"), ["feature", "Jensen-Shannon", "by chance", "PSI", "moved most", "share now", "before", "missing", "evidence"], rows.slice(0, 50).map((f) =>
+    [f.feature, number(f.jensen_shannon), number(f.jensen_shannon_by_chance), number(f.psi), f.moved, number(f.share), number(f.reference), number(f.missing, 2), number(f.evidence)]), true);
 }
 
 function drawFigures(status) {
@@ -220,6 +249,8 @@ function show(told) {
   drawReliability(told.calibration);
   drawAlarms(told.alarms);
   drawHistory();
+  drawModels(told.models);
+  drawDrift(status.watched?.features ?? []);
 }
 
 // Server-sent events by fetch, since EventSource cannot send a token.

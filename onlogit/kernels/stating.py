@@ -1,0 +1,36 @@
+"""What the default learner states of a few rows: the kernels that walk a tape, one after the other, in one call."""
+
+import numpy as np
+import numpy.typing as npt
+
+from onlogit.kernels import base_rate, belief, mixture, stacking
+from onlogit.kernels.flips import Flips
+from onlogit.kernels.jit import kernel
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+
+SCORE = np.uint8(1)
+
+
+@kernel
+def state(
+    dense: F32, starts: I64, slots: I32, values: F32,
+    pace: F32, slot_prior: F32, dense_prior: F32, clock: F64, mean: F32, cov: F32, table: F32, touched: F64,
+    switching: F64, uniform: F32, u: F32, omega: F64,
+    stack_pace: float, stack_prior: F32, stack_mean: F32, stack_cov: F32,
+    rate: F64, memo_width: int, flips: Flips, z: F64, z_sd: F64,
+) -> None:  # fmt: skip
+    """z and z_sd, f64[n] each, of rows that nothing is learned of; the arguments are those of the four walks."""
+    n = dense.shape[0]
+    row, act, none = np.arange(n), np.full(n, SCORE), np.zeros(n)
+    memo = np.empty((n, memo_width), np.float32)
+    belief.walk(
+        row, act, dense, starts, slots, values, none, none, pace, slot_prior, dense_prior, clock, mean, cov, table,
+        touched, memo, flips,
+    )  # fmt: skip
+    mixture.walk(row, act, none, none, memo, switching, uniform, u, omega, z_sd, flips)
+    stacking.walk(row, act, none, none, memo, stack_pace, stack_prior, stack_mean, stack_cov, z, flips)
+    base_rate.walk(row, act, none, none, none, memo, rate, z, flips)
