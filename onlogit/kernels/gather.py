@@ -20,9 +20,9 @@ forgetting .00088 for .00084), where a reach of 30 sd would have saved it at the
 Sixty-four values within 10 sd are summed as whole numbers of sd / 2^20, and so are their squares: exact in float64, so
 that the order of adding, and hence the cut of the stream, does not show, and the loop vectorises.
 
-Cost: 1.7 ns a value with its place in the tile, 4.5 ns in a batch with nulls, 6 ns under weights other than 1; 64 bytes of state a column. A row
-of weight 0 is standardised and changes nothing; so does any row when only scores are wanted. A weight of h moves mean and
-variance as h repeats do, except that it counts as one row for the guards.
+Cost: 1.7 ns a value with its place in the tile, 4.5 ns in a batch with nulls, 6 ns under weights other than 1; 64 bytes of
+state a column. A row of weight 0 is standardised and changes nothing; so does any row when only scores are wanted. A weight
+of h moves mean and variance as h repeats do, except that it counts as one row for the guards.
 """
 
 import math
@@ -30,7 +30,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import carray  # type: ignore[import-untyped,attr-defined,unused-ignore]
 
 from onlogit.kernels.hashing import is_valid
 from onlogit.kernels.jit import inline, kernel
@@ -45,7 +44,7 @@ from onlogit.kernels.lanes import (
     load,
     lowest,
     multiply,
-    pointer,
+    numbers_at,
     signed,
     single,
     smaller,
@@ -320,17 +319,16 @@ def standardise_columns(
             last = min(n, first + CHUNK)
             for c in range(width):
                 j = left + c
-                validity = carray(
-                    pointer(places[j, 1], np.uint8(0)), (places[j, 2] + n + 7) // 8 if places[j, 1] else 0
-                )
+                bits = (places[j, 2] + n + 7) // 8 if places[j, 1] else 0
+                validity = numbers_at(places[j, 1], np.uint8(0), bits)
                 if places[j, 3] == 1:
-                    x = carray(pointer(places[j, 0], np.float32(0)), n)
+                    x = numbers_at(places[j, 0], np.float32(0), n)
                     lost[j] = _column(
                         x, validity, places[j, 2], weight, learned, quick, first, last, moments[j], counts[j], spans[j],
                         some[c], missing[j], lost[j],
                     )  # fmt: skip
                 else:
-                    wide = carray(pointer(places[j, 0], np.float64(0)), n)
+                    wide = numbers_at(places[j, 0], np.float64(0), n)
                     lost[j] = _column(
                         wide, validity, places[j, 2], weight, learned, quick, first, last, moments[j], counts[j], spans[j],
                         some[c], missing[j], lost[j],

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped,unused-ignore]
-from numba import types  # type: ignore[import-untyped,unused-ignore]
+from numba import carray, types  # type: ignore[import-untyped,attr-defined,unused-ignore]
 from numba.core import cgutils  # type: ignore[import-untyped,unused-ignore]
 from numba.extending import intrinsic, models, register_model  # type: ignore[import-untyped,unused-ignore]
 from numba.np import arrayobj  # type: ignore[import-untyped,unused-ignore]
@@ -291,8 +291,8 @@ def place(typing: Any, a: Any, lane: Any, value: Any) -> Any:
 
 
 @instruction
-def pointer(typing: Any, address: Any, zero: Any) -> Any:
-    """A pointer to numbers of the type of `zero` at an address, for `numba.carray`."""
+def _pointer(typing: Any, address: Any, zero: Any) -> Any:
+    """A pointer to numbers of the type of `zero`."""
     kind = types.CPointer(zero)  # type: ignore[no-untyped-call,unused-ignore]
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -359,6 +359,12 @@ def _mantissa(typing: Any, a: Any) -> Any:
         return builder.bitcast(builder.sub(bits, builder.shl(n, shift)), args[0].type)
 
     return a(a), build
+
+
+@inline
+def numbers_at(address: int, zero: Any, n: int) -> Any:
+    """The n numbers of the type of `zero` that begin at an address, as an array; whoever owns them has to keep them."""
+    return carray(_pointer(address, zero), n)
 
 
 @inline

@@ -23,7 +23,7 @@ def state(
     stack_pace: float, stack_prior: F32, stack_mean: F32, stack_cov: F32,
     rate: F64, memo_width: int, flips: Flips, z: F64, z_sd: F64,
 ) -> None:  # fmt: skip
-    """z and z_sd, f64[n] each, of rows that nothing is learned of; the arguments are those of the four walks."""
+    """z and z_sd, f64[n] each, of rows that nothing is learned of; the arguments are those of the walks."""
     n = dense.shape[0]
     row, act, none = np.arange(n), np.full(n, SCORE), np.zeros(n)
     memo = np.empty((n, memo_width), np.float32)
@@ -34,3 +34,4 @@ def state(
     mixture.walk(row, act, none, none, memo, switching, uniform, u, omega, z_sd, flips)
     stacking.walk(row, act, none, none, memo, stack_pace, stack_prior, stack_mean, stack_cov, z, flips)
     base_rate.walk(row, act, none, none, none, memo, rate, z, flips)
+    mixture.widen(row, act, memo, 2 * pace.size, z, z_sd)
