@@ -45,12 +45,12 @@ def recorded(
         n = len(y) - len(taken)
         first = fold.counts.events
         words.extend(spoken(tape, {i: first + i if i < n else taken[i - n] for i in range(len(y))}))
-        taken.clear()
         return learn(rows, tape, y, weight, memo, scores)
 
     fold.memory.take, fold.learner.learn = note_take, note_learn  # type: ignore[method-assign]
     for low in range(0, table.num_rows, cut):
         before(low)
+        taken.clear()  # a batch may be walked in several parts, where weights are noted in between
         model.step(table.slice(low, cut))
     return words
 
