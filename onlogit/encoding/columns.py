@@ -130,6 +130,13 @@ def place(column: Numbers) -> tuple[int, int, int, int]:
     return values, validity if column.validity.size else 0, column.shift, int(column.values.dtype == np.float32)
 
 
+def places(columns: F64) -> I64:
+    """The same, [d, 4], of d columns float64[d, n] in C order, NaN where missing."""
+    found = np.zeros((len(columns), 4), np.int64)
+    found[:, 0] = columns.__array_interface__["data"][0] + np.arange(len(columns)) * columns.strides[0]
+    return found
+
+
 def texts(array: pa.Array) -> Texts:
     """Strings in place (string, large_string), or whatever Arrow can write as text (string_view, numbers, bools)."""
     kind = array.type

@@ -17,9 +17,8 @@ from onlogit.encoding import columns as arrow
 from onlogit.encoding.categories import NO_HASHES, Categories, Leaf, Seen
 from onlogit.encoding.lists import ListColumns
 from onlogit.encoding.lists import Seen as SeenList
-from onlogit.encoding.numbers import Lit, NumberColumns, Standard
+from onlogit.encoding.numbers import NumberColumns
 from onlogit.encoding.rows import Rows
-from onlogit.kernels import hashing, tile
 from onlogit.schema import Column
 from onlogit.terms import Calendar, Read
 
@@ -27,7 +26,6 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 Values = Sequence[Any]
 Box = Callable[[Values], pa.Array]
-NO_SLOTS = np.zeros(0, np.int32)
 Place = Callable[[F64, list[Seen], list[SeenList]], Rows]
 
 
@@ -78,26 +76,6 @@ class DirectRows:
             table = self._categories.tables[j]
             return lambda numbers, others: Seen(bools(others[at]), table)
         return lambda numbers, others: self._categories.read_one(j, self._boxed(column.name, numbers, others))
-
-
-def standardised(
-    own: NumberColumns, values: F64, tags: npt.NDArray[np.uint8], dense: F32
-) -> tuple[Lit, dict[str, Standard]]:
-    """`own.standardise` where nothing is to change, for numbers of all columns, f64[d, n], NaN where missing."""
-    d, n = values.shape
-    z, missing, no_weight = np.empty((d, n), np.float32), np.zeros((d, n), np.uint8), np.zeros(n)
-    lost = tile.standardise_columns(
-        values, arrow.ALL_VALID, no_weight, own.moments, own.odd, z, missing, own.features, dense
-    )
-    factors = {own.names[j]: Standard(z[j], missing[j]) for j in own.factors}
-    if not lost:
-        return Lit(NO_SLOTS, np.zeros((0, n), np.uint8)), factors
-    gaps = np.flatnonzero(missing[: own.features].any(axis=1))
-    some, slot = np.zeros(gaps.size, np.int32), np.zeros(1, np.int32)
-    for k, j in enumerate(gaps.tolist()):
-        hashing.place(np.full(1, own.null[j]), no_weight[:1], own.null[j], tags, slot)
-        some[k] = slot[0]
-    return Lit(some, missing[gaps]), factors
 
 
 def texts(values: Values) -> arrow.Texts:

@@ -24,7 +24,7 @@ from onlogit.encoding import columns as arrow
 from onlogit.encoding.categories import Categories, Leaf, name_of
 from onlogit.encoding.categories import Seen as SeenCategory
 from onlogit.encoding.derived import NO_PARTS, Derived, Operands, Parts
-from onlogit.encoding.direct import Box, DirectRows, gapped, standardised
+from onlogit.encoding.direct import Box, DirectRows, gapped
 from onlogit.encoding.event_columns import read_key, read_time, read_weight
 from onlogit.encoding.label_values import LabelValues
 from onlogit.encoding.lists import ListColumns, Lists
@@ -157,8 +157,9 @@ class Encoder:
     def _direct_rows(self, values: F64, categories: list[SeenCategory], lists: list[SeenList]) -> Rows:
         """Rows that change nothing; values: f64[d, n] of all numbers, NaN where missing."""
         n = values.shape[1]
-        dense = np.zeros((n, len(self.dense_names)), np.float32)
-        lit, standard = standardised(self._numbers, values, self._tags, dense)
+        dense = np.empty((n, len(self.dense_names)), np.float32)
+        values = np.ascontiguousarray(values)
+        lit, standard = self._numbers.standardise_at(arrow.places(values), np.zeros(n), self._tags, dense)
         if not (lit.some.size or categories or lists or self._derived.terms):
             return Rows(dense, np.zeros(n + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
         numbers = [gapped(column) for column in values] if self._derived.terms else []

@@ -12,6 +12,7 @@ from onlogit.kernels import gather, hashing
 
 U8 = npt.NDArray[np.uint8]
 I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
@@ -55,10 +56,14 @@ class NumberColumns:
         self, numbers: list[arrow.Numbers], weight: F64, tags: U8, tile: F32
     ) -> tuple[Lit, dict[str, Standard]]:
         """Write the features into the tile's first columns; the slots of missing ones, and what terms asked for."""
-        n, k = weight.size, self.features
-        beside = np.empty((n, len(numbers) - k), np.float32)
-        missing, lost = np.empty((len(numbers), n), np.uint8), np.zeros(len(numbers), np.int64)
         places = np.array([arrow.place(each) for each in numbers], np.int64).reshape(-1, 4)
+        return self.standardise_at(places, weight, tags, tile)
+
+    def standardise_at(self, places: I64, weight: F64, tags: U8, tile: F32) -> tuple[Lit, dict[str, Standard]]:
+        """The same for columns at these places in memory, which are kept, i64[d, 4]: see `gather.standardise_columns`."""
+        n, k, d = weight.size, self.features, len(places)
+        beside = np.empty((n, d - k), np.float32)
+        missing, lost = np.empty((d, n), np.uint8), np.zeros(d, np.int64)
         for part, into in ((slice(0, k), tile), (slice(k, None), beside)):
             if len(places[part]):
                 gather.standardise_columns(
