@@ -26,7 +26,7 @@ from bench.costs_page import chart, fill, machine, side_by_side, table
 from bench.workloads import dense, sigmoid
 from onlogit import BeliefConfig, Config, OnlineLogit
 from onlogit.encoding import Rows
-from onlogit.kernels import arms, base_rate, belief, covariance, evidence, mixture, stacking, tally
+from onlogit.kernels import arms, base_rate, belief, covariance, evidence, mixture, residuals, stacking, tally
 from onlogit.kernels.flips import NO_FLIPS
 from onlogit.kernels.jit import kernel
 from onlogit.learners.belief import BeliefLearner
@@ -146,6 +146,7 @@ def of_parts() -> dict[str, float]:
         "implicit step": best(lambda: steps_alone(z8, s8, y, kept, delta, shrink, root)),
         "evidence weighed": best(lambda: mixture.temper(row, act, waiting, ones, learner.flight, counts)),
         "mixture": best(lambda: mixture.walk(row, act, counts, y, memo, *learner.weights, sd, NO_FLIPS)),
+        "residuals": best(lambda: residuals.walk(row, act, ones, counts, y, memo, 16, *learner.recent, NO_FLIPS)),
         "last word": best(lambda: stacking.walk(row, act, counts, y, memo, rate, *learner.stack, z, NO_FLIPS)),
         "running rate": best(lambda: base_rate.walk(row, act, ones, counts, y, memo, learner.rate, z, NO_FLIPS)),
         "tally": best(lambda: tally.tally_rows(tallied, z, encoded.y, ones)),

@@ -413,25 +413,25 @@ class Sgd:
 
 
 class Stack:
-    """Bayesian logistic regression on the mixture's z and each expert's difference from it, from "what it says"."""
+    """Bayesian logistic regression on the mixture's z, each expert's difference from it and what was noted beside, from
+    "what it says"."""
 
-    def __init__(self, experts: int, half_life: float, prior: float, flips: tuple[float, float] = (0.0, 0.0)) -> None:
+    def __init__(self, inputs: int, half_life: float, prior: float, flips: tuple[float, float] = (0.0, 0.0)) -> None:
         self.flips = flips
-        self.half_life, self.prior = half_life, prior * np.eye(experts + 2)
-        self.mean, self.cov = np.eye(experts + 2)[1], self.prior.copy()
+        self.half_life, self.prior = half_life, prior * np.eye(inputs)
+        self.mean, self.cov = np.eye(inputs)[1], self.prior.copy()
 
     @staticmethod
-    def inputs(z: float, experts: F64) -> F64:
-        return np.concatenate([[1.0, z], np.clip(experts - z, -2, 2)])
+    def inputs(z: float, experts: F64, noted: F64) -> F64:
+        return np.concatenate([[1.0, z], noted, np.clip(experts - z, -2, 2)])
 
-    def state(self, z: float, experts: F64) -> float:
+    def state(self, x: F64) -> float:
         limit = math.log((1 - 1e-6) / 1e-6)
-        return float(np.clip(self.mean @ self.inputs(z, experts), -limit, limit))
+        return float(np.clip(self.mean @ x, -limit, limit))
 
-    def learn(self, z: float, experts: F64, y: float, h: float) -> None:
+    def learn(self, x: F64, y: float, h: float) -> None:
         if h == 0:
             return
-        x = self.inputs(z, experts)
         t, s2 = float(self.mean @ x), float(x @ self.cov @ x)
         delta = implicit_root(t, s2, soft_label(t, y, *self.flips), h)
         r = h * information(t + s2 * delta, *self.flips)
@@ -439,6 +439,42 @@ class Stack:
         self.mean = self.mean + delta * g
         f = math.exp2(-h / self.half_life)
         self.cov = f * (self.cov - r / (1 + r * s2) * np.outer(g, g)) + (1 - f) * self.prior
+
+
+# ---- residuals
+
+
+class Residuals:
+    """Weighted means of label minus stated p, each over all labels so far and a start that was right, and the running rate."""
+
+    def __init__(self, half_lives: tuple[float, ...], flips: tuple[float, float] = (0.0, 0.0)) -> None:
+        self.half_lives, self.flips = half_lives, flips
+        self.learned: list[tuple[float, float]] = []  # weight, and residual as it counts
+        self.positives = self.labels = 0.0
+
+    def means(self) -> list[float]:
+        found = []
+        for half_life in self.half_lives:
+            d = 2 ** (-1 / half_life)
+            age = [d ** (len(self.learned) - 1 - k) for k in range(len(self.learned))]
+            above = sum(a * w * r for a, (w, r) in zip(age, self.learned, strict=True))
+            below = sum(a * w for a, (w, _) in zip(age, self.learned, strict=True))
+            found.append(4 * above / (below + d ** len(self.learned) / (1 - d)))
+        return found
+
+    def odds(self) -> float:
+        ones, zeros, (fp, fn) = self.positives + 0.5, self.labels - self.positives + 0.5, self.flips
+        return max(ones - fp * (ones + zeros), 0.5) / max(zeros - fn * (ones + zeros), 0.5)
+
+    def note(self, z: float) -> F64:
+        return np.array([*self.means(), np.clip(math.log(self.odds()) - z, -2, 2)])
+
+    def learn(self, z: float, y: float, h: float, counts: float) -> None:
+        if h > 0:
+            p = float(of_label(1 / (1 + math.exp(-z)), *self.flips))
+            self.learned.append((h, math.sqrt(counts / h) * (y - p)))
+            self.positives += h * y
+            self.labels += h
 
 
 # ---- base_rate
@@ -450,25 +486,20 @@ class BaseRate:
     def __init__(self, flips: tuple[float, float] = (0.0, 0.0)) -> None:
         self.flips = flips
         self.evidence = -math.log(49)  # log-odds of the running rate
-        self.positives = self.labels = 0.0
 
-    def voices(self, z: float) -> F64:
-        ones, zeros, (fp, fn) = self.positives + 0.5, self.labels - self.positives + 0.5, self.flips
-        yes, no = max(ones - fp * (ones + zeros), 0.5), max(zeros - fn * (ones + zeros), 0.5)
-        return np.array([1 / (1 + math.exp(-z)), yes / (yes + no)])
+    def voices(self, z: float, odds: float) -> F64:
+        return np.array([1 / (1 + math.exp(-z)), odds / (1 + odds)])
 
-    def state(self, z: float) -> float:
+    def state(self, voices: F64) -> float:
         share = 1 / (1 + math.exp(-np.clip(self.evidence, -700, 700)))
-        p = float(np.array([1 - share, share]) @ self.voices(z))
+        p = float(np.array([1 - share, share]) @ voices)
         return float(np.clip(math.log(p / (1 - p)), -math.log(1e6 - 1), math.log(1e6 - 1)))
 
-    def learn(self, voices: F64, y: float, h: float, counts: float) -> None:
-        """A label of weight h, which is evidence of weight `counts`, given what the voices said of its event."""
+    def learn(self, voices: F64, y: float, counts: float) -> None:
+        """A label that is evidence of weight `counts`, given what the voices said of its event."""
         voices = of_label(voices, *self.flips)
         learner, rate = voices if y > 0.5 else 1 - voices
         self.evidence += counts * math.log(rate / learner)
-        self.positives += h * y
-        self.labels += h
 
 
 # ---- derive

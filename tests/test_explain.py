@@ -17,7 +17,7 @@ import onlogit as ol
 from onlogit.config import BeliefConfig, Config
 from onlogit.errors import DataError, SchemaError
 from onlogit.explain import REST, explain_event, explain_model
-from onlogit.learners.pushes import Said, Voices, split, stated
+from onlogit.learners.pushes import LastWord, Rate, Said, Voices, split, stated
 from onlogit.model import of_bytes
 
 F64 = npt.NDArray[np.float64]
@@ -92,8 +92,8 @@ def test_pushes_are_the_integral_along_the_line() -> None:
     draw = np.random.default_rng(3)
     experts, terms = 3, 4
     said = Said(draw.normal(size=experts), draw.normal(size=(experts, terms)), draw.exponential(size=experts))
-    word = np.concatenate([[0.1, 1.05], draw.normal(0, 0.1, experts)])
-    voices = Voices(draw.dirichlet(np.ones(2 * experts)), word, (0.3, 0.2))
+    word = LastWord(0.1, 1.05, 0.2, draw.normal(0, 0.1, experts))
+    voices = Voices(draw.dirichlet(np.ones(2 * experts)), word, Rate(0.3, 0.2))
     z = stated(said.bias + said.terms.sum(axis=1), said.variance, voices)
     told = split(said, voices, 2, z)
     expected, points = np.zeros(terms), 4000

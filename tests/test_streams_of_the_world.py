@@ -11,12 +11,12 @@ from onlogit import Config, LabelConfig, OnlineLogit, open_source
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not FOLDER.is_dir(), reason=ABSENT)]
 
 FRESH = {
-    "elec2": 0.215,
-    "noaa_weather": 0.434,
+    "elec2": 0.170,
+    "noaa_weather": 0.430,
     "weather_aus": 0.336,
-    "hotel_bookings": 0.290,
+    "hotel_bookings": 0.170,
     "bank_marketing": 0.273,
-    "jit_defects": 0.484,
+    "jit_defects": 0.480,
     "kdd_http": 0.00035,
     "flights": 0.429,
 }
@@ -53,7 +53,7 @@ def test_log_loss_of_flights_learned_when_they_land() -> None:
     model = OnlineLogit("late", time="sched_dep", label_time="landed_at", drop=["flight_id", "sched_dep"])
     quality = learn(model, "flights").quality()
     assert quality.log_loss is not None
-    assert quality.log_loss <= 0.474
+    assert quality.log_loss <= 0.471
 
 
 BOOKINGS = {"time": "booking_date", "label_time": "reservation_status_date"}

@@ -19,7 +19,6 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels import flips as labels
 from onlogit.kernels.belief import LEARN, SCORE
 from onlogit.kernels.flips import FN, FP, KEPT, Flips
 from onlogit.kernels.jit import inline, kernel
@@ -36,20 +35,18 @@ STEP = 2.0**64
 MOST = 1e290  # what one label can multiply the weight by
 UTMOST = math.log((1 - 1e-6) / 1e-6)
 
-true_odds = inline(labels.true_odds)
-
 
 @inline
 def reweigh(rate: F64, ratio: float) -> None:
     """Multiply w 2^(-64 k), and bring w back between its bounds."""
-    w = rate[2] * ratio
+    w = rate[0] * ratio
     while w < LOW:
         w *= STEP
-        rate[3] += 1.0
+        rate[1] += 1.0
     while w >= HIGH:
         w /= STEP
-        rate[3] -= 1.0
-    rate[2] = w
+        rate[1] -= 1.0
+    rate[0] = w
 
 
 @inline
@@ -68,8 +65,8 @@ def walk(
     weight: F64,  # [n] of a row
     counts: F64,  # [ops] what a label counts as evidence, as `mixture.temper` says
     y: F64,  # [n]
-    memo: F32,  # [n, m] the last two: odds against by the last word, and for by the rate; written where a row is scored
-    rate: F64,  # [4] positives, labels, and w and k of the running rate; changed
+    memo: F32,  # [n, m] the last two: odds for by the rate, and against by the last word, written where a row is scored
+    rate: F64,  # [2] w and k of the running rate; changed
     z: F64,  # [n] the last word; what is stated, where a row is scored
     flips: Flips,
 ) -> None:
@@ -78,15 +75,10 @@ def walk(
     for t in range(row.size):
         i = row[t]
         if act[t] & SCORE:
-            memo[i, last - 1] = exponential(-z[i])
-            if len(flips) == 2:
-                memo[i, last] = (rate[0] + 0.5) / (rate[1] - rate[0] + 0.5)
-            else:
-                yes, no = true_odds(rate[0], rate[1], flips)
-                memo[i, last] = yes / no
-        against, odds = float(memo[i, last - 1]), float(memo[i, last])
-        if act[t] & SCORE and rate[3] <= 0.0:
-            w = rate[2] if rate[3] == 0.0 else HIGH
+            memo[i, last] = exponential(-z[i])
+        odds, against = float(memo[i, last - 1]), float(memo[i, last])
+        if act[t] & SCORE and rate[1] <= 0.0:
+            w = rate[0] if rate[1] == 0.0 else HIGH
             # p = (1/(1 + against) + w odds/(1 + odds)) / (1 + w), with one division for all
             yes = 1.0 + odds + w * odds * (1.0 + against)
             no = against * (1.0 + odds) + w * (1.0 + against)
@@ -100,5 +92,3 @@ def walk(
             if counts[t] != 1.0:
                 ratio = min(max(ratio ** counts[t], 1.0 / MOST), MOST)
             reweigh(rate, ratio)
-            rate[0] += weight[i] * y[i]
-            rate[1] += weight[i]

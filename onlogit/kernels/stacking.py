@@ -2,8 +2,9 @@
 
 A mixture lies between its experts; a combination of their log-odds may lie beyond them, and can mend a level or a slope
 that all of them share (stacking, Wolpert 1992; online in the log-odds, Mattern 2012). Inputs of a row: by how much each
-expert's z_k differs from the mixture's z, held within ±2; then 1; then z. The weights have a Gaussian belief that starts
-at "what the mixture says", with a small variance, and forgets toward it: one more belief as in kernels/covariance.py.
+expert's z_k differs from the mixture's z, held within ±2; then z; what it got wrong of late and the running rate, as
+kernels/residuals.py has it; then 1. The weights have a Gaussian belief that starts at "what the mixture says", with a small
+variance, and forgets toward it: one more belief as in kernels/covariance.py.
 
 Labels count as they do in the mixture. Measured against the mixture alone: README.
 """
@@ -33,13 +34,13 @@ ZERO, ONE = np.float32(0), np.float32(1)
 
 @inline
 def _inputs(memo: F32, at: int, experts: int, x: F32) -> None:
-    """x = [z_k - z within ±REACH for each expert, 1, z, padding] of the row whose memo begins `at`."""
+    """x = [z_k - z within ±REACH for each expert; z, residuals, running rate, 1] of the row whose memo begins `at`."""
     z = memo[at + 2 * experts]
     nothing = lanes(ZERO, LANES)
     for e in range(0, experts, LANES):
         gap = subtract(load(memo, at + e, nothing), splat(z, nothing))
         store(x, e, smaller(larger(gap, splat(-REACH, gap)), splat(REACH, gap)))
-    store(x, experts, place(place(nothing, 0, ONE), 1, z))
+    store(x, experts, place(load(memo, at + 2 * experts, nothing), LANES - 1, ONE))
 
 
 @kernel
@@ -48,7 +49,7 @@ def walk(
     act: U8,  # [ops] SCORE, LEARN or BOTH
     counts: F64,  # [ops] what a label counts, as `mixture.temper` says
     y: F64,  # [n]
-    memo: F32,  # [n, > 2E] z of each expert, s² of each, z of the mixture, as stated
+    memo: F32,  # [n, >= 2E + 8] z of each expert, s² of each; z of the mixture and what `residuals.walk` noted
     rate: float,  # ln 2 / half-life
     prior: F32,  # [D] variances, 0 for what is not in use; D = E + LANES
     mean: F32,  # [D] changed

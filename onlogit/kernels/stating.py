@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels import base_rate, belief, mixture, stacking
+from onlogit.kernels import base_rate, belief, mixture, residuals, stacking
 from onlogit.kernels.flips import Flips
 from onlogit.kernels.jit import kernel
 
@@ -21,7 +21,7 @@ def state(
     pace: F32, slot_prior: F32, dense_prior: F32, clock: F64, mean: F32, cov: F32, table: F32, touched: F64,
     switching: F64, uniform: F32, u: F32, omega: F64,
     stack_pace: float, stack_prior: F32, stack_mean: F32, stack_cov: F32,
-    rate: F64, memo_width: int, flips: Flips, z: F64, z_sd: F64,
+    kept: F32, sums: F32, weights: F32, counted: F64, rate: F64, memo_width: int, flips: Flips, z: F64, z_sd: F64,
 ) -> None:  # fmt: skip
     """z and z_sd, f64[n] each, of rows that nothing is learned of; the arguments are those of the walks."""
     n = dense.shape[0]
@@ -32,6 +32,7 @@ def state(
         touched, memo, flips,
     )  # fmt: skip
     mixture.walk(row, act, none, none, memo, switching, uniform, u, omega, z_sd, flips)
+    residuals.walk(row, act, none, none, none, memo, 2 * pace.size, kept, sums, weights, counted, flips)
     stacking.walk(row, act, none, none, memo, stack_pace, stack_prior, stack_mean, stack_cov, z, flips)
     base_rate.walk(row, act, none, none, none, memo, rate, z, flips)
     mixture.widen(row, act, memo, 2 * pace.size, z, z_sd)

@@ -5,7 +5,7 @@ the last word and the running rate hear what the experts said and tell them noth
 on long tapes in a thread beside. Mathematics: kernels/belief.py, mixture.py, stacking.py and base_rate.py.
 
 Memory: 4 D² bytes an expert for the dense block, 8 + 8 E bytes a slot of E experts (pages of slots never learned are never
-touched), 8 E + 12 bytes a remembered row. Numbers beyond `dense_limit` get a variance each, like slots, in column order;
+touched), 8 E + 36 bytes a remembered row. Numbers beyond `dense_limit` get a variance each, like slots, in column order;
 docs/speed.md has what that costs and saves.
 """
 
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from onlogit.config import BeliefConfig
 from onlogit.encoding import Rows
 from onlogit.errors import StateError
-from onlogit.kernels import base_rate, belief, mixture, stacking, stating
+from onlogit.kernels import base_rate, belief, mixture, residuals, stacking, stating
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import NO_FLIPS, Flips, true_odds
 from onlogit.learners import forgetting, merging, pushes, standing
@@ -38,6 +38,7 @@ from onlogit.learners.protocol import (
     group_means,
     unwritten,
 )
+from onlogit.learners.pushes import LastWord, Rate, Voices
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -71,11 +72,20 @@ class Weights(NamedTuple):
 
 class Stack(NamedTuple):
     """The belief of the last word about its weights: each expert's difference from the mixture, in E places, then the
-    bias and the mixture's z; D = E + 8."""
+    mixture's z, five residuals, the running rate and the bias; D = E + 8."""
 
     prior: F32  # [D] variance
     mean: F32  # [D]
     cov: F32  # [D, D]
+
+
+class Recent(NamedTuple):
+    """What the mixture got wrong of late, in 8 lanes, of which five are in use, and the labels so far."""
+
+    kept: F32  # [8] decay by one label
+    sums: F32  # [8] weighted residuals
+    weights: F32  # [8] what they weigh
+    counted: F64  # [2] positives and labels so far
 
 
 def _padded(size: int) -> int:
@@ -93,18 +103,19 @@ class BeliefLearner:
         experts = [(half_life, *prior) for half_life in config.half_lives for prior in config.priors]
         self.experts = len(experts)
         self.lanes = _padded(self.experts)
-        self.memo_width = 2 * self.lanes + 3
+        self.memo_width = 2 * self.lanes + LANES + 1
         self.known = self._fresh(np.array(experts))
         rates, voices = len(config.switching), np.tile(np.arange(self.lanes) < self.experts, 2)
         uniform = (voices / voices.sum()).astype(np.float32)
         self.weights = Weights(
             np.array(config.switching), uniform, np.tile(uniform, (rates, 1)), np.full(rates, 1.0 / rates)
         )
-        self.rate = np.array([0.0, 0.0, base_rate.START, 0.0])  # positives, labels, weight of their share
+        self.recent = Recent(*residuals.fresh(), np.zeros(2))
+        self.rate = np.array([base_rate.START, 0.0])  # weight of the running rate
         self.flight = np.zeros(2)  # mean number of events that wait for their label, and of how many labels
-        self.stacked = np.append(np.arange(self.experts), [self.lanes, self.lanes + 1])  # places in use
-        prior, mean = np.zeros((2, _padded(self.lanes + 2)), np.float32)
-        prior[self.stacked], mean[self.lanes + 1] = config.stacking_prior, 1.0
+        self.stacked = np.append(np.arange(self.experts), self.lanes + np.arange(LANES))  # places in use
+        prior, mean = np.zeros((2, self.lanes + LANES), np.float32)
+        prior[self.stacked], mean[self.lanes] = config.stacking_prior, 1.0
         self.stack = Stack(prior, mean, np.diag(prior))
 
     def _fresh(self, experts: F64) -> Experts:
@@ -150,6 +161,7 @@ class BeliefLearner:
         def weigh(part: slice) -> None:
             row, act, count = tape.row[part], tape.act[part], counts[part]
             mixture.walk(row, act, count, y, memo, *self.weights, scores.z_sd, self.flips)
+            residuals.walk(row, act, weight, count, y, memo, 2 * self.lanes, *self.recent, self.flips)
             rate = np.log(2.0) / self.config.stacking_half_life
             stacking.walk(row, act, count, y, memo, rate, *self.stack, scores.z, self.flips)
             base_rate.walk(row, act, weight, count, y, memo, self.rate, scores.z, self.flips)
@@ -176,8 +188,9 @@ class BeliefLearner:
             told, scores = self.prepared(rows), Scores(np.empty(n), np.empty(n))
             pace = np.log(2.0) / self.config.stacking_half_life
             stating.state(
-                *told, *self.known, *self.weights, pace, *self.stack, self.rate, self.memo_width, self.flips, *scores
-            )
+                *told, *self.known, *self.weights, pace, *self.stack,
+                *self.recent[:3], self.recent.counted, self.rate, self.memo_width, self.flips, *scores,
+            )  # fmt: skip
             return scores
         return self.learn(rows, Tape.of(n, SCORE), np.zeros(n), np.ones(n), np.empty((n, self.memo_width), np.float32))
 
@@ -261,18 +274,26 @@ class BeliefLearner:
         table[:, own] -= level[:, group[own]]
         terms = np.concatenate([mean[:, 1 : 1 + self.dense] * x, table[:, hashed:], table[:, :hashed]], axis=1)
         bias, variance = mean[:, 0] + level[:, group[own]].sum(axis=1), memo[0, self.lanes : self.lanes + self.experts]
-        word = self.stack.mean[np.roll(self.stacked, 2)].astype(np.float64)  # bias and slope first
-        ones, labels, w, far = self.rate.tolist()
-        yes, no = true_odds(ones, labels, self.flips)
-        rate = (0.0 if far > 0 else w if far == 0 else base_rate.HIGH), yes / (yes + no)
         said = pushes.Said(bias, terms, variance.astype(np.float64))
-        told = pushes.split(said, pushes.Voices(self._voices(), word, rate), self.numbers, z)
+        told = pushes.split(said, self._spoken(memo[0]), self.numbers, z)
         apart = memo[0, : self.experts].astype(np.float64) - z
         return told._replace(sd=float(np.sqrt(self._trust() @ (said.variance + apart**2))))
 
+    def _spoken(self, memo: F32) -> Voices:
+        """How what the experts say becomes what is stated, of the row with this memo."""
+        word, first = self.stack.mean.astype(np.float64), self.lanes
+        recent = slice(first + 1, first + residuals.GAP)
+        level = float(word[-1] + word[recent] @ memo[self.lanes :][recent].astype(np.float64))
+        w, far = self.rate.tolist()
+        positives, labels = self.recent.counted.tolist()
+        yes, no = true_odds(positives, labels, self.flips)
+        weight = 0.0 if far > 0 else w if far == 0 else base_rate.HIGH
+        last = LastWord(level, float(word[first]), float(word[first + residuals.GAP]), word[: self.experts])
+        return Voices(self._voices(), last, Rate(weight, yes / (yes + no)))
+
     def last_word(self) -> tuple[float, float]:
         """Intercept and slope of the last word on the mixture's log-odds."""
-        return float(self.stack.mean[self.lanes]), float(self.stack.mean[self.lanes + 1])
+        return float(self.stack.mean[-1]), float(self.stack.mean[self.lanes])
 
     def correlations(self) -> npt.NDArray[np.float64]:
         """Of the weights in the dense block, within the experts as an interval counts them."""
@@ -296,6 +317,8 @@ class BeliefLearner:
             "omega": self.weights.omega.copy(),
             "flight": self.flight.copy(),
             "rate": self.rate.copy(),
+            "residuals": np.stack([self.recent.sums, self.recent.weights]),
+            "counted": self.recent.counted.copy(),
             "stack_mean": self.stack.mean.copy(),
             "stack_cov": self.stack.cov.copy(),
         }
@@ -312,6 +335,8 @@ class BeliefLearner:
             raise StateError("the learner's array 'slots' names slots outside its table")
         self.weights.u[:], self.weights.omega[:] = state["u"], state["omega"]
         self.flight[:], self.rate[:] = state["flight"], state["rate"]
+        self.recent.sums[:], self.recent.weights[:] = state["residuals"]
+        self.recent.counted[:] = state["counted"]
         self.stack.mean[:], self.stack.cov[:] = state["stack_mean"], state["stack_cov"]
         known = self.known
         known.clock[:], known.mean[:], known.cov[:] = state["clock"], state["mean"], state["cov"]
@@ -346,6 +371,10 @@ class BeliefLearner:
         share = learned / learned.sum() if learned.sum() > 0 else np.full(len(parts), 1.0 / len(parts))
         clock = [float(state["clock"][0]) for state in (base, *parts)]
         merged = {"clock": base["clock"] + learned.sum(), "flight": self._merge_flight(base, parts, share)}
+        merged["counted"] = base["counted"] + sum(part["counted"] - base["counted"] for part in parts)
+        merged["residuals"] = sum(s * part["residuals"] for s, part in zip(share, parts, strict=True)).astype(
+            np.float32
+        )
         merged["rate"] = self._merge_rate(base["rate"], [part["rate"] for part in parts])
         voices = [[part[name].astype(np.float64) for part in parts] for name in ("u", "omega")]
         u, merged["omega"] = merging.pool_voices(share, *voices)
@@ -400,11 +429,11 @@ class BeliefLearner:
 
     @staticmethod
     def _merge_rate(base: F64, parts: Sequence[F64]) -> F64:
-        """Labels add, and weights multiply."""
-        merged = base + sum((part - base for part in parts), np.zeros(4))
-        merged[2] = base[2]
+        """Weights multiply."""
+        merged = base + sum((part - base for part in parts), np.zeros(2))
+        merged[0] = base[0]
         for part in parts:
-            base_rate.reweigh(merged, part[2] / base[2])
+            base_rate.reweigh(merged, part[0] / base[0])
         return merged
 
     @staticmethod

@@ -6,8 +6,9 @@ F(z_1 .. z_K), mixture, last word and running rate, is a curved function of what
 has about this row. Walk the straight line
 from the baseline to the row: along it dF = Σ_k ∂F/∂z_k dz_k, and the push of term j is its own part, ∫ Σ_k ∂F/∂z_k (what j
 adds to z_k) da: the share of Aumann and Shapley (1974), as integrated gradients (Sundararajan et al. 2017). It is linear in
-the terms, treats equal terms alike, and is the plain weight x value where there is one expert and no last word. What is left
-is rounding (floats, and the sum that stands for the integral), and what is held at p = 1e-6.
+the terms, treats equal terms alike, and is the plain weight x value where there is one expert and no last word. What was
+wrong of late is the same for all of them, and is part of the baseline. What is left is rounding (floats, and the sum that
+stands for the integral), and what is held at p = 1e-6.
 
 About 2 ms a row: 4,096 points on the line, by the midpoint rule.
 """
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels.mixture import FLOOR, PI_8
+from onlogit.kernels.residuals import REACH as RATE_REACH
 from onlogit.kernels.stacking import REACH, UTMOST
 from onlogit.learners.protocol import Pushes
 
@@ -34,12 +36,32 @@ class Said(NamedTuple):
     variance: F64  # [K] s² of the row
 
 
+class LastWord(NamedTuple):
+    """Weights of the last word, and what in it is the same whatever the experts say of the row."""
+
+    level: float  # its bias, and what was wrong of late
+    slope: float  # of the mixture's z
+    gap: float  # of how far the running rate is from it
+    apart: F64  # [K] of how far each expert is from it
+
+
+class Rate(NamedTuple):
+    """The running rate."""
+
+    weight: float  # beside a learner's of 1
+    p: float
+
+    @property
+    def z(self) -> float:
+        return float(np.log(self.p) - np.log1p(-self.p))
+
+
 class Voices(NamedTuple):
     """How what the experts say becomes what is stated."""
 
     pooled: F64  # [2 K] weights of the voices in the mixture
-    word: F64  # [K + 2] of the last word
-    rate: tuple[float, float]  # weight of the running rate beside a learner's of 1, and its p
+    word: LastWord
+    rate: Rate
 
 
 def split(said: Said, voices: Voices, numbers: int, z: float) -> Pushes:
@@ -58,9 +80,18 @@ def stated(z: F64, variance: F64, voices: Voices) -> float:
     """F of one row: z and variance [K]."""
     p, _ = _speak(z[None], variance[None])
     mixed = float(np.log(voices.pooled @ p[0]) - np.log(voices.pooled @ (1.0 - p[0])))
-    last = voices.word[0] + voices.word[1] * mixed + voices.word[2:] @ np.clip(z - mixed, -REACH, REACH)
-    final, _ = _beside_the_rate(np.clip(last, -UTMOST, UTMOST), voices)
-    return float(np.clip(final, -UTMOST, UTMOST))
+    last, _ = _last_word(z[None], np.array([[mixed]]), voices)
+    final, _ = _beside_the_rate(np.clip(last, -UTMOST, UTMOST), voices.rate)
+    return float(np.clip(final[0], -UTMOST, UTMOST))
+
+
+def _last_word(z: F64, mixed: F64, voices: Voices) -> tuple[F64, F64]:
+    """The last word [n] on experts that say z [n, K] and a mixture that says `mixed` [n, 1], before it is held; and what
+    it gives to each z [n, K] beside what they make of the mixture."""
+    word, gap, apart = voices.word, voices.rate.z - mixed, z - mixed
+    last = word.level + word.slope * mixed[:, 0] + word.gap * np.clip(gap[:, 0], -RATE_REACH, RATE_REACH)
+    last += np.clip(apart, -REACH, REACH) @ word.apart
+    return last, (np.abs(apart) < REACH) * word.apart
 
 
 def _speak(z: F64, variance: F64) -> tuple[F64, F64]:
@@ -81,18 +112,17 @@ def _gradient(z: F64, variance: F64, voices: Voices) -> F64:
     each = slope * voices.pooled
     mixed = np.log(yes / no)[:, None]
     inner = (each[:, :experts] + each[:, experts:]) * (1.0 / yes + 1.0 / no)[:, None]
-    apart = z - mixed
-    free = (np.abs(apart) < REACH) * voices.word[2:]
-    last = voices.word[0] + voices.word[1] * mixed[:, 0] + np.clip(apart, -REACH, REACH) @ voices.word[2:]
-    _, slope_of_last = _beside_the_rate(np.clip(last, -UTMOST, UTMOST), voices)
+    last, free = _last_word(z, mixed, voices)
+    _, slope_of_last = _beside_the_rate(np.clip(last, -UTMOST, UTMOST), voices.rate)
     outer = np.where(np.abs(last) < UTMOST, slope_of_last, 0.0)[:, None]
-    found: F64 = outer * ((voices.word[1] - free.sum(axis=1, keepdims=True)) * inner + free)
+    own = voices.word.slope - voices.word.gap * (np.abs(voices.rate.z - mixed) < RATE_REACH)
+    found: F64 = outer * ((own - free.sum(axis=1, keepdims=True)) * inner + free)
     return found
 
 
-def _beside_the_rate(z: F64, voices: Voices) -> tuple[F64, F64]:
+def _beside_the_rate(z: F64, running: Rate) -> tuple[F64, F64]:
     """What is stated of the last word z, mixed with the running rate, and its slope."""
-    weight, rate = voices.rate
+    weight, rate = running
     own = 1.0 / (1.0 + np.exp(-z))
     p = (own + weight * rate) / (1.0 + weight)
     return np.log(p) - np.log1p(-p), own * (1.0 - own) / ((1.0 + weight) * p * (1.0 - p))

@@ -15,21 +15,26 @@ from onlogit.learners.protocol import BOTH, Tape
 F = npt.NDArray[Any]
 
 
-def walk(experts: F, z: F, y: F, counts: F, half_life: float, flips: Flips = NO_FLIPS) -> tuple[F, F]:
+def walk(
+    experts: F, z: F, y: F, counts: F, half_life: float, flips: Flips = NO_FLIPS, noted: F | None = None
+) -> tuple[F, F]:
     n, k = experts.shape
     lanes = -(-k // LANES) * LANES
-    memo = np.zeros((n, 2 * lanes + 1), np.float32)
-    memo[:, :k], memo[:, -1] = experts, z
-    used = np.append(np.arange(k), [lanes, lanes + 1])
+    memo = np.zeros((n, 2 * lanes + LANES + 1), np.float32)
+    memo[:, :k], memo[:, 2 * lanes] = experts, z
+    memo[:, 2 * lanes + LANES - 1] = 7.0  # the odds of the rate lie where the input is 1
+    if noted is not None:
+        memo[:, 2 * lanes + 1 : 2 * lanes + 7] = noted
+    used = np.append(np.arange(k), lanes + np.arange(LANES))
     prior, mean = np.zeros((2, lanes + LANES), np.float32)
-    prior[used], mean[lanes + 1] = 0.01, 1.0
+    prior[used], mean[lanes] = 0.01, 1.0
     out = np.zeros(n)
     tape = Tape.of(n, BOTH)
     rate = np.log(2) / half_life
     stacking.walk(tape.row, tape.act, counts, y, memo, rate, prior, mean, np.diag(prior), out, flips)
     unused = np.setdiff1d(np.arange(len(mean)), used)
     assert (mean[unused] == 0).all()
-    return out, mean[np.append([lanes, lanes + 1], np.arange(k))]
+    return out, mean[np.concatenate([[lanes + 7], lanes + np.arange(7), np.arange(k)])]
 
 
 @pytest.mark.parametrize("flips", [(0.0, 0.0), (0.2, 0.0), (0.1, 0.3)])
@@ -39,12 +44,13 @@ def test_walk_equals_its_twin(flips: tuple[float, float]) -> None:
     z = random.normal(0, 2, n).astype(np.float32)
     experts = (z[:, None] + random.normal(0, 1.5, (n, k))).astype(np.float32)
     y, weight = (random.random(n) < 0.4).astype(float), random.choice([1.0, 0.0, 0.5, 3.0], n)
-    out, mean = walk(experts, z, y, weight, 100.0, flips_of(*flips))
-    twin = naive.Stack(k, 100.0, 0.01, flips)
+    noted = random.normal(0, 1, (n, 6)).astype(np.float32)
+    out, mean = walk(experts, z, y, weight, 100.0, flips_of(*flips), noted)
+    twin = naive.Stack(k + 8, 100.0, 0.01, flips)
     for i in range(n):
-        a = experts[i].astype(float)
-        assert out[i] == pytest.approx(twin.state(float(z[i]), a), rel=1e-5, abs=1e-5)
-        twin.learn(float(z[i]), a, y[i], weight[i])
+        x = twin.inputs(float(z[i]), experts[i].astype(float), noted[i].astype(float))
+        assert out[i] == pytest.approx(twin.state(x), rel=1e-5, abs=1e-5)
+        twin.learn(x, y[i], weight[i])
     np.testing.assert_allclose(mean, twin.mean, rtol=1e-4, atol=1e-5)
 
 
