@@ -216,10 +216,10 @@ class Pipeline:
             rows, scores, scored = self.learner.prepared(rows), unwritten(len(y)), np.flatnonzero(tape.act & SCORE)
         while due < first + n:
             stop = int(scored[due - first])
-            self.learner.learn(rows, tape.part(start, stop), y, tile.weight, tile.memo, scores)
+            self.learner.learn(rows, tape.part(start, stop), y, tile.weight, tile.memo, scores, not self.rests)
             self.paths.note(due, self.learner, self.named())
             start, due = stop, self.paths.following(due + 1)
-        return self.learner.learn(rows, tape.part(start), y, tile.weight, tile.memo, scores)
+        return self.learner.learn(rows, tape.part(start), y, tile.weight, tile.memo, scores, not self.rests)
 
     def named(self) -> Named:
         """The slots that have a name."""

@@ -41,11 +41,11 @@ def recorded(
         taken[:] = event.tolist()
         return take(event)
 
-    def note_learn(rows, tape, y, weight, memo, scores=None):  # type: ignore[no-untyped-def]
+    def note_learn(rows, tape, y, weight, memo, scores=None, live=True):  # type: ignore[no-untyped-def]
         n = len(y) - len(taken)
         first = fold.counts.events
         words.extend(spoken(tape, {i: first + i if i < n else taken[i - n] for i in range(len(y))}))
-        return learn(rows, tape, y, weight, memo, scores)
+        return learn(rows, tape, y, weight, memo, scores, live)
 
     fold.memory.take, fold.learner.learn = note_take, note_learn  # type: ignore[method-assign]
     for low in range(0, table.num_rows, cut):

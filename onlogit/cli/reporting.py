@@ -40,7 +40,7 @@ def gathered(
     if not watcher.grid[:2].any():
         raise DataError(f"no record of {subject} has a probability, an outcome and a weight above 0")
     found = watcher.report(name, costs)
-    found.alarms = listed
+    found.alarms = listed or found.alarms
     return found
 
 

@@ -65,7 +65,7 @@ SETTLE_EVERY = 65536
 START = 20.0  # s = min(1, START p(1-p)): full from p = .053 up
 
 JUDGED, NEXT_SETTLE, LAST_ALARM, REPEATS = range(4)
-NOW, PEAK, ALARMED = range(3)
+NOW, PEAK, ALARMED, LATELY = range(4)
 EVERYWHERE = REGIONS  # in `started`: the arms that every event concerns
 
 
@@ -82,7 +82,9 @@ class Evidence(NamedTuple):
     edges: F64  # [REGIONS - 1] rising edges of the score bins, log-odds
     pivots: F64  # [4] the slope arms' pivots in log-odds, 0 and the weighted mean of ℓ; its Σv and Σvℓ, halved likewise
     clock: I64  # [4] judged events; when to settle next; judged events at the last alarm or -1; alarms held back since
-    level: F64  # [3] M now, its highest value so far, and elapsed time at the last alarm
+    level: (
+        F64  # [4] M now, its highest so far, elapsed time at the last alarm, and the highest M since it was last read
+    )
     started: F64  # [REGIONS + 1] elapsed time at which the arms of each score bin, and the wide ones, last started
 
 
@@ -100,7 +102,7 @@ def new_evidence() -> Evidence:
         edges=edges,
         pivots=np.zeros(4),
         clock=np.array([0, FIRST_SETTLE, -1, 0], np.int64),
-        level=np.zeros(3),
+        level=np.zeros(4),
         started=np.zeros(REGIONS + 1),
     )
 
@@ -180,7 +182,7 @@ def recur(state: Evidence, patience: float, elapsed: F64, rows: I64, n: int, out
     level_sums, level_runs, level_opened = load(out.sums, 0, like), load(out.runs, 0, like), lanes(-1.0, LANES)
     slope_sums, slope_runs, slope_opened = load(out.sums, LANES, like), load(out.runs, LANES, like), lanes(-1.0, LANES)
     taken = n
-    m, peak = 0.0, state.level[PEAK]
+    m, peak = 0.0, 0.0
     for r in range(n):
         j = out.bins[r]
         told = min(1.0, START * out.terms[r * LANES + 3])
@@ -211,7 +213,8 @@ def recur(state: Evidence, patience: float, elapsed: F64, rows: I64, n: int, out
         if m >= patience:
             taken = r + 1
             break
-    state.level[NOW], state.level[PEAK] = m, peak
+    state.level[NOW] = m
+    state.level[PEAK], state.level[LATELY] = max(state.level[PEAK], peak), max(state.level[LATELY], peak)
     store(out.sums, 0, level_sums)
     store(out.sums, LANES, slope_sums)
     store(out.runs, 0, level_runs)

@@ -20,6 +20,7 @@ from onlogit.config import BeliefConfig
 from onlogit.encoding import Rows
 from onlogit.errors import StateError
 from onlogit.kernels import base_rate, belief, mixture, residuals, stacking, stating
+from onlogit.kernels.belief import LEARN
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import NO_FLIPS, Flips, true_odds
 from onlogit.learners import forgetting, merging, pushes, standing
@@ -117,6 +118,11 @@ class BeliefLearner:
         prior, mean = np.zeros((2, self.lanes + LANES), np.float32)
         prior[self.stacked], mean[self.lanes] = config.stacking_prior, 1.0
         self.stack = Stack(prior, mean, np.diag(prior))
+        at_rest = prior.copy()
+        at_rest[self.lanes + 1 : self.lanes + residuals.GAP] = 0.0
+        self.plain = Stack(
+            at_rest, mean.copy(), np.diag(at_rest)
+        )  # where no labels come it has to do without the last ones
 
     def _fresh(self, experts: F64) -> Experts:
         """Experts [K, 3] (half-life, variance of weights, variance of the bias) that have seen nothing."""
@@ -148,7 +154,9 @@ class BeliefLearner:
         values[new] = rows.dense[:, self.dense :].ravel()
         return Rows(np.ascontiguousarray(rows.dense[:, : self.dense]), starts, slots, values)
 
-    def learn(self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32, scores: Scores | None = None) -> Scores:
+    def learn(
+        self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32, scores: Scores | None = None, live: bool = True
+    ) -> Scores:
         """Walk the tape; see `Learner.learn`."""
         told, ops = self.prepared(rows), len(tape.row)
         scores = scores or unwritten(len(y))
@@ -163,7 +171,9 @@ class BeliefLearner:
             mixture.walk(row, act, count, y, memo, *self.weights, scores.z_sd, self.flips)
             residuals.walk(row, act, weight, count, y, memo, 2 * self.lanes, *self.recent, self.flips)
             rate = np.log(2.0) / self.config.stacking_half_life
-            stacking.walk(row, act, count, y, memo, rate, *self.stack, scores.z, self.flips)
+            word, other = (self.stack, self.plain) if live else (self.plain, self.stack)
+            stacking.walk(row, act, count, y, memo, rate, *word, scores.z, self.flips)
+            stacking.walk(row, act & np.uint8(LEARN), count, y, memo, rate, *other, scores.z, self.flips)
             base_rate.walk(row, act, weight, count, y, memo, self.rate, scores.z, self.flips)
             mixture.widen(row, act, memo, 2 * self.lanes, scores.z, scores.z_sd)
 
@@ -188,11 +198,15 @@ class BeliefLearner:
             told, scores = self.prepared(rows), Scores(np.empty(n), np.empty(n))
             pace = np.log(2.0) / self.config.stacking_half_life
             stating.state(
-                *told, *self.known, *self.weights, pace, *self.stack,
+                *told, *self.known, *self.weights, pace, *self.plain,
                 *self.recent[:3], self.recent.counted, self.rate, self.memo_width, self.flips, *scores,
             )  # fmt: skip
             return scores
-        return self.learn(rows, Tape.of(n, SCORE), np.zeros(n), np.ones(n), np.empty((n, self.memo_width), np.float32))
+        return self._rest(rows, np.empty((n, self.memo_width), np.float32))
+
+    def _rest(self, rows: Rows, memo: F32) -> Scores:
+        n = len(memo)
+        return self.learn(rows, Tape.of(n, SCORE), np.zeros(n), np.ones(n), memo, live=False)
 
     def coefficients(self, centre: Centre = NO_CENTRE) -> Coefficients:
         """Mean of each weight under the mixture and its sd, as standing.py has it; slots as when they were last learned."""
@@ -266,7 +280,7 @@ class BeliefLearner:
         """What each term of the first row adds to its log-odds; see learners/pushes.py."""
         wide, hashed, n = self.prepared(row), int(row.starts[1]), len(row.dense)
         memo = np.empty((n, self.memo_width), np.float32)
-        z = float(self.learn(row, Tape.of(n, SCORE), np.zeros(n), np.ones(n), memo).z[0])
+        z = float(self._rest(row, memo).z[0])
         x, slots, values = wide.dense[0], wide.slots[: wide.starts[1]], wide.values[: wide.starts[1]]
         mean, table = self.known.mean.astype(np.float64), self._slot_means(slots) * values
         level = group_means(centre, self._slot_means(centre.slots))
@@ -275,25 +289,23 @@ class BeliefLearner:
         terms = np.concatenate([mean[:, 1 : 1 + self.dense] * x, table[:, hashed:], table[:, :hashed]], axis=1)
         bias, variance = mean[:, 0] + level[:, group[own]].sum(axis=1), memo[0, self.lanes : self.lanes + self.experts]
         said = pushes.Said(bias, terms, variance.astype(np.float64))
-        told = pushes.split(said, self._spoken(memo[0]), self.numbers, z)
+        told = pushes.split(said, self._spoken(), self.numbers, z)
         apart = memo[0, : self.experts].astype(np.float64) - z
         return told._replace(sd=float(np.sqrt(self._trust() @ (said.variance + apart**2))))
 
-    def _spoken(self, memo: F32) -> Voices:
-        """How what the experts say becomes what is stated, of the row with this memo."""
-        word, first = self.stack.mean.astype(np.float64), self.lanes
-        recent = slice(first + 1, first + residuals.GAP)
-        level = float(word[-1] + word[recent] @ memo[self.lanes :][recent].astype(np.float64))
-        w, far = self.rate.tolist()
+    def _spoken(self) -> Voices:
+        """How what the experts say becomes what is stated where no labels come."""
+        word, first = self.plain.mean.astype(np.float64), self.lanes
         positives, labels = self.recent.counted.tolist()
         yes, no = true_odds(positives, labels, self.flips)
-        weight = 0.0 if far > 0 else w if far == 0 else base_rate.HIGH
-        last = LastWord(level, float(word[first]), float(word[first + residuals.GAP]), word[: self.experts])
-        return Voices(self._voices(), last, Rate(weight, yes / (yes + no)))
+        w, far = self.rate.tolist()
+        rate = Rate(0.0 if far > 0 else w if far == 0 else base_rate.HIGH, yes / (yes + no))
+        last = LastWord(float(word[-1]), float(word[first]), float(word[first + residuals.GAP]), word[: self.experts])
+        return Voices(self._voices(), last, rate)
 
     def last_word(self) -> tuple[float, float]:
-        """Intercept and slope of the last word on the mixture's log-odds."""
-        return float(self.stack.mean[-1]), float(self.stack.mean[self.lanes])
+        """Intercept and slope of the last word on the mixture's log-odds, where no labels come."""
+        return float(self.plain.mean[-1]), float(self.plain.mean[self.lanes])
 
     def correlations(self) -> npt.NDArray[np.float64]:
         """Of the weights in the dense block, within the experts as an interval counts them."""
@@ -321,6 +333,8 @@ class BeliefLearner:
             "counted": self.recent.counted.copy(),
             "stack_mean": self.stack.mean.copy(),
             "stack_cov": self.stack.cov.copy(),
+            "plain_mean": self.plain.mean.copy(),
+            "plain_cov": self.plain.cov.copy(),
         }
 
     def restore(self, state: dict[str, npt.NDArray[np.generic]]) -> None:
@@ -338,6 +352,7 @@ class BeliefLearner:
         self.recent.sums[:], self.recent.weights[:] = state["residuals"]
         self.recent.counted[:] = state["counted"]
         self.stack.mean[:], self.stack.cov[:] = state["stack_mean"], state["stack_cov"]
+        self.plain.mean[:], self.plain.cov[:] = state["plain_mean"], state["plain_cov"]
         known = self.known
         known.clock[:], known.mean[:], known.cov[:] = state["clock"], state["mean"], state["cov"]
         known.table[np.flatnonzero(known.touched)] = 0.0
@@ -379,20 +394,23 @@ class BeliefLearner:
         voices = [[part[name].astype(np.float64) for part in parts] for name in ("u", "omega")]
         u, merged["omega"] = merging.pool_voices(share, *voices)
         merged["u"] = u.astype(np.float32)
-        merged["stack_mean"], merged["stack_cov"] = self._merge_stack(parts, share)
+        for name, own in (("stack", self.stack), ("plain", self.plain)):
+            merged[f"{name}_mean"], merged[f"{name}_cov"] = self._merge_stack(name, own, parts, share)
         merged["mean"], merged["cov"] = self._merge_dense(base, parts, learned, [self._change(each) for each in units])
         merged["slots"], merged["touched"], merged["table"] = self._merge_slots(base, parts, clock)
         return merged
 
-    def _merge_stack(self, parts: Sequence[State], share: F64) -> tuple[F32, F32]:
-        """Mean and covariance of the last word, padding included."""
-        used = np.ix_(self.stacked, self.stacked)
+    @staticmethod
+    def _merge_stack(name: str, own: Stack, parts: Sequence[State], share: F64) -> tuple[F32, F32]:
+        """Mean and covariance of a last word; what has no prior is not in use and stays as it is."""
+        used = np.flatnonzero(own.prior)
+        both = np.ix_(used, used)
         beliefs = [
-            Gaussian(part["stack_mean"][self.stacked].astype(np.float64), part["stack_cov"][used].astype(np.float64))
+            Gaussian(part[f"{name}_mean"][used].astype(np.float64), part[f"{name}_cov"][both].astype(np.float64))
             for part in parts
         ]
-        mean, cov = np.zeros_like(self.stack.mean), np.zeros_like(self.stack.cov)
-        mean[self.stacked], cov[used] = merging.average_gaussians(share, beliefs)
+        mean, cov = np.zeros_like(own.mean), np.zeros_like(own.cov)
+        mean[used], cov[both] = merging.average_gaussians(share, beliefs)
         return mean, cov
 
     def _merge_slots(self, base: State, parts: Sequence[State], clock: Sequence[float]) -> Slots:

@@ -110,7 +110,7 @@ class Learner(Protocol):
     memo_width: int
 
     def score(self, rows: Rows) -> Scores:
-        """Score every row; changes nothing."""
+        """Score every row, without regard to what came just before; changes nothing."""
         ...
 
     def learn(
@@ -121,11 +121,13 @@ class Learner(Protocol):
         weight: npt.NDArray[np.float64],
         memo: npt.NDArray[np.float32],
         scores: Scores | None = None,
+        live: bool = True,
     ) -> Scores:
         """Walk the tape over the n rows: score those it scores, learn those it learns.
 
         `y` [n] holds 0 or 1 and `weight` [n] what a label counts, read where a row is learned. `memo` [n, memo_width] is
-        written where a row is scored, and read where it is learned. `scores` [n] is written into, where it is given.
+        written where a row is scored, and read where it is learned. `scores` [n] is written into, where it is given. Where
+        labels are not learned as they come (`live` is false), rows are scored as `score` does.
         """
         ...
 

@@ -3,12 +3,11 @@
 One expert is linear: a number adds weight x standardised value, a slot weight x value. A category, of which every event has
 one, is counted from the mean over events of what its column adds, which goes to the baseline (`Centre`). The stated z =
 F(z_1 .. z_K), mixture, last word and running rate, is a curved function of what the experts say, at the doubt that each
-has about this row. Walk the straight line
-from the baseline to the row: along it dF = Σ_k ∂F/∂z_k dz_k, and the push of term j is its own part, ∫ Σ_k ∂F/∂z_k (what j
-adds to z_k) da: the share of Aumann and Shapley (1974), as integrated gradients (Sundararajan et al. 2017). It is linear in
-the terms, treats equal terms alike, and is the plain weight x value where there is one expert and no last word. What was
-wrong of late is the same for all of them, and is part of the baseline. What is left is rounding (floats, and the sum that
-stands for the integral), and what is held at p = 1e-6.
+has about this row. Walk the straight line from the baseline to the row: along it dF = Σ_k ∂F/∂z_k dz_k, and the push of
+term j is its own part, ∫ Σ_k ∂F/∂z_k (what j adds to z_k) da: the share of Aumann and Shapley (1974), as integrated gradients
+(Sundararajan et al. 2017). It is linear in the terms, treats equal terms alike, and is the plain weight x value where there
+is one expert and no last word. The z is that of a plain score, which does not know what was wrong of late. What is left is
+rounding (floats, and the sum that stands for the integral), and what is held at p = 1e-6.
 
 About 2 ms a row: 4,096 points on the line, by the midpoint rule.
 """
@@ -37,9 +36,9 @@ class Said(NamedTuple):
 
 
 class LastWord(NamedTuple):
-    """Weights of the last word, and what in it is the same whatever the experts say of the row."""
+    """Weights of the last word."""
 
-    level: float  # its bias, and what was wrong of late
+    bias: float
     slope: float  # of the mixture's z
     gap: float  # of how far the running rate is from it
     apart: F64  # [K] of how far each expert is from it
@@ -89,7 +88,7 @@ def _last_word(z: F64, mixed: F64, voices: Voices) -> tuple[F64, F64]:
     """The last word [n] on experts that say z [n, K] and a mixture that says `mixed` [n, 1], before it is held; and what
     it gives to each z [n, K] beside what they make of the mixture."""
     word, gap, apart = voices.word, voices.rate.z - mixed, z - mixed
-    last = word.level + word.slope * mixed[:, 0] + word.gap * np.clip(gap[:, 0], -RATE_REACH, RATE_REACH)
+    last = word.bias + word.slope * mixed[:, 0] + word.gap * np.clip(gap[:, 0], -RATE_REACH, RATE_REACH)
     last += np.clip(apart, -REACH, REACH) @ word.apart
     return last, (np.abs(apart) < REACH) * word.apart
 

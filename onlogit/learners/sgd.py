@@ -68,7 +68,9 @@ class SgdLearner:
         )
         self.weights = sgd.new_state(rule, numbers, 1 << slot_bits)
 
-    def learn(self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32, scores: Scores | None = None) -> Scores:
+    def learn(
+        self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32, scores: Scores | None = None, live: bool = True
+    ) -> Scores:
         """Walk the tape; see `Learner.learn`."""
         scores = scores or unwritten(len(y))
         sgd.walk(

@@ -27,11 +27,12 @@ from onlogit.kernels.evidence import F64, I8, I64, Evidence
 from onlogit.kernels.fading import Recent, tally_lately
 from onlogit.kernels.quality import Quality, quality
 from onlogit.kernels.tally import LARGEST_WEIGHT, Tally, new_tally
-from onlogit.monitor import change, merging, recent
+from onlogit.monitor import change, merging, recent, timeline
 from onlogit.monitor.alarms import NO_TIME, Alarm
 from onlogit.monitor.estimates import Estimates, Sums, estimates, sums_of
 from onlogit.monitor.patience import Patience, patience_of
 from onlogit.monitor.raising import raise_alarm
+from onlogit.monitor.timeline import Stretch, Timeline
 
 NONE = np.zeros(0)
 Array = npt.NDArray[np.generic]
@@ -66,6 +67,7 @@ class CalibrationMonitor:
         self.tally: Tally = new_tally()
         self._evidence: Evidence = detector.new_evidence()
         self._recent: Recent = recent.new_recent()
+        self._timeline: Timeline = timeline.new_timeline()
         self._map: change.Reference = change.no_reference()
         self._weights = arms.arm_weights(self.tolerance)
         self._block = arms.new_block(self.tolerance)  # scratch, no state
@@ -84,7 +86,7 @@ class CalibrationMonitor:
         monitor = cls(1.0 / level, tolerance, window=window)
         monitor.once = True
         monitor._evidence.sums[:] = 1.0
-        monitor._evidence.level[: detector.PEAK + 1] = 1.0
+        monitor._evidence.level[[detector.NOW, detector.PEAK, detector.LATELY]] = 1.0
         return monitor
 
     @classmethod
@@ -105,6 +107,7 @@ class CalibrationMonitor:
         found = merging.merge_evidence([p._evidence for p in parts], merged._weights, first.allowed.tick is not None)
         merged._evidence = found
         merged._recent = merging.merge_recent([p._recent for p in parts], merged.tally, [p.tally for p in parts])
+        merged._timeline = timeline.restarted(merged.tally, max(int(p._timeline.clock[timeline.END]) for p in parts))
         return merged
 
     def update(
@@ -124,6 +127,16 @@ class CalibrationMonitor:
         y, weight = np.ascontiguousarray(y, np.int8), np.ascontiguousarray(weight, np.float64)
         times = np.full(z.size, NO_TIME) if time is None else np.ascontiguousarray(time, np.int64)
         counts = weight if judged is None else np.where(judged, weight, 0.0)
+        alarms, row = [], 0
+        while row < z.size:
+            end = row + timeline.until_mark(self._timeline, y[row:], weight[row:])
+            part = slice(row, end)
+            alarms += self._update(event[part], times[part], z[part], y[part], weight[part], counts[part])
+            timeline.count(self._timeline, event[part], y[part], weight[part], self.tally, self._evidence)
+            row = end
+        return alarms
+
+    def _update(self, event: I64, times: I64, z: F64, y: I8, weight: F64, counts: F64) -> list[Alarm]:
         begun = self.until_reference(y, weight)
         self._tally(z[:begun], y[:begun], weight[:begun])
         if self._waiting and self._recent.seen[0] >= self.reference:
@@ -235,6 +248,10 @@ class CalibrationMonitor:
         """Estimates in which an event counts half after `window` more."""
         return estimates(recent.faded(self._recent, self.tally))
 
+    def stretches(self) -> list[Stretch]:
+        """How loss, calibration and evidence went over the stream, in at most 65 stretches."""
+        return timeline.stretches(self._timeline, self.tally, self._evidence)
+
     def sums(self) -> dict[str, Sums]:
         """What the three are made of, copied: to be read by somebody else while this goes on, as that takes .1 s and more."""
         return {
@@ -272,15 +289,21 @@ class CalibrationMonitor:
         judged, settle, last, repeats = fresh._evidence.clock.tolist()
         if not (0 <= judged <= settle and settle >= detector.FIRST_SETTLE and -1 <= last <= judged and repeats >= 0):
             raise StateError(f"calibration monitor: evidence.clock {fresh._evidence.clock.tolist()} contradicts itself")
+        if not timeline.sound(fresh._timeline):
+            raise StateError(
+                f"calibration monitor: timeline.clock {fresh._timeline.clock.tolist()} contradicts its marks"
+            )
         if fresh._recent.seen[0] < 0 or fresh._recent.seen[1] < 1:
             raise StateError(f"calibration monitor: recent.seen {fresh._recent.seen.tolist()} contradicts itself")
         self.tally, self._evidence, self._recent, self._map = fresh.tally, fresh._evidence, fresh._recent, fresh._map
+        self._timeline = fresh._timeline
 
     def _named(self) -> dict[str, Array]:
         parts: dict[str, Any] = {
             "tally": self.tally,
             "evidence": self._evidence,
             "recent": self._recent,
+            "timeline": self._timeline,
             "change": self._map,
         }
         return {f"{part}.{name}": array for part, state in parts.items() for name, array in state._asdict().items()}

@@ -19,6 +19,7 @@ from onlogit.kernels.evidence import (
     FIRST_SETTLE,
     JUDGED,
     LAST_ALARM,
+    LATELY,
     NEXT_SETTLE,
     NOW,
     PEAK,
@@ -29,7 +30,9 @@ from onlogit.kernels.evidence import (
 )
 from onlogit.kernels.fading import FADE, Recent
 from onlogit.kernels.tally import MASK, PART_BITS, Tally
+from onlogit.monitor import timeline
 from onlogit.monitor.recent import coarse, faded, first_mark, new_recent
+from onlogit.monitor.timeline import Timeline
 
 State = dict[str, np.ndarray[Any, Any]]
 
@@ -42,7 +45,10 @@ def merge(fresh: State, base: State, parts: Sequence[State]) -> State:
         merged[f"recent.{name}"][0] = merged[f"tally.{name}"]
     merged["recent.ranks"] = fresh["recent.ranks"].copy()
     merged["recent.ranks"][0] = coarse(merged["tally.ranks"])
-    return merged
+    states = [{name: state[f"timeline.{name}"] for name in Timeline._fields} for state in parts]
+    events = max(int(state["clock"][timeline.END]) for state in states)
+    begun = timeline.restarted(Tally(*(merged[f"tally.{name}"] for name in Tally._fields)), events)
+    return merged | {f"timeline.{name}": array for name, array in begun._asdict().items()}
 
 
 def merge_evidence(parts: Sequence[Evidence], weights: F64, by_time: bool) -> Evidence:
@@ -77,6 +83,7 @@ def merge_evidence(parts: Sequence[Evidence], weights: F64, by_time: bool) -> Ev
     merged.level[NOW] = float(weights @ merged.sums)
     merged.level[PEAK] = max(float(merged.level[NOW]), *(float(part.level[PEAK]) for part in parts))
     merged.level[ALARMED] = max(float(part.level[ALARMED]) for part in parts)
+    merged.level[LATELY] = merged.level[NOW]
     return merged
 
 

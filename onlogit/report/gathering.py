@@ -9,18 +9,14 @@ import numpy.typing as npt
 from onlogit import thresholds
 from onlogit.explain import FEWEST, ModelStory, explain_model
 from onlogit.kernels import grid as bins
-from onlogit.kernels.quality import Quality, Reliability, quality, reliability
-from onlogit.kernels.tally import Tally, new_tally, tally_rows
+from onlogit.kernels.quality import Quality, Reliability, reliability
 from onlogit.model import OnlineLogit
-from onlogit.monitor.estimates import estimates, sums_of
+from onlogit.monitor import Alarm, CalibrationMonitor
+from onlogit.monitor.timeline import Stretch
 from onlogit.thresholds import Choice, Curves
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
-
-STRETCHES = 64
-FIRST_STRETCH = 256  # records
-Z95 = 1.959963984540054
 
 
 class Watch(NamedTuple):
@@ -30,17 +26,6 @@ class Watch(NamedTuple):
     peak: float
     patience: float
     open: bool
-
-
-class Stretch(NamedTuple):
-    """A stretch of the stream: log loss, and observed against stated rate with the 95 % range that chance allows."""
-
-    first: int  # records before it
-    records: float
-    log_loss: float
-    observed: float
-    stated: float
-    range: float
 
 
 class Costs(NamedTuple):
@@ -95,10 +80,8 @@ def of_model(
     """A report on all that a model has settled; its quality is progressive."""
     fold = model.pipeline
     monitor = fold.monitor
-    report = _of_tally(monitor.tally, thresholds.grid_of(monitor.tally), title, kind, costs)
-    report.watch = Watch(monitor.evidence, monitor.peak_evidence, monitor.patience, monitor.alarm_open)
+    report = _of_monitor(monitor, thresholds.grid_of(monitor.tally), title, kind, costs)
     report.alarms, report.story = alarms, explain_model(model)
-    report.estimates = {name: read()._asdict() for name, read in monitor.spans().items()}
     report.watched = {} if fold.beside is None else fold.beside.figures()
     seen, shared = fold.encoder.collisions()
     report.counters = dict(fold.counts.__dict__) | {f"{name}_values": n for name, n in fold.encoder.counts.items()}
@@ -107,15 +90,19 @@ def of_model(
     return report
 
 
-def _of_tally(tally: Tally, grid: F64, title: str, kind: str, costs: tuple[float, float] | None) -> Report:
-    found = quality(tally)
+def _of_monitor(
+    monitor: CalibrationMonitor, grid: F64, title: str, kind: str, costs: tuple[float, float] | None
+) -> Report:
+    tally, found = monitor.tally, monitor.summary()
     positives, squares = float(grid[bins.POSITIVE].sum()), float(grid[bins.POSITIVE_SQUARES].sum())
     effective = positives**2 / squares if squares > 0 else 0.0
     report = Report(
         title, kind, found, reliability(tally), thresholds.top_calibration(grid), thresholds.average_precision(grid),
         effective,
     )  # fmt: skip
-    report.estimates = {"overall": estimates(sums_of(tally))._asdict()}
+    report.watch = Watch(monitor.evidence, monitor.peak_evidence, monitor.patience, monitor.alarm_open)
+    report.stretches = monitor.stretches()
+    report.estimates = {name: read()._asdict() for name, read in monitor.spans().items()}
     if costs is not None:
         report.costs = Costs(*costs, thresholds.curves(grid, *costs), thresholds.choose(grid, *costs))
     if effective < FEWEST:
@@ -124,37 +111,26 @@ def _of_tally(tally: Tally, grid: F64, title: str, kind: str, costs: tuple[float
 
 
 class Watcher:
-    """Takes stated probabilities and outcomes in, in order. Memory is bounded: stretches double where they grow many."""
+    """Takes stated probabilities and outcomes in, in order: the tallies and the watch of `onlogit watch` at its defaults."""
 
     def __init__(self) -> None:
-        self.tally, self.grid = new_tally(), bins.new_grid()
-        self._size, self._records = FIRST_STRETCH, 0
-        self._sums = np.zeros((5, STRETCHES))  # Σ weight, loss, y, p, p(1-p), by stretch
+        self.monitor, self.grid = CalibrationMonitor(), bins.new_grid()
+        self.alarms: list[Alarm] = []
+        self._records = 0
 
     def add(self, p: F64, y: I8, weight: F64) -> int:
         """The first row whose p is no probability, else -1. Rows without a label are passed over."""
         bad = bins.add_pairs(self.grid, p, y, weight)
         if bad >= 0:
             return bad
-        kept = (y >= 0) & (weight > 0)
-        p, y, weight = p[kept], y[kept], weight[kept]
         with np.errstate(divide="ignore"):
-            z = np.clip(np.log(p) - np.log1p(-p), -64.0, 64.0)
-        tally_rows(self.tally, z, y, weight)
-        at = self._records + np.arange(len(p))
-        while len(at) and at[-1] >= self._size * STRETCHES:
-            self._sums = np.concatenate([self._sums[:, 0::2] + self._sums[:, 1::2], np.zeros((5, STRETCHES // 2))], 1)
-            self._size *= 2
-        loss = np.logaddexp(0.0, z) - y * z
-        for row, values in enumerate((np.ones(len(p)), loss, y, p, p * (1 - p))):
-            self._sums[row] += np.bincount(at // self._size, weight * values, STRETCHES)
+            z = np.log(p) - np.log1p(-p)
+        self.alarms += self.monitor.update(self._records + np.arange(len(p)), None, z, y, weight)
         self._records += len(p)
         return -1
 
     def report(self, title: str, costs: tuple[float, float] | None) -> Report:
         """What was seen."""
-        report = _of_tally(self.tally, self.grid, title, "predictions", costs)
-        for j, (n, loss, y, p, v) in enumerate(self._sums.T.tolist()):
-            if n > 0:
-                report.stretches.append(Stretch(j * self._size, n, loss / n, y / n, p / n, Z95 * v**0.5 / n))
+        report = _of_monitor(self.monitor, self.grid, title, "predictions", costs)
+        report.alarms = [alarm.to_json() for alarm in self.alarms]
         return report

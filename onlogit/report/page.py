@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from onlogit.monitor.timeline import Stretch
 from onlogit.report.beside import beside_cards
 from onlogit.report.cards import card, in_figures, table
 from onlogit.report.gathering import Report
@@ -110,17 +111,16 @@ def _over_time(report: Report) -> list[str]:
     told = report.stretches
     if len(told) < 2:
         return []
-    end = told[-1].first + told[-1].records
-    middle = [s.first + s.records / 2 for s in told]
+    end, middle = _end(told), [s.first + s.events / 2 for s in told]
     x = labelled(nice_ticks(0.0, end, 4))
     top = max(s.log_loss for s in told)
     loss = Chart("Log loss over time", (0.0, end), (0.0, top * 1.08 or 1.0), 210.0)
-    loss.axes(x, labelled(nice_ticks(0.0, top * 1.08 or 1.0, 4)), "records", "log loss")
+    loss.axes(x, labelled(nice_ticks(0.0, top * 1.08 or 1.0, 4)), "events", "log loss")
     loss.line(zip(middle, [s.log_loss for s in told], strict=True), "main")
     gaps = [s.observed - s.stated for s in told]
     reach = max(*(abs(g) for g in gaps), *(s.range for s in told)) * 1.1 or 0.01
     gap = Chart("Observed less stated over time", (0.0, end), (-reach, reach), 210.0)
-    gap.axes(x, [(v, f"{v:+.3g}") for v in nice_ticks(-reach, reach, 4)], "records", "observed less stated")
+    gap.axes(x, [(v, f"{v:+.3g}") for v in nice_ticks(-reach, reach, 4)], "events", "observed less stated")
     gap.band([(m, -s.range, s.range) for m, s in zip(middle, told, strict=True)], "band").segment(0, 0, end, 0, "even")
     gap.line(zip(middle, gaps, strict=True), "main")
     return [
@@ -155,23 +155,35 @@ def _costs(report: Report) -> list[str]:
     return [card("What thresholds cost", chart.svg(), caption)]
 
 
+def _end(told: list[Stretch]) -> float:
+    return float(told[-1].first + told[-1].events)
+
+
 def _evidence(report: Report) -> list[str]:
-    watch = report.watch
+    """Evidence over the stream, the highest of each stretch, and where alarms were raised."""
+    watch, told = report.watch, report.stretches
     if watch is None:
         return []
-    top = max(math.log10(max(watch.patience, watch.peak, 10.0)) * 1.05, 1.0)
-    chart = Chart("Evidence against calibration", (0.0, top), (0.0, 2.0), 120.0, left=70.0)
-    powers = range(0, int(top) + 1, max(1, int(top) // 5))
-    chart.axes([(float(k), compact(10.0**k)) for k in powers], [(1.5, "now"), (0.5, "highest")])
-    for y, value in ((1.5, watch.evidence), (0.5, watch.peak)):
-        chart.box(0.0, y - 0.3, math.log10(max(value, 1.0)), y + 0.3, "bar", figure(value, 3))
-    chart.segment(math.log10(watch.patience), 0.0, math.log10(watch.patience), 2.0, "patience")
     now, peak = figure(watch.evidence, 3), figure(watch.peak, 3)
-    state = "An alarm is open." if watch.open else "No alarm is open."
     caption = (
-        f"{state} Evidence that stated probabilities do not hold: now {now}, highest {peak}; an "
-        f"alarm at {watch.patience:,.0f} (red)."
+        f"{'An alarm is open.' if watch.open else 'No alarm is open.'} Evidence that stated probabilities do not hold: "
+        f"now {now}, highest {peak}; an alarm at {watch.patience:,.0f} (red), after which it starts anew."
     )
+    if len(told) < 2:
+        return [card("Evidence and alarms", "", caption)]
+    top, end = math.log10(max(watch.patience, watch.peak, 10.0)) * 1.05, _end(told)
+    chart = Chart("Evidence against calibration", (0.0, end), (0.0, top), 210.0)
+    powers = range(0, int(top) + 1, max(1, int(top) // 5))
+    chart.axes(labelled(nice_ticks(0.0, end, 4)), [(float(k), compact(10.0**k)) for k in powers], "events", "evidence")
+    limit = math.log10(watch.patience)
+    chart.segment(0.0, limit, end, limit, "patience")
+    chart.line(((s.first + s.events / 2, math.log10(max(s.evidence, 1.0))) for s in told), "main")
+    for alarm in report.alarms:
+        if alarm.get("kind") not in ("drift", "act") and isinstance(alarm.get("event"), int):
+            height = math.log10(max(float(alarm.get("evidence") or 1.0), 1.0))
+            chart.dot(
+                float(alarm["event"]), min(height, top), "dot", f"{alarm.get('what')} at event {alarm['event']:,}"
+            )
     return [card("Evidence and alarms", chart.svg(), caption)]
 
 

@@ -56,7 +56,16 @@ def _over_time(report: Report, glyphs: Glyphs) -> list[str]:
     return [
         "", f"log loss over time, 0 to {losses.max():.3f}:", histogram_row(losses, min(64, len(losses)), glyphs),
         f"{out} of {len(told)} stretches are off by more than chance does in 5 % of them",
+        *_evidence_over_time(report, glyphs),
     ]  # fmt: skip
+
+
+def _evidence_over_time(report: Report, glyphs: Glyphs) -> list[str]:
+    if report.watch is None:
+        return []
+    heights = np.log(np.maximum([stretch.evidence for stretch in report.stretches], 1.0))
+    told = f"evidence over time, 1 to {figure(float(np.exp(heights.max())), 3)} on a scale of logarithms:"
+    return ["", told, histogram_row(heights, min(64, len(heights)), glyphs)]
 
 
 def _estimates(report: Report) -> list[str]:

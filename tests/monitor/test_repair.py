@@ -193,7 +193,9 @@ def test_forgetting_after_an_abrupt_change_and_its_revert(level: float) -> None:
     assert act.evidence >= 10_000.0
     assert ("the bias may have moved by" if level else "what is known weighs as") in act.text()
     assert (found[0].z == found[1].z).all()  # nothing is done before the act
-    assert log_loss(found[3].z, batch) < log_loss(found[2].z, batch) - (0.001 if level else 0.02)
+    assert log_loss(found[3].z, batch) < log_loss(found[2].z, batch) - (
+        0.0003 if level else 0.02
+    )  # residuals follow a level, too
     mended = of_bytes(mended.to_bytes())
     (record,) = mended.revert()
     assert (record.what, mended.revert()) == ("revert", [])

@@ -1,0 +1,130 @@
+"""How loss, calibration and evidence went over the stream: at most 64 stretches of equally many labelled events.
+
+A mark keeps the tally's sums as they stand and the highest evidence since the mark before, so a stretch is the difference of
+two marks. Where 64 are full, every other one goes and stretches are twice as long: 256 labelled events at first. A
+stream cut otherwise has the same marks. Cost: some 20 µs a mark, of which a million events have some 260; 9 kB.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from onlogit.kernels.evidence import LATELY, NOW, Evidence
+from onlogit.kernels.tally import BRIER, EXAMPLES, EXPECTED, LOSS, MASK, OUTCOMES, PART_BITS, VARIANCE, Tally, values
+
+F64 = npt.NDArray[np.float64]
+I8 = npt.NDArray[np.int8]
+I64 = npt.NDArray[np.int64]
+
+STRETCHES = 64
+FIRST = 256  # labelled events
+Z95 = 1.959963984540054
+MARKS, LENGTH, SEEN, END = range(4)
+SUMS = (EXAMPLES, OUTCOMES, EXPECTED, VARIANCE, BRIER, LOSS)
+
+
+class Timeline(NamedTuple):
+    """The marks; every field is changed in place. The first is where the stretches begin."""
+
+    event: I64  # [65] events before each mark
+    totals: I64  # [65, 6, 2] sums of the tally, in the order of SUMS
+    peak: F64  # [65] highest evidence between the mark before and this one
+    clock: I64  # [4] stretches so far; labelled events in each; labelled events so far; events so far
+
+
+class Stretch(NamedTuple):
+    """A stretch of the stream. Rates by weight; events and not labels are counted where it begins and ends."""
+
+    first: int  # events before it
+    events: int
+    examples: float  # weight of labelled events
+    log_loss: float  # nats an example
+    brier: float
+    observed: float  # mean outcome
+    stated: float  # mean p
+    range: float  # 95 % of honest stretches have `observed` no farther from `stated`
+    evidence: float  # the highest in it
+
+
+def new_timeline() -> Timeline:
+    """Of a stream that has not begun."""
+    return Timeline(
+        np.zeros(STRETCHES + 1, np.int64),
+        np.zeros((STRETCHES + 1, len(SUMS), 2), np.int64),
+        np.zeros(STRETCHES + 1),
+        np.array([0, FIRST, 0, 0], np.int64),
+    )
+
+
+def until_mark(timeline: Timeline, y: I8, weight: F64) -> int:
+    """After how many of these rows a mark is due; all of them if none is."""
+    _, length, seen, _ = timeline.clock.tolist()
+    lacking = length - seen % length
+    if lacking > len(y):
+        return len(y)
+    labelled = np.flatnonzero((y >= 0) & (weight > 0.0))
+    return int(labelled[lacking - 1]) + 1 if lacking <= labelled.size else len(y)
+
+
+def count(timeline: Timeline, event: I64, y: I8, weight: F64, tally: Tally, evidence: Evidence) -> None:
+    """Count rows that were tallied and judged, `until_mark` of them at most, and make the mark that is due."""
+    clock, labelled = timeline.clock, int(np.count_nonzero((y >= 0) & (weight > 0.0)))
+    clock[SEEN] += labelled
+    if event.size:
+        clock[END] = max(int(clock[END]), int(event[-1]) + 1)
+    if not labelled or clock[SEEN] % clock[LENGTH]:
+        return
+    if clock[MARKS] == STRETCHES:
+        _halve(timeline)
+        if clock[SEEN] % clock[LENGTH]:
+            return
+    clock[MARKS] += 1
+    k = int(clock[MARKS])
+    timeline.event[k], timeline.totals[k] = clock[END], tally.totals[list(SUMS)]
+    timeline.peak[k] = evidence.level[LATELY]
+    evidence.level[LATELY] = evidence.level[NOW]
+
+
+def _halve(timeline: Timeline) -> None:
+    """Keep every other mark."""
+    half = STRETCHES // 2
+    timeline.peak[1 : half + 1] = np.maximum(timeline.peak[1::2], timeline.peak[2::2])
+    timeline.event[: half + 1], timeline.totals[: half + 1] = timeline.event[::2].copy(), timeline.totals[::2].copy()
+    for marks in (timeline.event, timeline.totals, timeline.peak):
+        marks[half + 1 :] = 0
+    timeline.clock[:2] = half, 2 * timeline.clock[LENGTH]
+
+
+def stretches(timeline: Timeline, tally: Tally, evidence: Evidence) -> list[Stretch]:
+    """All of them in order, and the one that is not full yet. Those without weight are left out."""
+    k = int(timeline.clock[MARKS]) + 1
+    event = np.append(timeline.event[:k], timeline.clock[END])
+    totals = np.concatenate([timeline.totals[:k], tally.totals[None, list(SUMS)]])
+    peak = np.append(timeline.peak[1:k], evidence.level[LATELY])
+    sums = np.diff(totals, axis=0)
+    sums[..., 0] += sums[..., 1] >> PART_BITS
+    sums[..., 1] &= MASK
+    told = []
+    for j, (n, y, p, variance, brier, loss) in enumerate(values(sums).tolist()):
+        if n > 0.0:
+            first, end = int(event[j]), int(event[j + 1])
+            chance = Z95 * variance**0.5 / n
+            told.append(Stretch(first, end - first, n, loss / n, brier / n, y / n, p / n, chance, float(peak[j])))
+    return told
+
+
+def restarted(tally: Tally, events: int) -> Timeline:
+    """A timeline that begins now."""
+    fresh = new_timeline()
+    fresh.event[0], fresh.totals[0], fresh.clock[END] = events, tally.totals[list(SUMS)], events
+    return fresh
+
+
+def sound(timeline: Timeline) -> bool:
+    """Whether a timeline that was read could have been made here."""
+    marks, length, seen, end = timeline.clock.tolist()
+    if not (0 <= marks <= STRETCHES and length >= FIRST and length % FIRST == 0 and seen >= 0):
+        return False
+    event = timeline.event[: marks + 1]
+    return bool((np.diff(event) >= 0).all() and event[0] >= 0 and event[-1] <= end and (timeline.peak >= 0.0).all())
