@@ -19,6 +19,7 @@ import numpy.typing as npt
 from onlogit.config import LabelConfig
 from onlogit.encoding import Encoded
 from onlogit.errors import ConfigError
+from onlogit.fixed import constant, counting
 from onlogit.memory import NEVER, Memory
 from onlogit.schema import Schema
 
@@ -75,9 +76,8 @@ class LabelTimes:
         if self.by_time and now is None and not self.has_time:
             raise ConfigError("labels come at a time, so events need one: name a time column, or pass now")
 
-    def plan(self, encoded: Encoded, memory: Memory, first: int, scored: int, now: int | None) -> Plan:
-        """The order of things in a batch; `first` events came before it, `scored` of them with a weight."""
-        event = np.arange(first, first + len(encoded.y))
+    def plan(self, encoded: Encoded, memory: Memory, event: I64, first: int, scored: int, now: int | None) -> Plan:
+        """The order of things in a batch of these events, `first` and on; `scored` of those before it had a weight."""
         if not self.sealing:
             return self._open(encoded, memory, event, first)
         return self._sealed(encoded, memory, event, first, self._read_clock(encoded, scored, now))
@@ -86,14 +86,16 @@ class LabelTimes:
         """Every label in a record is learned at once; without one the event may wait for an outcome by key."""
         counted = encoded.weight > 0
         labelled = (encoded.y >= 0) & counted
-        learned = event[labelled]
-        place = learned - first + 1
+        whole = bool(labelled.all())
+        learned, place = (event, counting(len(event) + 1)[1:]) if whole else (
+            event[labelled], np.flatnonzero(labelled) + 1
+        )  # fmt: skip
         if not self.keyed:
             return Plan(learned, place, NO_EVENTS, NO_EVENTS, NO_EVENTS, NO_EVENTS, NO_EVENTS, NO_EVENTS, 0)
         waits = event[counted & ~labelled]
         horizon = first + len(event) - self.remember
         lost = np.concatenate([memory.expiring(horizon), waits[waits < horizon]])
-        never = np.full(len(event), NEVER)
+        never = constant(np.int64(NEVER), len(event))
         kept = waits[waits >= horizon]
         return Plan(learned, place, lost, lost - first + self.remember + 1, kept, never, NO_EVENTS, NO_EVENTS, 0)
 

@@ -25,6 +25,7 @@ from onlogit.encoding import Encoded, Encoder
 from onlogit.encoding.columns import one_batch
 from onlogit.encoding.rows import Rows, choose_rows
 from onlogit.errors import ConfigError, DataError, StateError
+from onlogit.fixed import constant
 from onlogit.kernels.flips import flips_of, observed_log_odds
 from onlogit.kernels.turns import take_turns
 from onlogit.label_delays import LabelDelays
@@ -184,25 +185,25 @@ class Pipeline:
         n, first, stated = len(encoded.y), self.counts.events, encoded.y
         event = np.arange(first, first + n)
         encoded = self.times.settle(encoded, now)
-        plan = self.times.plan(encoded, self.memory, first, first - self.counts.no_weight, now)
-        tile = tapes.gather(encoded, plan, self.memory, self.learner.memo_width, first)
+        plan = self.times.plan(encoded, self.memory, event, first, first - self.counts.no_weight, now)
+        tile = tapes.gather(encoded, plan, self.memory, self.learner.memo_width, event, first)
         tape = (
             Tape.of(n, SCORE) if self.rests else tapes.write(n, plan, tile.row, self.memory, self.times.sealing, first)
         )
         weight = tile.weight
         if self.config.labels.keep_negatives < 1.0:
             weight = weight.copy()
-            weight[tile.row] = self._thin(plan.event, tile.y[tile.row], weight[tile.row])
+            weight[tile.row] = self._thin(plan.event, tile.of_plan(tile.y), tile.of_plan(weight))
         scores = self._learn(first, n, tape, tile._replace(weight=weight))
         z, z_sd = self._stated(scores.z[:n], scores.z_sd[:n])
         if self.beside is not None:
             self.beside.score(z, encoded.weight)
         self._remember(encoded, plan, tile.memo)
-        mature = self._settle(encoded, plan, tile.y[tile.row], z)
+        mature = self._settle(encoded, plan, tile.of_plan(tile.y), z)
         if self.times.on_arrival:
-            self.delays.add(first + plan.place - plan.event, tile.y[tile.row], tile.weight[tile.row])
-        self._warm_up(n, plan, weight[tile.row])
-        self._count(encoded, plan, weight[tile.row])
+            self.delays.add(first + plan.place - plan.event, tile.of_plan(tile.y), tile.of_plan(tile.weight))
+        self._warm_up(n, plan, tile.of_plan(weight))
+        self._count(encoded, plan, tile.of_plan(weight))
         p, warnings = sigmoid(z), []
         if self.predictions is not None:
             warnings = self._watch(self.predictions, [pa.array(p)], first, encoded)
@@ -306,7 +307,7 @@ class Pipeline:
     def _settle(self, encoded: Encoded, plan: Plan, y: I8, z: F64) -> Mature:
         """Note what was stated and which labels came; what the monitor can judge by now."""
         first = self.counts.events
-        time = np.full(len(z), NO_TIME) if encoded.time is None else encoded.time
+        time = constant(np.int64(NO_TIME), len(z)) if encoded.time is None else encoded.time
         if self.maturity.idle and len(plan.event) == len(z) and not len(plan.kept) and not len(plan.lost):
             return self.maturity.hand_on(z, y, encoded.weight, time, first + plan.place)  # each label with its record
         known = np.full(len(z), VOID)

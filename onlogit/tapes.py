@@ -1,12 +1,13 @@
 """Writing a tape: in which order the events of a batch are scored, and labels, old ones among them, are learned."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from onlogit.encoding import Encoded, Rows
 from onlogit.encoding.rows import join_rows
+from onlogit.fixed import counting
 from onlogit.label_times import Plan
 from onlogit.learners import Tape
 from onlogit.learners.protocol import BOTH, LEARN, SCORE
@@ -16,6 +17,7 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
 I64 = npt.NDArray[np.int64]
+T = TypeVar("T", bound=np.generic)
 
 
 class Tile(NamedTuple):
@@ -26,12 +28,19 @@ class Tile(NamedTuple):
     weight: F64
     memo: F32
     row: I64  # [m] row of each of the plan's events
+    straight: bool  # whether that is 0, 1, 2, ... of all rows
+
+    def of_plan(self, values: npt.NDArray[T]) -> npt.NDArray[T]:
+        """Values [n] of the rows, for each of the plan's events."""
+        return values if self.straight else values[self.row]
 
 
-def gather(encoded: Encoded, plan: Plan, memory: Memory, memo_width: int, first: int) -> Tile:
-    """The rows of a batch, whose first event has the number `first`, and those of remembered events that are due."""
+def gather(encoded: Encoded, plan: Plan, memory: Memory, memo_width: int, event: I64, first: int) -> Tile:
+    """The rows of a batch of these events, `first` and on, and those of remembered events that are due."""
     n = len(encoded.y)
     rows, y, weight = encoded.rows, encoded.y, encoded.weight
+    if plan.event is event:
+        return Tile(rows, y, weight, np.empty((n, memo_width), np.float32), counting(n), True)
     old = plan.event < first
     count = int(np.count_nonzero(old))
     memo = np.empty((n + count, memo_width), np.float32)
@@ -41,7 +50,7 @@ def gather(encoded: Encoded, plan: Plan, memory: Memory, memo_width: int, first:
         rows = join_rows(rows, old_rows)
         y, weight = np.concatenate([y, old_y]), np.concatenate([weight, old_weight])
         row[old] = n + np.arange(count)
-    return Tile(rows, np.maximum(y, 0), weight, memo, row)  # what is learned without a label is a negative
+    return Tile(rows, np.maximum(y, 0), weight, memo, row, False)  # what is learned without a label is a negative
 
 
 def write(n: int, plan: Plan, row: I64, memory: Memory, sealing: bool, first: int) -> Tape:

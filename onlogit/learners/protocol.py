@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.encoding import Rows
+from onlogit.fixed import constant, counting
 
 SCORE, LEARN, BOTH = 1, 2, 3
 
@@ -29,7 +30,7 @@ class Tape(NamedTuple):
     @classmethod
     def of(cls, rows: int, act: int) -> "Tape":
         """The same act on each row in turn, with nothing waiting."""
-        return cls(np.arange(rows), np.full(rows, act, np.uint8), np.zeros(rows, np.int64))
+        return cls(counting(rows), constant(np.uint8(act), rows), constant(np.int64(0), rows))
 
     def part(self, start: int, stop: int | None = None) -> "Tape":
         """Some of the operations."""

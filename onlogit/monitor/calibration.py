@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from onlogit.config import MonitorConfig
 from onlogit.errors import ConfigError, DataError, StateError
+from onlogit.fixed import constant
 from onlogit.kernels import arms
 from onlogit.kernels import evidence as detector
 from onlogit.kernels.evidence import F64, I8, I64, Evidence
@@ -125,15 +126,15 @@ class CalibrationMonitor:
             raise DataError(f"a patience of {self.allowed} needs the time of every event")
         event, z = np.ascontiguousarray(event, np.int64), np.ascontiguousarray(z, np.float64)
         y, weight = np.ascontiguousarray(y, np.int8), np.ascontiguousarray(weight, np.float64)
-        times = np.full(z.size, NO_TIME) if time is None else np.ascontiguousarray(time, np.int64)
+        times = constant(np.int64(NO_TIME), z.size) if time is None else np.ascontiguousarray(time, np.int64)
         counts = weight if judged is None else np.where(judged, weight, 0.0)
         alarms, row = [], 0
         while row < z.size:
-            end = row + timeline.until_mark(self._timeline, y[row:], weight[row:])
-            part = slice(row, end)
+            rows, labelled = timeline.until_mark(self._timeline, y[row:], weight[row:])
+            part = slice(row, row + rows)
             alarms += self._update(event[part], times[part], z[part], y[part], weight[part], counts[part])
-            timeline.count(self._timeline, event[part], y[part], weight[part], self.tally, self._evidence)
-            row = end
+            timeline.count(self._timeline, int(event[row + rows - 1]), labelled, self.tally, self._evidence)
+            row += rows
         return alarms
 
     def _update(self, event: I64, times: I64, z: F64, y: I8, weight: F64, counts: F64) -> list[Alarm]:
@@ -249,7 +250,7 @@ class CalibrationMonitor:
         return estimates(recent.faded(self._recent, self.tally))
 
     def stretches(self) -> list[Stretch]:
-        """How loss, calibration and evidence went over the stream, in at most 65 stretches."""
+        """How loss, calibration and evidence went over the stream, in at most 33 stretches."""
         return timeline.stretches(self._timeline, self.tally, self._evidence)
 
     def sums(self) -> dict[str, Sums]:
