@@ -31,7 +31,7 @@ from onlogit.errors import ConfigError, DataError, OnlogitError
 
 log = logging.getLogger("onlogit.daemon")
 
-LEAST, MOST = 256, 65_536  # rows of a slice: fewer cost what their calls cost
+LEAST, MOST = 1_024, 65_536  # rows of a slice: fewer cost what their calls cost
 NICE = 5  # gives way to the thread that answers, where both want one core
 MARKS = 4_096  # moments that are remembered, to tell how late labels are
 
@@ -50,7 +50,7 @@ class Worker:
         self._scores: list[Work] = []
         self._filed: deque[Filed] = deque()
         self._calls: list[tuple[Callable[[Fold], Any], Callable[[Any], None]]] = []
-        self._most = 512
+        self._most = LEAST
         self._marks: list[tuple[int, float]] = []  # (last event, monotonic time), the older the fewer
         self._ended = False
         self._using = threading.Lock()  # held by who looks at the models or changes them
