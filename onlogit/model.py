@@ -136,7 +136,10 @@ class OnlineLogit:
         return self._pipeline.finish() if self._pipeline else []
 
     def predict_proba(self, data: Any) -> npt.NDArray[np.float64]:
-        """The probability of the positive label for each row: float64[n]. Changes nothing; needs no label column."""
+        """The probability of the positive label for each row: float64[n]. Changes nothing; needs no label column.
+
+        Unlike `step`, without regard to what was wrong just before: the rows may be of any time.
+        """
         return self.pipeline.score(to_batch(data)).p
 
     def score(self, data: Any) -> Step:
