@@ -31,7 +31,7 @@ def page() -> list[str]:
         watch(f"{folder}/flights.model", Screen(out, colour=True), served=False, flights=None, hold=False)
     lines = out.getvalue().splitlines()
     first = next(k for k, line in enumerate(lines) if "log loss" in line)
-    last = next(k for k, line in enumerate(lines) if " a second, " in line)
+    last = next(k for k, line in enumerate(lines) if " a second through " in line)
     return lines[first : last - 1]
 
 

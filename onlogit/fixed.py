@@ -21,9 +21,10 @@ _constants: dict[tuple[str, Any], npt.NDArray[Any]] = {}
 def counting(n: int) -> I64:
     """0, 1, ... n - 1."""
     global _counting
-    if n > _counting.size:
-        _counting = np.arange(2 * n)
-    return _counting[:n]
+    held = _counting  # another thread may put a shorter one in its place
+    if n > held.size:
+        held = _counting = np.arange(2 * n)
+    return held[:n]
 
 
 def constant(value: T, n: int) -> npt.NDArray[T]:
