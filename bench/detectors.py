@@ -115,8 +115,8 @@ def null_slices(streams: int, count: int = 100) -> Null:
         code = np.concatenate([np.arange(count), np.random.default_rng(seed).integers(0, count, length - count)])
         event = np.arange(length)
         row = slices.gather_slices(
-            slices.new_slices(count), weights, factors, PATIENCE, code.astype(np.int32), event, event, stream.z, stream.y,
-            np.ones(length), none, none, 0,
+            slices.new_slices(count), slices.new_block(), weights, factors, PATIENCE, code.astype(np.int32), event, event,
+            stream.z, stream.y, np.ones(length), none, none, 0,
         )  # fmt: skip
         times.append(length if row < 0 else row + 1)
     return _null(f"any of {count} slices, edge of the tolerance", times)
@@ -272,7 +272,7 @@ def cost_lines(rows: int) -> list[str]:
     state = sum(array.nbytes for array in monitor.state().values())
     return [
         f"One core, nanoseconds an event: {best[0]:.0f} for 34 arms, tallies and windows; {best[1]:.0f} more for a column of "
-        f"1,000 slices; {best[2]:.0f} for one River ADWIN. State: {state / 1e3:,.0f} kB; 1.3 kB a slice.",
+        f"1,000 slices; {best[2]:.0f} for one River ADWIN. State: {state / 1e3:,.0f} kB; 0.9 kB a slice.",
     ]
 
 

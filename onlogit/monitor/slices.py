@@ -3,7 +3,7 @@
 The first `most` values of a column, in the order in which events bring them, get a slice each; all later ones share
 "(other)", so memory is bounded and any cut of the stream gives the same slices. The promise is that of kernels/slices.py: a
 false alarm of any slice of any column comes at most once in `patience` of the whole stream, on average. With c columns each
-has c times the patience. Cost: about 130 ns an event and column of 1,000 values; 1.3 kB a slice.
+has c times the patience. Cost: about 95 ns an event and column of 1,000 texts; 0.9 kB a slice.
 """
 
 from itertools import pairwise
@@ -55,6 +55,7 @@ class SliceMonitor:
         self._states = [kernel.new_slices(most + 1) for _ in columns]
         self._names: list[dict[str | None, int]] = [{} for _ in columns]
         self._weights = kernel.arm_weights(tolerance)
+        self._block = kernel.new_block()
         self._factors = kernel.arm_factors(tolerance)
 
     def update(
@@ -77,7 +78,8 @@ class SliceMonitor:
             row, own = 0, np.ascontiguousarray(code[c])
             while row >= 0:
                 row = kernel.gather_slices(
-                    state, self._weights, self._factors, self.patience, own, event, time, z, y, weight, elapsed, slack, row
+                    state, self._block, self._weights, self._factors, self.patience, own, event, time, z, y, weight,
+                    elapsed, slack, row,
                 )  # fmt: skip
                 if row >= 0:
                     alarms += self._alarm(c, int(event[row]), int(time[row]))
@@ -93,8 +95,9 @@ class SliceMonitor:
         index = np.asarray(array.indices.fill_null(len(texts) - 1))
         new = np.flatnonzero((table[index] < 0) & judged) if len(names) < self.most else NO_ROWS
         if new.size:
-            _, first = np.unique(index[new], return_index=True)
-            for at in index[new[np.sort(first)]]:
+            first = np.full(len(texts), len(index))
+            first[index[new[::-1]]] = new[::-1]  # of rows alike the one written last stands: the first
+            for at in np.argsort(first, kind="stable")[: np.count_nonzero(first < len(index))]:
                 if table[at] < 0:
                     table[at] = names.setdefault(texts[at], len(names)) if len(names) < self.most else self.most
         table[table < 0] = self.most  # no room for it, or seen in rows that are not judged alone

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import NaiveSlices
 
-from onlogit.kernels.slices import EVIDENCE, Slices, arm_factors, arm_weights, gather_slices, new_slices
+from onlogit.kernels.slices import EVIDENCE, Slices, arm_factors, arm_weights, gather_slices, new_block, new_slices
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
@@ -34,7 +34,7 @@ def run(
 ) -> int:
     event = np.arange(z.size)
     return gather_slices(
-        state, arm_weights(tolerance), arm_factors(tolerance), patience, code, event, event, z, y, np.ones(z.size),
+        state, new_block(), arm_weights(tolerance), arm_factors(tolerance), patience, code, event, event, z, y, np.ones(z.size),
         elapsed, NONE, 0,
     )  # fmt: skip
 
@@ -75,10 +75,23 @@ def test_any_cut_gives_the_same_bytes(cuts: list[int], seed: int) -> None:
     code, z, y = stream(seed, 500, 9, 0.3)
     whole, pieces = new_slices(9), new_slices(9)
     event, w, f = np.arange(500), arm_weights(0.1), arm_factors(0.1)
-    gather_slices(whole, w, f, 1e15, code, event, event, z, y, np.ones(500), NONE, NONE, 0)
+    gather_slices(whole, new_block(), w, f, 1e15, code, event, event, z, y, np.ones(500), NONE, NONE, 0)
     for a, b in pairwise([0, *sorted(cuts), 500]):
         gather_slices(
-            pieces, w, f, 1e15, code[a:b], event[a:b], event[a:b], z[a:b], y[a:b], np.ones(b - a), NONE, NONE, 0
+            pieces,
+            new_block(),
+            w,
+            f,
+            1e15,
+            code[a:b],
+            event[a:b],
+            event[a:b],
+            z[a:b],
+            y[a:b],
+            np.ones(b - a),
+            NONE,
+            NONE,
+            0,
         )
     assert [x.tobytes() for x in whole] == [x.tobytes() for x in pieces]
 
