@@ -2,46 +2,45 @@
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
+from forks import COMMAND, environment
 
-ROOT = Path(__file__).parent.parent
 ARROW = "application/vnd.apache.arrow.stream"
 NDJSON = "application/x-ndjson"
 
 
 class Running:
-    """A daemon that has said that it is ready; with `wait=False`, one that may die before."""
+    """A daemon that has said that it is ready; with `wait=False`, one that may die before. start: as subprocess.Popen."""
 
-    def __init__(self, folder: Path, *args: str, env: dict[str, str] | None = None, wait: bool = True) -> None:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("ONLOGIT_")}
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    def __init__(
+        self,
+        folder: Path,
+        *args: str,
+        env: dict[str, str] | None = None,
+        wait: bool = True,
+        start: Callable[..., "subprocess.Popen[Any]"] = subprocess.Popen,
+    ) -> None:
         self.log = folder / "log"
         self.state = folder / "state"
         with open(self.log, "ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "onlogit", "serve", "--json", "--port", "0", "--state", str(self.state), *args],
-                cwd=folder, env={**kept, "PYTHONPATH": path, **(env or {})}, stdout=subprocess.PIPE, stderr=log,
+            self.process = start(
+                [*COMMAND, "serve", "--json", "--port", "0", "--state", str(self.state), *args],
+                cwd=folder, env=environment(**(env or {})), stdout=subprocess.PIPE, stderr=log, text=True,
             )  # fmt: skip
-        self.take(process)
-        if wait:
-            assert self.figures, self.log.read_text()
-
-    def take(self, process: Any) -> None:
-        """Wait for a process to say that it is ready, or to die."""
-        self.process = process
-        line = process.stdout.readline()
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
         self.figures: dict[str, Any] = json.loads(line) if line else {}
         self.url = self.figures.get("address", "")
         self.client = httpx.Client(base_url=self.url, timeout=30.0) if line else None
+        if wait:
+            assert self.figures, self.log.read_text()
 
     def post(self, path: str, content: Any, **headers: str) -> httpx.Response:
         assert self.client is not None

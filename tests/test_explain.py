@@ -3,10 +3,10 @@
 import json
 import math
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import forks
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -253,8 +253,7 @@ def test_the_command(tmp_path: Path) -> None:
     model.save(tmp_path / "m")
 
     def call(*args: str) -> "subprocess.CompletedProcess[str]":
-        words = [sys.executable, "-m", "onlogit", "explain", *args]
-        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        return forks.run([*forks.COMMAND, "explain", *args], cwd=tmp_path, capture_output=True, text=True)
 
     told = call("m", "in.parquet", "--event", "7")
     assert told.returncode == 0, told.stderr

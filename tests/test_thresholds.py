@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forks
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -96,8 +97,8 @@ def test_a_cost_that_is_none_is_refused() -> None:
 
 
 def call(folder: Path, *args: object) -> "subprocess.CompletedProcess[str]":
-    words = [sys.executable, "-m", "onlogit", "thresholds", *map(str, args)]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120)
+    words = [*forks.COMMAND, "thresholds", *map(str, args)]
+    return forks.run(words, cwd=folder, capture_output=True, text=True)
 
 
 COSTS = ("--cost-fp", 50, "--cost-fn", 10)

@@ -280,9 +280,9 @@ def gather_slices(
 ) -> int:
     """Fold rows `row`.. into the state; the row after which slices alarm (the caller says which), or -1.
 
-    code: int32[n], the row's slice; elapsed: float64[n], the shared clock, or [0]: it counts the rows that are judged. The
-    other columns, and slack, are as in `gather_evidence`. A slice that alarmed less than `patience` ago and passes it
-    again restarts in silence.
+    out: scratch, `new_block()`; code: int32[n], the row's slice; elapsed: float64[n], the shared clock, or [0]: it counts
+    the rows that are judged. The other columns, and slack, are as in `gather_evidence`. A slice that alarmed less than
+    `patience` ago and passes it again restarts in silence.
     """
     rows = np.empty(BLOCK, np.int64)
     n = judged_rows(y, weight, row, rows)

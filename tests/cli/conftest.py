@@ -1,24 +1,14 @@
 """The real command in a process of its own, and a small stream to feed it with."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forks
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
-
-ROOT = Path(__file__).parent.parent.parent
-COMMAND = [sys.executable, "-m", "onlogit"]
-
-
-def environment() -> dict[str, str]:
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ONLOGIT_")}
-    return {**kept, "PYTHONPATH": path}
 
 
 def some_flights(rows: int, seed: int = 1) -> pa.Table:
@@ -47,9 +37,9 @@ def onlogit(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[Any]]:
     """Calls the command in tmp_path; text in and out, unless `text=False`."""
 
     def call(*args: object, text: bool = True, **more: Any) -> subprocess.CompletedProcess[Any]:
-        more = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 120} | more
-        env = environment() | more.pop("env", {})
-        return subprocess.run([*COMMAND, *map(str, args)], cwd=tmp_path, text=text, env=env, **more)
+        more = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
+        env = forks.environment(**more.pop("env", {}))
+        return forks.run([*forks.COMMAND, *map(str, args)], cwd=tmp_path, text=text, env=env, **more)
 
     return call
 
@@ -60,6 +50,6 @@ def started(tmp_path: Path) -> Callable[..., "subprocess.Popen[Any]"]:
 
     def start(*args: object, **more: Any) -> "subprocess.Popen[Any]":
         more = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | more
-        return subprocess.Popen([*COMMAND, *map(str, args)], cwd=tmp_path, env=environment(), **more)
+        return forks.Forked([*forks.COMMAND, *map(str, args)], cwd=tmp_path, env=forks.environment(), **more)
 
     return start

@@ -1,12 +1,11 @@
 """Challengers fold the champion's journal: state is a function of it, and a promote changes who answers and nothing else."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forks
 import httpx
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -161,9 +160,7 @@ def test_settings(tmp_path: Path) -> None:
     file.write_text('label = "y"\n[[challengers]]\nname = "quick"\nlearner = "ftrl"\n[challengers.sgd]\nrate = 0.1\n')
     (told,) = resolve(str(file), {}, {})[0].challengers
     assert told == {"name": "quick", "frozen": False, "settings": {"learner": "ftrl", "sgd": {"rate": 0.1}}}
-    shown = subprocess.run(
-        [sys.executable, "-m", "onlogit", "config", "show", str(file)], check=True, capture_output=True, text=True
-    )  # fmt: skip
+    shown = forks.run([*forks.COMMAND, "config", "show", str(file)], check=True, capture_output=True, text=True)
     assert shown.stderr == ""
     file.write_text(shown.stdout)
     assert resolve(str(file), {}, {})[0].challengers == (told,)

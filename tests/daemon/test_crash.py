@@ -1,7 +1,7 @@
 """Killed at any moment and started again, the daemon is one that was never killed: nothing lost, nothing learned twice.
 
 It is killed 50 times, at named moments in turn and in between at random ones; ONLOGIT_KILLS says how often in the long run
-(`pytest -m long`, 500). Most are daemons by fork (daemon_forks.py), which are up sooner; each tenth is started as a user
+(`pytest -m long`, 500). Most are daemons by fork (forks.py), which are up sooner; each tenth is started as a user
 would. The client knows its answers alone: what was not answered it sends again, and the key tells the daemon what it has
 already.
 """
@@ -10,17 +10,16 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forks
 import httpx
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
-from daemon_forks import Forks, running
 from daemon_process import Running
 
 from onlogit import Config, OnlineLogit
@@ -78,8 +77,7 @@ def reference(count: int) -> OnlineLogit:
 
 def replayed(state: Path, out: Path) -> bytes:
     """The model that the state folder amounts to, from the first entry of its journal."""
-    command = [sys.executable, "-m", "onlogit", "replay", str(state), "--fresh", "--out", str(out)]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    forks.run([*forks.COMMAND, "replay", str(state), "--fresh", "--out", str(out)], check=True, capture_output=True)
     return out.read_bytes()
 
 
@@ -89,14 +87,13 @@ def test_a_killed_daemon_is_one_that_was_never_killed(
 ) -> None:
     draw = np.random.default_rng(int(os.environ.get("ONLOGIT_SEED", "1")))
     (tmp_path / "serve.toml").write_text('[[challengers]]\nname = "quick"\nlearner = "ftrl"\n')
-    forks = Forks(tmp_path)
     number = unanswered = 0
     for kill in range(kills):
         point = POINTS[kill // 2 % len(POINTS)] if kill % 2 == 0 else ""
         count = draw.integers(1, 3 if point.startswith("check") else 30)
         env = {"ONLOGIT_FAILPOINT": f"{point}:{count}" if point else ""}
-        args = ("serve.toml", *ARGS)
-        daemon = serve(*args, env=env, wait=False) if kill % 10 == 0 else running(forks, tmp_path, *args, env=env)
+        start = subprocess.Popen if kill % 10 == 0 else forks.Forked
+        daemon = serve("serve.toml", *ARGS, env=env, wait=False, start=start)
         if not daemon.url:
             daemon.end(signal.SIGKILL)  # it died on its way up: in a checkpoint, or in its first entries
             continue
@@ -107,7 +104,6 @@ def test_a_killed_daemon_is_one_that_was_never_killed(
         unanswered += 1
         timer.cancel()
         assert daemon.end(signal.SIGKILL) == -signal.SIGKILL
-    forks.end()
     last = serve("serve.toml", *ARGS)
     assert send(last, number)
     told = last.json("/v1/models")["models"]
@@ -119,10 +115,8 @@ def test_a_killed_daemon_is_one_that_was_never_killed(
     assert counts["counts"]["learned"] == model.counts.learned
     assert counts["entries_put_aside"] == 0
     assert replayed(tmp_path / "state", tmp_path / "fresh.model") == model.to_bytes()
-    subprocess.run(
-        [sys.executable, "-m", "onlogit", "replay", str(tmp_path / "state"), "--out", str(tmp_path / "quick.model")],
-        check=True, capture_output=True, timeout=120,
-    )  # fmt: skip
+    words = ["replay", str(tmp_path / "state"), "--out", str(tmp_path / "quick.model")]
+    forks.run([*forks.COMMAND, *words], check=True, capture_output=True)
     assert (tmp_path / "quick.model").read_bytes() == model.to_bytes()
     print(json.dumps({"kills": kills, "requests": number + 1, "unanswered": unanswered}))
     assert number > kills

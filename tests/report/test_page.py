@@ -2,10 +2,10 @@
 
 import json
 import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import forks
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
@@ -150,8 +150,7 @@ def test_ticks() -> None:
 
 
 def call(folder: Path, *args: str) -> "subprocess.CompletedProcess[str]":
-    words = [sys.executable, "-m", "onlogit", "report", *args]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120)
+    return forks.run([*forks.COMMAND, "report", *args], cwd=folder, capture_output=True, text=True)
 
 
 def test_the_command(tmp_path: Path) -> None:
