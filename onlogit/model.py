@@ -353,7 +353,13 @@ def _added(
     merged["learner"] = fresh.learner.merge(own(base, "learner."), learners, units)
     return {
         "counts": counts,
-        "clock": np.array([max(int(s["clock"][0]) for s in states), total.events if watched else NEVER]),
+        "clock": np.array(
+            [
+                max(int(s["clock"][0]) for s in states),
+                total.events if watched else NEVER,
+                max(int(s["clock"][2]) for s in states),
+            ]
+        ),
         "frozen": np.array([all(s["frozen"][0] for s in states)]),
     } | {f"{part}.{name}": array for part, arrays in merged.items() for name, array in arrays.items()}
 

@@ -30,7 +30,7 @@ from onlogit.kernels.flips import flips_of, observed_log_odds
 from onlogit.kernels.turns import take_turns
 from onlogit.label_delays import LabelDelays
 from onlogit.label_times import NO_TIME, LabelTimes, Plan
-from onlogit.labels import VOID, WAITING, Mature, Maturity, thinned
+from onlogit.labels import VOID, WAITING, Mature, Maturity, Thinning
 from onlogit.learners import Tape, create
 from onlogit.learners.protocol import LEARN, SCORE, Scores, unwritten
 from onlogit.memory import NEVER, Memory
@@ -77,6 +77,7 @@ class Pipeline:
         self.paths = WeightPaths()
         self._slots_named = NO_NAMES  # as the encoder has them; not state
         self.delays = LabelDelays()  # of labels that are learned on arrival
+        self.thinning = Thinning(config.labels.keep_negatives)
         self.counts = Counts()
         self.heard: list[Mature] | None = None  # what is judged, for one who listens; not state
         self.frozen = False  # scores, joins labels and watches, and learns nothing
@@ -193,7 +194,7 @@ class Pipeline:
         weight = tile.weight
         if self.config.labels.keep_negatives < 1.0:
             weight = weight.copy()
-            weight[tile.row] = self._thin(plan.event, tile.of_plan(tile.y), tile.of_plan(weight))
+            weight[tile.row] = self.thinning.weights(plan.event, tile.of_plan(tile.y), tile.of_plan(weight))
         scores = self._learn(first, n, tape, tile._replace(weight=weight))
         z, z_sd = self._stated(scores.z[:n], scores.z_sd[:n])
         if self.beside is not None:
@@ -264,9 +265,6 @@ class Pipeline:
     def rests(self) -> bool:
         """Whether nothing is learned: frozen by command, or in answer to an alarm."""
         return self.frozen or (self.repair is not None and self.repair.frozen)
-
-    def _thin(self, event: I64, y: I8, weight: F64) -> F64:
-        return thinned(event, y, weight, self.config.labels.keep_negatives)
 
     def _refuse_repeats(self, encoded: Encoded) -> None:
         if encoded.key is None:
@@ -375,7 +373,7 @@ class Pipeline:
             self.delays.add(self.counts.events - event, y, weight)
         y = sealed if y is None else y
         if not self.rests:
-            weight = self._thin(event, y, weight)
+            weight = self.thinning.weights(event, y, weight)
             left = self.memory.waiting - 1 - np.arange(len(event))
             tape = Tape(np.arange(len(event)), np.full(len(event), LEARN, np.uint8), left)
             self.learner.learn(rows, tape, y.astype(np.float64), weight, memo)
@@ -413,7 +411,7 @@ class Pipeline:
     def _named(self, parts: dict[str, dict[str, Array]]) -> dict[str, Array]:
         own = {
             "counts": np.array(list(asdict(self.counts).values()), np.int64),
-            "clock": np.array([self.times.clock, self._turn[0]]),
+            "clock": np.array([self.times.clock, self._turn[0], self.thinning.since]),
             "frozen": np.array([self.frozen]),
         }
         return own | {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
@@ -421,7 +419,7 @@ class Pipeline:
     def restore(self, state: dict[str, Array]) -> None:
         """Become the fold whose `state` this is, taking over its arrays; a StateError where it does not fit this schema and
         config."""
-        own = (("counts", np.int64, len(asdict(self.counts))), ("clock", np.int64, 2), ("frozen", np.bool_, 1))
+        own = (("counts", np.int64, len(asdict(self.counts))), ("clock", np.int64, 3), ("frozen", np.bool_, 1))
         for name, kind, size in own:
             if name not in state or state[name].dtype != kind or state[name].shape != (size,):
                 raise StateError(f"the fold's array {name!r} is missing, or not {np.dtype(kind)}[{size}]")
@@ -432,7 +430,7 @@ class Pipeline:
         self._slots_named = NO_NAMES
         if not self.paths.fits(self.named()):
             raise StateError("paths of weights: a slot that is looked at has no name")
-        self.times.clock, self._turn[0] = (int(c) for c in state["clock"])
+        self.times.clock, self._turn[0], self.thinning.since = (int(c) for c in state["clock"])
         self.frozen = bool(state["frozen"][0])
 
     def _parts(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from onlogit import thresholds
 from onlogit.config import Config, LabelConfig
 from onlogit.errors import ConfigError
 from onlogit.explain import explain_model
-from onlogit.labels import thinned
+from onlogit.labels import Thinning
 
 STREAM = Path(__file__).parents[2] / "shared" / "data" / "kdd_http.parquet"
 
@@ -35,18 +35,28 @@ def learned(table: pa.Table, share: float, cuts: tuple[int, ...] = (), delay: in
 def test_weights_add_up_to_those_of_all_negatives() -> None:
     event, y = np.arange(200_000), np.zeros(200_000, np.int8)
     y[::50] = 1
-    weight = thinned(event, y, np.full(200_000, 2.0), 0.1)
+    weight = Thinning(0.1).weights(event, y, np.full(200_000, 2.0))
     assert (weight[::50] == 2.0).all()
     assert set(np.unique(weight)) == {0.0, 2.0, 20.0}
     assert weight[y == 0].sum() == pytest.approx(2.0 * 196_000, rel=0.005)
-    assert thinned(event, y, weight, 1.0) is weight
+    assert Thinning(1.0).weights(event, y, weight) is weight
+
+
+def test_all_is_learned_after_a_positive() -> None:
+    y = np.zeros(10_000, np.int8)
+    y[[5_000, 5_003]] = 1
+    weight = Thinning(0.1).weights(np.arange(10_000), y, np.ones(10_000))
+    near = np.r_[5_000:5_014]
+    assert (weight[near] == 1.0).all()
+    far = np.setdiff1d(np.arange(10_000), near)
+    assert set(np.unique(weight[far])) == {0.0, 10.0}
 
 
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.3, 1 / 3, 0.1, 1 / 7, 0.01, 0.0001])
 def test_of_every_stretch_one_is_kept(share: float) -> None:
     first = 10**9 if share == 0.3 else 0
     event = first + np.arange(100_000)
-    weight = thinned(event, np.zeros(100_000, np.int8), np.ones(100_000), share)
+    weight = Thinning(share).weights(event, np.zeros(100_000, np.int8), np.ones(100_000))
     kept = np.flatnonzero(weight)
     assert abs(len(kept) - share * 100_000) <= 1
     assert weight.sum() == pytest.approx(100_000, abs=2 / share)
@@ -60,8 +70,9 @@ def test_any_cut_learns_the_same_negatives(delay: int) -> None:
     table = rare(3000)
     whole = learned(table, 0.2, delay=delay)
     assert learned(table, 0.2, (1, 700, 701, 2500), delay).to_bytes() == whole.to_bytes()
-    positives = int(np.count_nonzero(table["late"].to_numpy(zero_copy_only=False)))
-    assert whole.counts.learned == pytest.approx(positives + 0.2 * (3000 - positives), rel=0.15)
+    late = table["late"].to_numpy(zero_copy_only=False)
+    near = sum(bool(late[max(i - 5, 0) : i + 1].any()) for i in range(3000))  # of a positive: one, or up to 5 after one
+    assert whole.counts.learned == pytest.approx(near + 0.2 * (3000 - near), rel=0.05)
     assert whole.quality().examples == 3000  # all are judged
 
 
