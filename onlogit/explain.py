@@ -205,7 +205,10 @@ def evidence_notes(fold: Pipeline) -> list[str]:
     notes = [f"all of this rests on {positives:.0f} positives only"] if positives < FEWEST else []
     share = fold.config.labels.keep_negatives
     if share < 1.0:
-        notes.append(f"{share:g} of the negatives were learned, each with the weight {1 / share:g}; all were judged")
+        notes.append(
+            f"{share:g} of the negatives that are not near a positive were learned, each with the weight {1 / share:g}; "
+            "all were judged"
+        )
     return notes
 
 

@@ -105,7 +105,7 @@ def test_on_a_real_stream_of_bursts() -> None:
 
 def test_it_is_said_and_a_share_of_nothing_is_refused() -> None:
     assert (
-        "0.2 of the negatives were learned, each with the weight 5; all were judged"
+        "0.2 of the negatives that are not near a positive were learned, each with the weight 5; all were judged"
         in explain_model(learned(rare(1000), 0.2)).notes
     )
     with pytest.raises(ConfigError, match="keep_negatives = 0"):
