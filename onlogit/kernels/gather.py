@@ -20,9 +20,10 @@ forgetting .00088 for .00084), where a reach of 30 sd would have saved it at the
 Sixty-four values within 10 sd are summed as whole numbers of sd / 2^20, and so are their squares: exact in float64, so
 that the order of adding, and hence the cut of the stream, does not show, and the loop vectorises.
 
-Cost: 1.7 ns a value with its place in the tile, 4.5 ns in a batch with nulls, 6 ns under weights other than 1; 64 bytes of
-state a column. A row of weight 0 is standardised and changes nothing; so does any row when only scores are wanted. A weight
-of h moves mean and variance as h repeats do, except that it counts as one row for the guards.
+Cost: 1.2 ns a value with its place in the tile, .7 ns where nothing is learned, 4.5 ns in a batch with nulls, 6 ns under
+weights other than 1; 64 bytes of state a column. A row of weight 0 is standardised and changes nothing; so does any row
+when only scores are wanted. A weight of h moves mean and variance as h repeats do, except that it counts as one row for the
+guards.
 """
 
 import math
@@ -51,6 +52,7 @@ from onlogit.kernels.lanes import (
     splat,
     store,
     subtract,
+    turned,
 )
 from onlogit.kernels.lanes import add as sum_lanes
 from onlogit.kernels.lanes import total as sum_of
@@ -203,6 +205,26 @@ def _ordinary(x: Any, first: int, stop: int, mean: float, rate: float, out: F32)
 
 
 @inline
+def _unlearned(x: Any, first: int, stop: int, mean: float, rate: float, out: F32) -> float:
+    """Values by given moments, that change nothing; 0, or NaN if one of them is not finite."""
+    like, odd = lanes(x.dtype.type(0), LANES), lanes(0.0, LANES)
+    even = first + (stop - first) // LANES * LANES
+    for i in range(first, even, LANES):
+        v = double(load(x, i, like))
+        odd = fma(v, splat(0.0, v), odd)
+        held = larger(smaller(v, splat(LARGEST, v)), splat(-LARGEST, v))
+        z = multiply(subtract(held, splat(mean, v)), splat(rate, v))
+        store(out, i - first, single(signed(smaller(absolute(z), splat(CLIP, z)), z)))
+    nothing = float(sum_of(odd))
+    for i in range(even, stop):
+        v = float(x[i])
+        nothing += v * 0.0
+        z = (min(max(v, -LARGEST), LARGEST) - mean) * rate
+        out[i - first] = math.copysign(min(abs(z), CLIP), z)
+    return nothing
+
+
+@inline
 def _beyond(x: Any, first: int, stop: int, mean: float, rate: float) -> int:
     """How many values are held at ±6."""
     clipped = 0
@@ -221,26 +243,27 @@ def _count_others(weight: F64, w: float) -> int:
 
 @inline
 def _column(
-    x: Any, validity: U8, shift: int, weight: F64, learned: bool, quick: bool, first: int, last: int, m: F64, counts: I64,
+    x: Any, validity: U8, shift: int, weight: F64, learned: bool, scored: bool, first: int, last: int, m: F64, counts: I64,
     span: F64, out: F32, missing: U8, lost: int,
 ) -> int:  # fmt: skip
     """The rows first .. last of a column; out[0] is the first of them. How many are missing, with the `lost` before them."""
     all_valid = validity.size == 0
     rate = _rate(m)
     begin = stop = first
+    if scored and all_valid and _unlearned(x, first, last, m[MEAN], rate, out) == 0.0:
+        return lost
     while stop < last:
         begin = stop
         settled = m[NEXT] == np.inf
         stop = min(last, begin + BLOCK - int(m[GATHERED] if settled else 0.0))
-        if quick and all_valid and settled:
+        if learned and all_valid and settled:
             steps, squares, far, low, high = _ordinary(x, begin, stop, m[MEAN], rate, out[begin - first :])
             if far < REACH and low >= -LARGEST and high <= LARGEST and not math.isnan(steps):
-                if learned:
-                    if far > CLIP:
-                        counts[CLIPPED] += _beyond(x, begin, stop, m[MEAN], rate)
-                    span[0], span[1] = min(span[0], low + 0.0), max(span[1], high + 0.0)
-                    _gather(m, stop - begin, steps, squares)
-                    rate = _rate(m)
+                if far > CLIP:
+                    counts[CLIPPED] += _beyond(x, begin, stop, m[MEAN], rate)
+                span[0], span[1] = min(span[0], low + 0.0), max(span[1], high + 0.0)
+                _gather(m, stop - begin, steps, squares)
+                rate = _rate(m)
                 continue
         for i in range(begin, stop):
             v = float(x[i])
@@ -292,8 +315,32 @@ def standardise(
     """
     span = np.empty(2)
     learned = _count_others(weight, 1.0) == 0
-    quick = learned or _count_others(weight, 0.0) == 0
-    return _column(x, validity, shift, weight, learned, quick, 0, x.size, moments, counts, span, out, missing, 0)
+    scored = not learned and _count_others(weight, 0.0) == 0
+    return _column(x, validity, shift, weight, learned, scored, 0, x.size, moments, counts, span, out, missing, 0)
+
+
+@inline
+def _put_side_by_side(some: F32, width: int, tile: F32, left: int, first: int, last: int) -> None:
+    """tile[first + i, left + c] = some[c, i], four rows of four columns at a time."""
+    like, pitch, across = lanes(np.float32(0), 4), some.shape[1], tile.shape[1]
+    square, even = width // 4 * 4, (last - first) // 4 * 4
+    for c in range(0, square, 4):
+        for i in range(0, even, 4):
+            at, into = c * pitch + i, (first + i) * across + left + c
+            rows = turned(
+                load(some, at, like), load(some, at + pitch, like), load(some, at + 2 * pitch, like),
+                load(some, at + 3 * pitch, like),
+            )  # fmt: skip
+            store(tile, into, rows[0])
+            store(tile, into + across, rows[1])
+            store(tile, into + 2 * across, rows[2])
+            store(tile, into + 3 * across, rows[3])
+        for i in range(even, last - first):
+            for k in range(c, c + 4):
+                tile[first + i, left + k] = some[k, i]
+    for i in range(last - first):
+        for k in range(square, width):
+            tile[first + i, left + k] = some[k, i]
 
 
 @kernel
@@ -310,7 +357,7 @@ def standardise_columns(
     """
     n, d = tile.shape[0], lost.size
     learned = _count_others(weight, 1.0) == 0
-    quick = learned or _count_others(weight, 0.0) == 0
+    scored = not learned and _count_others(weight, 0.0) == 0
     some = np.empty((SIDE_BY_SIDE, CHUNK + STAGGER), np.float32)
     lost[:] = 0
     for left in range(0, d, SIDE_BY_SIDE):
@@ -324,18 +371,16 @@ def standardise_columns(
                 if places[j, 3] == 1:
                     x = numbers_at(places[j, 0], np.float32(0), n)
                     lost[j] = _column(
-                        x, validity, places[j, 2], weight, learned, quick, first, last, moments[j], counts[j], spans[j],
+                        x, validity, places[j, 2], weight, learned, scored, first, last, moments[j], counts[j], spans[j],
                         some[c], missing[j], lost[j],
                     )  # fmt: skip
                 else:
                     wide = numbers_at(places[j, 0], np.float64(0), n)
                     lost[j] = _column(
-                        wide, validity, places[j, 2], weight, learned, quick, first, last, moments[j], counts[j], spans[j],
+                        wide, validity, places[j, 2], weight, learned, scored, first, last, moments[j], counts[j], spans[j],
                         some[c], missing[j], lost[j],
                     )  # fmt: skip
-            for i in range(first, last):
-                for c in range(width):
-                    tile[i, left + c] = some[c, i - first]
+            _put_side_by_side(some, width, tile, left, first, last)
 
 
 @kernel

@@ -291,6 +291,22 @@ def place(typing: Any, a: Any, lane: Any, value: Any) -> Any:
 
 
 @instruction
+def turned(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Four vectors of four lanes, as the columns of a square: its rows."""
+    rows = types.UniTuple(a, 4)  # type: ignore[no-untyped-call,unused-ignore]
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        def pick(x: Any, y: Any, *which: int) -> Any:
+            return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(INT32, 4), which))
+
+        top, bottom = ([pick(args[i], args[i + 1], *which) for i in (0, 2)] for which in ((0, 4, 1, 5), (2, 6, 3, 7)))
+        made = [pick(*half, *which) for half in (top, bottom) for which in ((0, 1, 4, 5), (2, 3, 6, 7))]
+        return context.make_tuple(builder, signature.return_type, made)
+
+    return rows(a, b, c, d), build
+
+
+@instruction
 def _pointer(typing: Any, address: Any, zero: Any) -> Any:
     """A pointer to numbers of the type of `zero`."""
     kind = types.CPointer(zero)  # type: ignore[no-untyped-call,unused-ignore]

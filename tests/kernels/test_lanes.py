@@ -44,6 +44,22 @@ def arithmetic(a: F32, b: F32, out: F32) -> tuple[float, float]:
     return v.total(x), v.highest(y)
 
 
+@kernel
+def turn(a: F32, out: F32) -> None:
+    like = v.lanes(ZERO, 4)
+    rows = v.turned(v.load(a, 0, like), v.load(a, 4, like), v.load(a, 8, like), v.load(a, 12, like))
+    v.store(out, 0, rows[0])
+    v.store(out, 4, rows[1])
+    v.store(out, 8, rows[2])
+    v.store(out, 12, rows[3])
+
+
+def test_a_square_is_turned() -> None:
+    a, out = np.arange(16, dtype=np.float32), np.zeros(16, np.float32)
+    turn(a, out)
+    assert out.reshape(4, 4).tolist() == a.reshape(4, 4).T.tolist()
+
+
 def test_arithmetic_is_that_of_numpy() -> None:
     random = np.random.default_rng(0)
     a, b = random.normal(size=(2, 8)).astype(np.float32)
