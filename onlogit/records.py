@@ -61,6 +61,8 @@ def scored(prefix: str = "", decider: Decider | None = None, time: str | None = 
     A decider that needs times reads the column `time`. It is to be given every batch of its stream, once and in order.
     """
 
+    schemas: list[pa.Schema] = []  # of the batch before: its own, and with what is stated
+
     def record(batch: pa.RecordBatch, step: Step) -> pa.RecordBatch:
         columns = [*batch.columns, floats(step.p), floats(step.z), floats(step.z_sd)]
         if decider is not None:
@@ -70,7 +72,9 @@ def scored(prefix: str = "", decider: Decider | None = None, time: str | None = 
                     raise SchemaError(f"a capacity for each stretch of time needs the column {time!r}; it is missing")
                 when = read_time(batch.column(time), time, 0)
             columns += decided(decider.decide(step.z, step.z_sd, when))
-        return pa.RecordBatch.from_arrays(columns, schema=scored_schema(batch.schema, prefix, decider is not None))
+        if not schemas or not schemas[0].equals(batch.schema, check_metadata=True):
+            schemas[:] = batch.schema, scored_schema(batch.schema, prefix, decider is not None)
+        return pa.RecordBatch.from_arrays(columns, schema=schemas[1])
 
     return record
 

@@ -1,5 +1,6 @@
 """Strings, dictionaries, bools and instants -> the hashes of their categories, and the slots of those that are features."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +58,7 @@ class Categories:
         )
         return seed.table(texts)
 
-    def read(self, found: dict[str, pa.Array]) -> list[Seen]:
+    def read(self, found: Mapping[str, pa.Array]) -> list[Seen]:
         """Every category of a batch; nothing is changed."""
         return [self.read_one(j, found[self.columns[j].name]) for j in range(len(self.leaves))]
 

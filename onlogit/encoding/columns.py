@@ -5,6 +5,8 @@ Arrow's bitmap with the bit at which it starts; an empty bitmap means that all i
 as they are: the kernels read what points outside its array as empty or null.
 """
 
+import ctypes
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -13,6 +15,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from onlogit.errors import DataError, SchemaError
+from onlogit.kernels import gather
 
 U8 = npt.NDArray[np.uint8]
 I32 = npt.NDArray[np.int32]
@@ -37,6 +40,9 @@ def frozen(array: npt.NDArray[T]) -> npt.NDArray[T]:
     return array
 
 
+_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
 ALL_VALID = np.zeros(0, np.uint8)
 ALL_VALID.flags.writeable = False
 
@@ -128,6 +134,48 @@ def place(column: Numbers) -> tuple[int, int, int, int]:
     """Where in memory a column is, as `gather.standardise_columns` wants it; the column has to be kept."""
     values, validity = (each.__array_interface__["data"][0] for each in (column.values, column.validity))
     return values, validity if column.validity.size else 0, column.shift, int(column.values.dtype == np.float32)
+
+
+class Columns(Mapping[str, pa.Array]):
+    """The columns of a batch by name, each made an Arrow array when it is asked for: that takes Arrow 2 us."""
+
+    def __init__(self, batch: pa.RecordBatch, index: Mapping[str, int]) -> None:
+        self.batch, self.index = batch, index
+        self._made: dict[str, pa.Array] = {}
+
+    def __getitem__(self, name: str) -> pa.Array:
+        made = self._made.get(name)
+        if made is None:
+            made = self._made[name] = self.batch.column(self.index[name])
+        return made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.index)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+def places_of(columns: Columns, names: Sequence[str]) -> tuple[I64, Any]:
+    """The same, [d, 4], of d number columns as `numbers` has them, and what has to be kept while they are read.
+
+    All at once by Arrow's C data interface: 1 us a column, where each by itself costs 10.
+    """
+    if not names:
+        return np.zeros((0, 4), np.int64), None
+    floats = columns.batch.select([columns.index[name] for name in names])
+    types = floats.schema.types
+    if any(each not in (FLOAT32, FLOAT64) for each in types):
+        types = [each if each == FLOAT32 else FLOAT64 for each in types]
+        cast = [columns[name].cast(each, safe=False) for name, each in zip(names, types, strict=True)]
+        floats = pa.RecordBatch.from_arrays(cast, list(names))
+    found = np.empty((len(names), 4), np.int64)
+    exported = floats.__arrow_c_array__()[1]
+    singles = np.array([each == FLOAT32 for each in types], np.uint8)
+    if gather.find_columns(_pointer(exported, b"arrow_array"), singles, found):
+        return found, exported
+    apart = [numbers(columns[name]) for name in names]
+    return np.array([place(each) for each in apart], np.int64), apart
 
 
 def places(columns: F64) -> I64:

@@ -13,7 +13,7 @@ refused before anything changed; a row of weight 0 changes nothing. Cost on one 
 6 ns a dictionary code; memory: 64 bytes a number column, one byte a slot.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -120,9 +120,9 @@ class Encoder:
         """
         batch = arrow.one_batch(batch)
         index = self._match(batch.schema, scoring=not update)
-        found = {name: batch.column(at) for name, at in index.items()}
+        found = arrow.Columns(batch, index)
         encoded, negative = self._settle(found, batch.num_rows, first_event)
-        numbers = [arrow.numbers(found[name]) for name in self._numbers.names]
+        places, kept = arrow.places_of(found, self._numbers.names)
         categories = self._categories.read(found)
         lists = self._lists.read(found, first_event)
         if accept is not None:
@@ -130,7 +130,9 @@ class Encoder:
         # from here on nothing is refused; a weight of 0 is what "without update" means to the kernels
         weight = encoded.weight if update else np.zeros(batch.num_rows)
         dense = np.empty((weight.size, len(self.dense_names)), np.float32)
-        lit, standard = self._numbers.standardise(numbers, weight, self._tags, dense)
+        lit, standard = self._numbers.standardise(places, weight, self._tags, dense)
+        del kept  # which held the columns at their places
+        numbers = [arrow.numbers(found[name]) for name in self._numbers.names] if self._derived.terms else []
         rows = self._placed(dense, lit, standard, numbers, categories, lists, weight)
         if update:
             self._labels.negative = negative
@@ -159,7 +161,7 @@ class Encoder:
         n = values.shape[1]
         dense = np.empty((n, len(self.dense_names)), np.float32)
         values = np.ascontiguousarray(values)
-        lit, standard = self._numbers.standardise_at(arrow.places(values), np.zeros(n), self._tags, dense)
+        lit, standard = self._numbers.standardise(arrow.places(values), np.zeros(n), self._tags, dense)
         if not (lit.some.size or categories or lists or self._derived.terms):
             return Rows(dense, np.zeros(n + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
         numbers = [gapped(column) for column in values] if self._derived.terms else []
@@ -198,7 +200,7 @@ class Encoder:
             self._checked = last
         return last[2]
 
-    def _settle(self, found: dict[str, pa.Array], n: int, first_event: int) -> tuple[Encoded, str | None]:
+    def _settle(self, found: Mapping[str, pa.Array], n: int, first_event: int) -> tuple[Encoded, str | None]:
         """All but the rows, and the label's negative value; nothing is changed."""
 
         def array(role: Role) -> tuple[str, pa.Array | None]:

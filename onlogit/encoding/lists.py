@@ -8,6 +8,7 @@ be of any size and sign: they are hashed. A null list, and a null entry, light t
 lights nothing. Cost: 15 to 25 ns an entry of a long list, 80 ns with its value.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -89,7 +90,7 @@ class ListColumns:
         self.moments = gather.empty_moments(len(lists))
         self.odd = np.zeros((len(lists), 4), np.int64)
 
-    def read(self, found: dict[str, pa.Array], first_event: int) -> list[Seen]:
+    def read(self, found: Mapping[str, pa.Array], first_event: int) -> list[Seen]:
         """The lists of a batch; DataError, and nothing changed, where a pair differs in length."""
         return [
             self._read_set(r, extents(found[term.column]))
@@ -98,7 +99,7 @@ class ListColumns:
             for r, term in enumerate(self.lists)
         ]
 
-    def hashes(self, term: Read | Sparse, found: dict[str, pa.Array]) -> tuple[_Extents, U64]:
+    def hashes(self, term: Read | Sparse, found: Mapping[str, pa.Array]) -> tuple[_Extents, U64]:
         """Where the entries of a set or pair are, and the hash of each."""
         r = self.lists.index(term)
         seen = self._read_set(r, extents(found[term.column if isinstance(term, Read) else term.indices.column]))
@@ -113,7 +114,7 @@ class ListColumns:
             return Seen(indices, seed.of_texts(arrow.texts(arrow.plain(entries, self.names[r]))))
         return Seen(indices, self.hash_integers(r, entries))
 
-    def _read_pair(self, r: int, pair: Sparse, found: dict[str, pa.Array], first_event: int) -> Seen:
+    def _read_pair(self, r: int, pair: Sparse, found: Mapping[str, pa.Array], first_event: int) -> Seen:
         indices, values = extents(found[pair.indices.column]), extents(found[pair.values.column])
         wanted, got = indices.stops - indices.starts, values.stops - values.starts
         if (wanted != got).any():

@@ -5,7 +5,7 @@ where other values fall into the same slot. Each name counts its events of weigh
 bytes a slot of memory beside it. Cost: 4 ns a slot once the names are known; new ones are told 256 rows at a time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -78,7 +78,7 @@ class Namer:
         self._mask = np.uint64(slots - 1)
         self._numbers, self._categories, self._lists, self._derived = numbers, categories, lists, derived
 
-    def of_rows(self, found: dict[str, pa.Array], rows: I64) -> list[Candidates]:
+    def of_rows(self, found: Mapping[str, pa.Array], rows: I64) -> list[Candidates]:
         """All that may be lit in these rows of a batch, by coordinate."""
         few = {name: _few(array, rows) for name, array in found.items()}
         leaves = {leaf: self._leaf(leaf, few) for leaf in self._categories.leaves}
@@ -95,7 +95,7 @@ class Namer:
                 told.append((text_of(derived), said, hashes[said], [values[at] for at in said.tolist()]))
         return [Candidates(name, row, (h & self._mask).astype(np.int64), values) for name, row, h, values in told]
 
-    def _leaf(self, leaf: Leaf, few: dict[str, pa.Array]) -> Hashed:
+    def _leaf(self, leaf: Leaf, few: Mapping[str, pa.Array]) -> Hashed:
         column = leaf.column if isinstance(leaf, Read) else leaf.of.column
         at = self._categories.leaves.index(leaf)
         described = self._categories.columns[at]
@@ -110,7 +110,7 @@ class Namer:
         array = array.cast(pa.large_string())
         return self._categories.seeds[at].of_texts(arrow.texts(array)), _texts(array)
 
-    def _entries(self, term: Read | Sparse, few: dict[str, pa.Array]) -> tuple[str, I64, U64, list[str | None]]:
+    def _entries(self, term: Read | Sparse, few: Mapping[str, pa.Array]) -> tuple[str, I64, U64, list[str | None]]:
         at = self._lists.lists.index(term)
         indices, hashes = self._lists.hashes(term, few)
         row = np.repeat(np.arange(len(indices.starts)), indices.stops - indices.starts)
@@ -125,7 +125,7 @@ class Namer:
             [*(values[j] for j in entries.tolist()), *([None] * len(absent))],
         )  # fmt: skip
 
-    def _term(self, term: Term, few: dict[str, pa.Array], leaves: dict[Leaf, Hashed]) -> list[Hashed]:
+    def _term(self, term: Term, few: Mapping[str, pa.Array], leaves: dict[Leaf, Hashed]) -> list[Hashed]:
         """The hashes and values of each part of a term; none where it has no slots, or its values no plain name."""
         derived, n = self._derived, len(next(iter(few.values())))
         if isinstance(term, Log):
@@ -163,12 +163,12 @@ class Namer:
         inside = np.where((codes >= 0) & (codes < last), codes, last)
         return table[inside], [None if code == last else str(code) for code in inside.tolist()]
 
-    def _codes(self, term: Bucket | Spline, few: dict[str, pa.Array]) -> I64 | None:
+    def _codes(self, term: Bucket | Spline, few: Mapping[str, pa.Array]) -> I64 | None:
         """How many edges or knots lie below the number, -1 where it is missing; None before they are set."""
         knots, x = self._derived.knots.of(term), self._number(term.of, few)
         return None if knots is None or x is None else np.where(np.isnan(x), -1, np.searchsorted(knots, x))
 
-    def _number(self, term: Term, few: dict[str, pa.Array]) -> F64 | None:
+    def _number(self, term: Term, few: Mapping[str, pa.Array]) -> F64 | None:
         """A column, or its logarithm, as it is, NaN where missing; None for numbers that have no plain value."""
         if isinstance(term, Log):
             inner = self._number(term.of, few)
@@ -191,7 +191,7 @@ class Names:
         self.slots: list[int] = []
         self._place: dict[int, int] = {}  # of a slot's name
 
-    def learn(self, rows: Rows, weight: F64, found: dict[str, pa.Array], namer: Namer) -> None:
+    def learn(self, rows: Rows, weight: F64, found: Mapping[str, pa.Array], namer: Namer) -> None:
         """Name what is new in a batch, in order, then count all that is named."""
         if not self.most:
             return

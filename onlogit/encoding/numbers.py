@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.encoding import columns as arrow
 from onlogit.encoding.hashes import seeds
 from onlogit.kernels import gather, hashing
 
@@ -52,15 +51,11 @@ class NumberColumns:
         self.odd = np.zeros((len(self.names), 4), np.int64)
         self.range = np.tile([np.inf, -np.inf], (len(self.names), 1))
 
-    def standardise(
-        self, numbers: list[arrow.Numbers], weight: F64, tags: U8, tile: F32
-    ) -> tuple[Lit, dict[str, Standard]]:
-        """Write the features into the tile's first columns; the slots of missing ones, and what terms asked for."""
-        places = np.array([arrow.place(each) for each in numbers], np.int64).reshape(-1, 4)
-        return self.standardise_at(places, weight, tags, tile)
+    def standardise(self, places: I64, weight: F64, tags: U8, tile: F32) -> tuple[Lit, dict[str, Standard]]:
+        """Write the features into the tile's first columns; the slots of missing ones, and what terms asked for.
 
-    def standardise_at(self, places: I64, weight: F64, tags: U8, tile: F32) -> tuple[Lit, dict[str, Standard]]:
-        """The same for columns at these places in memory, which are kept, i64[d, 4]: see `gather.standardise_columns`."""
+        places: where in memory the columns are, which have to be kept, i64[d, 4]: see `gather.standardise_columns`.
+        """
         n, k, d = weight.size, self.features, len(places)
         beside = np.empty((n, d - k), np.float32)
         missing, lost = np.empty((d, n), np.uint8), np.zeros(d, np.int64)

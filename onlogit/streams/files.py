@@ -98,7 +98,8 @@ class FileSource:
             batch = next(self._batches, None)
             if batch is None:
                 return None
-            batch = batch.select(self.schema.names).cast(self.schema)
+            if not batch.schema.equals(self.schema, check_metadata=True):
+                batch = batch.select(self.schema.names).cast(self.schema)
         self._rows += batch.num_rows
         return batch, {"file": self._name, "row": self._rows}
 

@@ -1,0 +1,58 @@
+"""Columns of numbers found in memory all at once, against each by itself."""
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+import pytest
+
+from onlogit.encoding.columns import Columns, numbers, place, places_of
+
+
+def found(batch: pa.RecordBatch) -> tuple[Columns, list[str]]:
+    return Columns(batch, {name: at for at, name in enumerate(batch.schema.names)}), batch.schema.names
+
+
+@pytest.mark.parametrize("start", [0, 3, 64, 200])
+def test_they_are_where_each_is(start: int) -> None:
+    values = np.random.default_rng(1).normal(size=200)
+    gaps = np.arange(200) % 7 == 0
+    whole = pa.record_batch(
+        {
+            "double": pa.array(values),
+            "text": pa.array(["between"] * 200),
+            "single": pa.array(values.astype(np.float32)),
+            "gaps": pa.array(values, mask=gaps),
+            "gaps early": pa.array(values.astype(np.float32), mask=np.arange(200) < 2),
+            "none": pa.array(values, mask=np.ones(200, bool)),
+        }
+    )
+    columns, names = found(whole.slice(start))
+    names.remove("text")
+    places, kept = places_of(columns, names)
+    assert kept is not None
+    assert [tuple(row) for row in places.tolist()] == [place(numbers(columns[name])) for name in names]
+
+
+def test_others_are_cast() -> None:
+    batch = pa.record_batch(
+        {"whole": pa.array([1, None, 3]), "single": pa.array([0.5, 1, 2], pa.float32()), "nothing": pa.nulls(3)}
+    )
+    columns, names = found(batch)
+    places, kept = places_of(columns, names)
+    assert kept is not None
+    assert places[:, 3].tolist() == [0, 1, 0]
+    assert (places[[0, 2], 1] != 0).all()
+    assert places[1].tolist() == list(place(numbers(columns["single"])))
+
+
+def test_what_is_not_aligned_is_copied() -> None:
+    buffer = pa.py_buffer(b"x" + np.arange(10.0).tobytes()).slice(1)
+    odd = pa.Array.from_buffers(pa.float64(), 10, [None, buffer])
+    assert buffer.address % 8
+    places, (copy,) = places_of(*found(pa.record_batch({"x": odd})))
+    assert places[0, 0] % 8 == 0
+    assert copy.values.tolist() == list(range(10))
+
+
+def test_none_and_no_rows() -> None:
+    assert places_of(*found(pa.record_batch({})))[0].shape == (0, 4)
+    assert places_of(*found(pa.record_batch({"x": pa.array([], pa.float64())})))[0].shape == (1, 4)
