@@ -26,6 +26,16 @@ NEVER = np.iinfo(np.int64).max
 FEW = 4096  # rows up to which holes do not matter
 
 
+def repeated(keys: U64) -> npt.NDArray[np.bool_]:
+    """Which rows [n] bring a key that an earlier row brings."""
+    ordered = np.sort(keys)
+    again = np.zeros(len(keys), np.bool_)
+    if (ordered[1:] == ordered[:-1]).any():
+        again[:] = True
+        again[np.unique(keys, return_index=True)[1]] = False
+    return again
+
+
 class KeyIndex:
     """From the key of an event that waits to its number (kernels/pending.py). Its places are not state; `count` keys."""
 

@@ -33,7 +33,7 @@ from onlogit.label_times import NO_TIME, LabelTimes, Plan
 from onlogit.labels import VOID, WAITING, Mature, Maturity, Thinning
 from onlogit.learners import Tape, create
 from onlogit.learners.protocol import LEARN, SCORE, Scores, unwritten
-from onlogit.memory import NEVER, Memory
+from onlogit.memory import NEVER, Memory, repeated
 from onlogit.monitor import Alarm, CalibrationMonitor
 from onlogit.monitor.beside import beside_of
 from onlogit.monitor.features import FeatureMonitor
@@ -269,10 +269,7 @@ class Pipeline:
     def _refuse_repeats(self, encoded: Encoded) -> None:
         if encoded.key is None:
             return
-        at = np.unique(encoded.key, return_index=True)[1]
-        again = self.memory.find(encoded.key) >= 0
-        if len(at) < len(encoded.key):
-            again[np.setdiff1d(np.arange(len(encoded.key)), at)] = True
+        again = (self.memory.find(encoded.key) >= 0) | repeated(encoded.key)
         if again.any():
             name = self.schema.with_role("key")
             row = int(np.argmax(again))

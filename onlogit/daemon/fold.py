@@ -32,10 +32,11 @@ from onlogit.daemon.entries import (
 )
 from onlogit.daemon.label_texts import labels_of, texts_of
 from onlogit.daemon.ledger import Ledger
-from onlogit.daemon.repeats import repeated, with_known
+from onlogit.daemon.repeats import with_known
 from onlogit.encoding.event_columns import read_key
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.labels import Mature
+from onlogit.memory import repeated
 from onlogit.model import OnlineLogit, of_bytes, of_state
 from onlogit.monitor import Alarm
 from onlogit.storage.arrays import Array

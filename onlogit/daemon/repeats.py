@@ -12,16 +12,6 @@ U64 = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 
 
-def repeated(keys: U64) -> Bools:
-    """Which rows [n] bring a key that an earlier row brings."""
-    ordered = np.sort(keys)
-    again = np.zeros(len(keys), np.bool_)
-    if (ordered[1:] == ordered[:-1]).any():
-        again[:] = True
-        again[np.unique(keys, return_index=True)[1]] = False
-    return again
-
-
 def with_known(fresh: Stated, keys: U64, again: Bools, event: I64, then: F64) -> Stated:
     """All rows in their order: new ones as stated now; of those `again`, what waits (`event` [n] from 0) as stated `then`,
     and others as the earlier row of their key."""

@@ -268,6 +268,13 @@ def flags(array: pa.Array) -> npt.NDArray[np.bool_]:
     return np.unpackbits(whole, bitorder="little")[first % 8 :][: len(array)].astype(np.bool_)
 
 
+def int64s(array: pa.Array) -> I64:
+    """A column of integers without nulls, copied: int64[n]; of unsigned ones of 64 bits, the same bits."""
+    wide = array.type in (pa.int64(), pa.uint64())
+    values = _values(array, np.int64) if wide else np.asarray(array)
+    return values.astype(np.int64)
+
+
 def whole_numbers(array: pa.Array) -> npt.NDArray[np.signedinteger[Any]]:
     """A column of signed whole numbers without nulls, in place: [n]."""
     return _values(array, np.dtype(f"i{array.type.bit_width // 8}").type)  # type: ignore[return-value]

@@ -38,7 +38,7 @@ def read_key(array: pa.Array, name: str, first_event: int) -> npt.NDArray[np.uin
     if is_text(array.type):
         hashing.hash_strings(*arrow.texts(array), KEY_SEED, KEY_SEED, out)
     elif not pa.types.is_null(array.type):
-        hashing.hash_integers(np.asarray(array).astype(np.int64), out)
+        hashing.hash_integers(arrow.int64s(array), out)
     return out
 
 
