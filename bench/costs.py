@@ -138,14 +138,14 @@ def of_parts() -> dict[str, float]:
     row, act, waiting = tape
     rate, (z8, s8, kept, delta, shrink, root) = 1e-5, np.full((6, 8), 0.5, np.float32)
     tallied, event, no_time = tally.new_tally(), np.arange(ROWS), np.zeros(ROWS, np.int64)
-    none = np.zeros(0)
+    none, late = np.zeros(0), np.zeros(ROWS)
     watch = evidence.new_evidence(), arms.new_block(0.1), 1e12
     parts = {
         "encoding": best(lambda: pipeline.encoder.encode(batch)),
         "dense update": best(lambda: belief.walk(row, act, *encoded.rows, y, ones, *learner.known, memo, NO_FLIPS)),
         "implicit step": best(lambda: steps_alone(z8, s8, y, kept, delta, shrink, root)),
-        "evidence weighed": best(lambda: mixture.temper(row, act, waiting, ones, learner.flight, counts)),
-        "mixture": best(lambda: mixture.walk(row, act, counts, y, memo, *learner.weights, sd, NO_FLIPS)),
+        "evidence weighed": best(lambda: mixture.temper(row, act, waiting, ones, learner.flight, counts, late)),
+        "mixture": best(lambda: mixture.walk(row, act, counts, late, y, memo, *learner.weights, sd, NO_FLIPS)),
         "residuals": best(lambda: residuals.walk(row, act, ones, counts, y, memo, 16, *learner.recent, NO_FLIPS)),
         "last word": best(lambda: stacking.walk(row, act, counts, y, memo, rate, *learner.stack, z, NO_FLIPS)),
         "running rate": best(lambda: base_rate.walk(row, act, ones, counts, y, memo, learner.rate, z, NO_FLIPS)),

@@ -303,8 +303,15 @@ def information(z: float, fp: float, fn: float) -> float:
 class Mixture:
     """Voices weighed by log loss under several switching rates; written with exact weights and no floor of its own."""
 
-    def __init__(self, experts: int, switching: list[float], flips: tuple[float, float] = (0.0, 0.0)) -> None:
-        self.switching, self.flips = switching, flips
+    def __init__(
+        self,
+        experts: int,
+        switching: list[float],
+        flips: tuple[float, float] = (0.0, 0.0),
+        half_lives: F64 | None = None,
+    ) -> None:
+        self.switching, self.flips, self.told_apart = switching, flips, False
+        self.half_lives = np.full(experts, np.inf) if half_lives is None else half_lives
         self.u = np.full((len(switching), 2 * experts), 1 / (2 * experts))
         self.omega = np.full(len(switching), 1 / len(switching))
 
@@ -320,9 +327,14 @@ class Mixture:
         variance = pooled @ np.tile(s2, 2) + pooled @ (np.tile(z, 2) - out) ** 2
         return out, math.sqrt(variance)
 
-    def learn(self, z: F64, s2: F64, y: float, h: float) -> None:
+    def learn(self, z: F64, s2: F64, y: float, h: float, late: float = 0.0) -> None:
         if h == 0:
             return
+        prior = np.tile(np.maximum(0.5 ** (late / 8 / self.half_lives), 0.03), 2)
+        prior /= prior.sum()
+        if not self.told_apart:
+            self.u[:] = prior
+            self.told_apart = True
         p = of_label(self.voices(z, s2), *self.flips)
         p = p if y == 1 else 1 - p
         for a, rate in enumerate(self.switching):
@@ -330,7 +342,7 @@ class Mixture:
             self.u[a] *= p**h
             self.u[a] /= self.u[a].sum()
             share = 1 - (1 - rate) ** h
-            self.u[a] = (1 - share) * self.u[a] + share / len(p)
+            self.u[a] = (1 - share) * self.u[a] + share * prior
         self.omega /= self.omega.sum()
 
 

@@ -19,7 +19,7 @@ SCORE = np.uint8(1)
 def state(
     dense: F32, starts: I64, slots: I32, values: F32,
     pace: F32, slot_prior: F32, dense_prior: F32, clock: F64, mean: F32, cov: F32, table: F32, touched: F64,
-    switching: F64, uniform: F32, u: F32, omega: F64,
+    switching: F64, uniform: F32, fading: F32, u: F32, omega: F64,
     stack_pace: float, stack_prior: F32, stack_mean: F32, stack_cov: F32,
     kept: F32, sums: F32, weights: F32, counted: F64, rate: F64, memo_width: int, flips: Flips, z: F64, z_sd: F64,
 ) -> None:  # fmt: skip
@@ -31,7 +31,7 @@ def state(
         row, act, dense, starts, slots, values, none, none, pace, slot_prior, dense_prior, clock, mean, cov, table,
         touched, memo, flips,
     )  # fmt: skip
-    mixture.walk(row, act, none, none, memo, switching, uniform, u, omega, z_sd, flips)
+    mixture.walk(row, act, none, none, none, memo, switching, uniform, fading, u, omega, z_sd, flips)
     residuals.walk(row, act, none, none, none, memo, 2 * pace.size, kept, sums, weights, counted, flips)
     stacking.walk(row, act, none, none, memo, stack_pace, stack_prior, stack_mean, stack_cov, z, flips)
     base_rate.walk(row, act, none, none, none, memo, rate, z, flips)

@@ -67,6 +67,7 @@ class Weights(NamedTuple):
 
     switching: F64  # [A]
     uniform: F32  # [2 E] equal weights
+    fading: F32  # [E] ln 2 / half-life of each expert
     u: F32  # [A, 2 E] weight of each voice
     omega: F64  # [A] weight of each mixture
 
@@ -109,7 +110,11 @@ class BeliefLearner:
         rates, voices = len(config.switching), np.tile(np.arange(self.lanes) < self.experts, 2)
         uniform = (voices / voices.sum()).astype(np.float32)
         self.weights = Weights(
-            np.array(config.switching), uniform, np.tile(uniform, (rates, 1)), np.full(rates, 1.0 / rates)
+            np.array(config.switching),
+            uniform,
+            self.known.rate,
+            np.tile(uniform, (rates, 1)),
+            np.full(rates, 1.0 / rates),
         )
         self.recent = Recent(*residuals.fresh(), np.zeros(2))
         self.rate = np.array([base_rate.START, 0.0])  # weight of the running rate
@@ -160,15 +165,15 @@ class BeliefLearner:
         """Walk the tape; see `Learner.learn`."""
         told, ops = self.prepared(rows), len(tape.row)
         scores = scores or unwritten(len(y))
-        counts = np.zeros(ops)
-        mixture.temper(tape.row, tape.act, tape.waiting, weight, self.flight, counts)
+        counts, late = np.zeros((2, ops))
+        mixture.temper(tape.row, tape.act, tape.waiting, weight, self.flight, counts, late)
 
         def ask_experts(part: slice) -> None:
             belief.walk(tape.row[part], tape.act[part], *told, y, weight, *self.known, memo, self.flips)
 
         def weigh(part: slice) -> None:
             row, act, count = tape.row[part], tape.act[part], counts[part]
-            mixture.walk(row, act, count, y, memo, *self.weights, scores.z_sd, self.flips)
+            mixture.walk(row, act, count, late[part], y, memo, *self.weights, scores.z_sd, self.flips)
             residuals.walk(row, act, weight, count, y, memo, 2 * self.lanes, *self.recent, self.flips)
             rate = np.log(2.0) / self.config.stacking_half_life
             word, other = (self.stack, self.plain) if live else (self.plain, self.stack)
@@ -196,9 +201,9 @@ class BeliefLearner:
         n = len(rows.dense)
         if n <= FEW:
             told, scores = self.prepared(rows), Scores(np.empty(n), np.empty(n))
-            pace = np.log(2.0) / self.config.stacking_half_life
+            pace, w = np.log(2.0) / self.config.stacking_half_life, self.weights
             stating.state(
-                *told, *self.known, *self.weights, pace, *self.plain,
+                *told, *self.known, w.switching, w.uniform, w.fading, w.u, w.omega, pace, *self.plain,
                 *self.recent[:3], self.recent.counted, self.rate, self.memo_width, self.flips, *scores,
             )  # fmt: skip
             return scores

@@ -1,5 +1,6 @@
 """The mixture against its slow twin, and its regret against the theorem."""
 
+from itertools import pairwise
 from typing import Any
 
 import naive
@@ -15,8 +16,12 @@ from onlogit.learners.protocol import BOTH, Tape
 F = npt.NDArray[Any]
 
 
-def walk(z: F, s2: F, y: F, counts: F, switching: list[float], flips: Flips = NO_FLIPS) -> tuple[F, F, F, F]:
+def walk(
+    z: F, s2: F, y: F, counts: F, switching: list[float], flips: Flips = NO_FLIPS, late: F | None = None,
+    half_lives: F | None = None, cuts: tuple[int, ...] = (),
+) -> tuple[F, F, F, F]:  # fmt: skip
     n, k = z.shape
+    late = np.zeros(n) if late is None else late
     lanes = -(-k // LANES) * LANES
     used = np.append(np.arange(k), lanes + np.arange(k))
     uniform = np.zeros(2 * lanes, np.float32)
@@ -25,8 +30,15 @@ def walk(z: F, s2: F, y: F, counts: F, switching: list[float], flips: Flips = NO
     sd = np.zeros(n)
     memo = np.zeros((n, 2 * lanes + 1), np.float32)
     memo[:, :k], memo[:, lanes : lanes + k] = z, s2
+    fading = np.zeros(lanes, np.float32)
+    if half_lives is not None:
+        fading[:k] = np.log(2) / half_lives
     tape = Tape.of(n, BOTH)
-    mixture.walk(tape.row, tape.act, counts, y, memo, np.array(switching), uniform, u, omega, sd, flips)
+    for a, b in pairwise((0, *cuts, n)):
+        mixture.walk(
+            tape.row[a:b], tape.act[a:b], counts[a:b], late[a:b], y, memo, np.array(switching), uniform, fading, u, omega,
+            sd, flips,
+        )  # fmt: skip
     return memo[:, -1].astype(np.float64), sd, u[:, used], omega
 
 
@@ -44,6 +56,24 @@ def test_walk_equals_its_twin(seed: int, flips: tuple[float, float]) -> None:
         np.testing.assert_allclose((out[i], sd[i]), twin.state(a, b), rtol=2e-5, atol=2e-5)
         twin.learn(a, b, y[i], weight[i])
     np.testing.assert_allclose(u, twin.u, rtol=1e-3, atol=1e-7)
+    np.testing.assert_allclose(omega, twin.omega, rtol=1e-3, atol=1e-9)
+
+
+@pytest.mark.parametrize("cuts", [(), (1,), (2, 3, 40)])
+def test_with_labels_in_flight_voices_begin_by_their_half_lives(cuts: tuple[int, ...]) -> None:
+    random = np.random.default_rng(7)
+    n, k, switching, half_lives = 300, 4, [0.0, 1e-2], np.array([np.inf, 1e4, 600.0, 40.0])
+    z, s2 = random.normal(0, 2, (n, k)).astype(np.float32), random.gamma(1, 1, (n, k)).astype(np.float32)
+    z[0] = 0.0  # a label that tells no voice from another: they are still to begin
+    y, late = (random.random(n) < 0.4).astype(float), np.linspace(900, 1100, n)
+    counts = 1 / np.sqrt(1 + late)
+    out, sd, u, omega = walk(z, s2, y, counts, switching, late=late, half_lives=half_lives, cuts=cuts)
+    twin = naive.Mixture(k, switching, half_lives=half_lives)
+    for i in range(n):
+        a, b = z[i].astype(float), s2[i].astype(float)
+        np.testing.assert_allclose((out[i], sd[i]), twin.state(a, b), rtol=2e-5, atol=2e-5)
+        twin.learn(a, b, y[i], counts[i], late[i])
+    np.testing.assert_allclose(u, twin.u, rtol=1e-3, atol=1e-9)
     np.testing.assert_allclose(omega, twin.omega, rtol=1e-3, atol=1e-9)
 
 
@@ -90,12 +120,13 @@ def test_a_label_counts_less_the_more_are_in_flight_and_not_by_the_hour() -> Non
     waiting = np.where(hour < 500, 300, 20)  # many by day, few by night
     act = np.full(n, BOTH, np.uint8)
     weight = np.where(np.arange(n) % 7 == 0, 0.0, 2.0)
-    counts, flight = np.zeros(n), np.zeros(2)
-    mixture.temper(np.arange(n), act, waiting, weight, flight, counts)
+    (counts, mean), flight = np.zeros((2, n)), np.zeros(2)
+    mixture.temper(np.arange(n), act, waiting, weight, flight, counts, mean)
     late = slice(n // 2, n)
     learned = weight[late] > 0
     np.testing.assert_allclose(counts[late][learned], 2 / np.sqrt(1 + 160), rtol=0.03)
+    np.testing.assert_allclose(mean[late][learned], 160, rtol=0.06)
     assert (counts[late][~learned] == 0).all()
     fresh = np.zeros(n)
-    mixture.temper(np.arange(n), act, np.zeros(n, np.int64), weight, np.zeros(2), fresh)
+    mixture.temper(np.arange(n), act, np.zeros(n, np.int64), weight, np.zeros(2), fresh, np.zeros(n))
     np.testing.assert_array_equal(fresh, weight)
