@@ -108,15 +108,15 @@ def _null(scenario: str, times: list[int]) -> Null:
 def null_slices(streams: int, count: int = 100) -> Null:
     """The first alarm of any of so many slices, p honest up to the edge of the tolerance."""
     length = int(CUT * PATIENCE)
-    weights, factors, none = slices.arm_weights(TOLERANCE), slices.arm_factors(TOLERANCE), np.zeros(0)
+    weights, factors, none = slices.arm_weights(TOLERANCE), slices.arm_factors(), np.zeros(0)
     times = []
     for seed in range(streams):
         stream = plain(-2.45, 1.0, TOLERANCE)(seed, length)
         code = np.concatenate([np.arange(count), np.random.default_rng(seed).integers(0, count, length - count)])
         event = np.arange(length)
         row = slices.gather_slices(
-            slices.new_slices(count), slices.new_block(), weights, factors, PATIENCE, code.astype(np.int32), event, event,
-            stream.z, stream.y, np.ones(length), none, none, 0,
+            slices.new_slices(count), slices.new_block(TOLERANCE), weights, factors, PATIENCE, code.astype(np.int32), event,
+            event, stream.z, stream.y, np.ones(length), none, none, 0,
         )  # fmt: skip
         times.append(length if row < 0 else row + 1)
     return _null(f"any of {count} slices, edge of the tolerance", times)

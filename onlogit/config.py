@@ -136,9 +136,7 @@ class LabelConfig:
     remember: int = 1_000_000  # an event is remembered for its label while at most so many later ones are scored
     horizon: str = ""  # a label is due so long after its event, "30d"; "": no such rule
     unresolved: str = "drop"  # what an event without a label is when it is due: "drop", or "negative"
-    keep_negatives: float = (
-        1.0  # share of negatives not near a positive that is learned, with weight 1/share; all are judged
-    )
+    keep_negatives: float = 1.0  # share of negatives not near a positive to learn, weight 1/share; all are judged
 
     def __post_init__(self) -> None:
         _require(1 <= self.remember <= 1 << 40, "remember", self.remember, "1 event or more")

@@ -137,7 +137,7 @@ setting_options = together(
     setting(
         "--keep-negatives",
         LabelConfig.keep_negatives,
-        "Learn this share of the negatives, with weight 1/share.",
+        "Learn this share of the negatives that are not near a positive, with weight 1/share.",
         type=float,
         metavar="SHARE",
     ),

@@ -108,21 +108,17 @@ def set_slopes(pivots: F64, slopes: F64) -> None:
 
 
 @inline
-def read_rows(z: F64, y: I8, slack: F64, rows: I64, edges: F64, n: int, out: Block) -> None:
-    """What the arms are made of, for rows[:n]. One short loop each: these vectorise."""
+def read_odds(z: F64, y: I8, slack: F64, rows: I64, n: int, out: Any) -> None:
+    """What arms of any kind are made of, for rows[:n], into a block. One short loop each: these vectorise."""
     for r in range(n):
         i = rows[r]
         l = min(max(z[i], -REACH), REACH)
         out.l[r] = l
         out.happened[r] = 1 if y[i] == 1 else 0
         out.t[r] = -l if y[i] == 1 else l
-        out.bins[r] = 0
     for r in range(n):
         out.u[r] = exponential(out.t[r])
     for r in range(n):
-        out.power[r] = exponential(0.7 * out.t[r])
-    for r in range(n):
-        out.root[r] = math.sqrt(out.u[r])
         out.q[r] = 1.0 / (1.0 + out.u[r])
         out.low[r] = out.u[r] * out.ends[0]
         out.high[r] = out.u[r] * out.ends[1]
@@ -130,14 +126,25 @@ def read_rows(z: F64, y: I8, slack: F64, rows: I64, edges: F64, n: int, out: Blo
         for r in range(n):
             out.low[r] = out.u[r] / slack[rows[r]]
             out.high[r] = out.u[r] * slack[rows[r]]
+
+
+@inline
+def read_rows(z: F64, y: I8, slack: F64, rows: I64, edges: F64, n: int, out: Block) -> None:
+    """What the arms are made of, for rows[:n]."""
+    read_odds(z, y, slack, rows, n, out)
+    for r in range(n):
+        out.power[r] = exponential(0.7 * out.t[r])
+    for r in range(n):
+        out.root[r] = math.sqrt(out.u[r])
+        out.bins[r] = 0
     for j in range(REGIONS - 1):
         for r in range(n):
             out.bins[r] += 1 if out.l[r] >= edges[j] else 0
 
 
 @inline
-def read_terms(n: int, out: Block) -> None:
-    """What each row adds to the totals."""
+def read_terms(n: int, out: Any) -> None:
+    """What each row of a block adds to the totals."""
     for r in range(n):
         u, q, l, at = out.u[r], out.q[r], out.l[r], r * LANES
         v = u * q * q

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels.arms import BLOCK, REACH, likelihood
+from onlogit.kernels.arms import BLOCK, likelihood, read_odds, read_terms
 from onlogit.kernels.evidence import START, grow, judged_rows, opening, run_on
 from onlogit.kernels.jit import inline, kernel
 from onlogit.kernels.lanes import add, lanes, load, multiply, place, splat, store, total
@@ -61,21 +61,25 @@ class Slices(NamedTuple):
 class Block(NamedTuple):
     """Scratch for the rows on their way through: no state."""
 
-    happened: I64  # [BLOCK] 1 if y = 1, else 0
-    t: F64  # [BLOCK] log-odds of what did not happen
-    u: F64  # [BLOCK] e^t
+    l: F64  # this and the next six as in arms.py
+    t: F64
+    happened: I64
+    u: F64
+    q: F64
+    low: F64
+    high: F64
     bent: F64  # [BLOCK] e^.6t
-    low: F64  # [BLOCK] the odds of what did not happen at the ends of the tolerance
-    high: F64  # [BLOCK]
+    ends: F64  # [2] e^-τ, e^τ
     terms: F64  # [BLOCK x ARMS] what the row adds to the totals
     opens: F64  # [ARMS] above 0 where an arm leaves its floor
 
 
-def new_block() -> Block:
-    """Scratch for rows."""
+def new_block(tolerance: float) -> Block:
+    """Scratch for rows under a tolerance in logits."""
     return Block(
-        happened=np.zeros(BLOCK, np.int64), t=np.zeros(BLOCK), u=np.zeros(BLOCK), bent=np.zeros(BLOCK), low=np.zeros(BLOCK),
-        high=np.zeros(BLOCK), terms=np.zeros(BLOCK * ARMS), opens=np.zeros(ARMS),
+        l=np.zeros(BLOCK), t=np.zeros(BLOCK), happened=np.zeros(BLOCK, np.int64), u=np.zeros(BLOCK), q=np.zeros(BLOCK),
+        low=np.zeros(BLOCK), high=np.zeros(BLOCK), bent=np.zeros(BLOCK), ends=np.exp([-tolerance, tolerance]),
+        terms=np.zeros(BLOCK * ARMS), opens=np.zeros(ARMS),
     )  # fmt: skip
 
 
@@ -106,10 +110,10 @@ def arm_weights(tolerance: float) -> F64:
     return weights
 
 
-def arm_factors(tolerance: float) -> F64:
-    """What a level multiplies the odds of what did not happen by, [2 x ARMS], second half y = 1, slopes 1; e^-τ and e^τ."""
+def arm_factors() -> F64:
+    """What a level multiplies the odds of what did not happen by, [2 x ARMS], second half y = 1; 1 for slopes."""
     shifts = np.array([*LEVELS, *(0.0 for _ in SLOPES)])
-    factors: F64 = np.exp(np.concatenate([shifts, -shifts, [-tolerance, tolerance]]))
+    factors: F64 = np.exp(np.concatenate([shifts, -shifts]))
     return factors
 
 
@@ -132,36 +136,6 @@ def _settle(state: Slices, s: int, n: int) -> None:
         for i in range(2):
             shift = (1.0 - SLOPES[i]) * pivot
             state.slopes[s, i], state.slopes[s, 2 + i] = exponential(shift), exponential(-shift)
-
-
-@inline
-def _read_rows(z: F64, y: I8, slack: F64, factors: F64, rows: I64, n: int, out: Block) -> None:
-    """What the arms and the totals are made of, for rows[:n]. One short loop each: these vectorise."""
-    for r in range(n):
-        i = rows[r]
-        l = min(max(z[i], -REACH), REACH)
-        out.happened[r] = 1 if y[i] == 1 else 0
-        out.t[r] = -l if y[i] == 1 else l
-        out.terms[r * ARMS + 6] = l
-    for r in range(n):
-        out.u[r] = exponential(out.t[r])
-    for r in range(n):
-        out.bent[r] = exponential(0.6 * out.t[r])
-    for r in range(n):
-        out.low[r], out.high[r] = out.u[r] * factors[2 * ARMS], out.u[r] * factors[2 * ARMS + 1]
-    if slack.size > 0:
-        for r in range(n):
-            own = slack[rows[r]]
-            if own > 0.0:
-                out.low[r], out.high[r] = out.u[r] / own, out.u[r] * own
-    for r in range(n):
-        u, at = out.u[r], r * ARMS
-        q, l = 1.0 / (1.0 + u), out.terms[at + 6]
-        v = u * q * q
-        out.terms[at], out.terms[at + 1] = 1.0, out.happened[r]
-        out.terms[at + 2] = q if out.happened[r] == 1 else u * q
-        out.terms[at + 3], out.terms[at + 4] = v, u * q * -out.t[r]
-        out.terms[at + 5], out.terms[at + 6] = v * l, v * l * l
 
 
 @inline
@@ -280,16 +254,19 @@ def gather_slices(
 ) -> int:
     """Fold rows `row`.. into the state; the row after which slices alarm (the caller says which), or -1.
 
-    out: scratch, `new_block()`; code: int32[n], the row's slice; elapsed: float64[n], the shared clock, or [0]: it counts
-    the rows that are judged. The other columns, and slack, are as in `gather_evidence`. A slice that alarmed less than
-    `patience` ago and passes it again restarts in silence.
+    out: scratch, `new_block` of the tolerance; code: int32[n], the row's slice; elapsed: float64[n], the shared clock, or
+    [0]: it counts the rows that are judged. The other columns, and slack, are as in `gather_evidence`. A slice that alarmed
+    less than `patience` ago and passes it again restarts in silence.
     """
     rows = np.empty(BLOCK, np.int64)
     n = judged_rows(y, weight, row, rows)
     if n > 0 and state.seen[0] == 0 and elapsed.size > 0:
         state.clock[0] = elapsed[rows[0]]
     while n > 0:
-        _read_rows(z, y, slack, factors, rows, n, out)
+        read_odds(z, y, slack, rows, n, out)
+        read_terms(n, out)
+        for r in range(n):
+            out.bent[r] = exponential(0.6 * out.t[r])
         r = 0
         while r < n:
             if code[rows[r]] >= state.seen[0]:

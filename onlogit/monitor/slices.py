@@ -55,8 +55,8 @@ class SliceMonitor:
         self._states = [kernel.new_slices(most + 1) for _ in columns]
         self._names: list[dict[str | None, int]] = [{} for _ in columns]
         self._weights = kernel.arm_weights(tolerance)
-        self._block = kernel.new_block()
-        self._factors = kernel.arm_factors(tolerance)
+        self._block = kernel.new_block(tolerance)
+        self._factors = kernel.arm_factors()
 
     def update(
         self, values: list[pa.Array], event: I64, time: I64, z: F64, y: I8, weight: F64, elapsed: F64, slack: F64

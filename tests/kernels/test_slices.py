@@ -34,7 +34,7 @@ def run(
 ) -> int:
     event = np.arange(z.size)
     return gather_slices(
-        state, new_block(), arm_weights(tolerance), arm_factors(tolerance), patience, code, event, event, z, y, np.ones(z.size),
+        state, new_block(tolerance), arm_weights(tolerance), arm_factors(), patience, code, event, event, z, y, np.ones(z.size),
         elapsed, NONE, 0,
     )  # fmt: skip
 
@@ -74,12 +74,12 @@ def test_a_step_adds_no_more_than_the_clock_went_on(truth: float) -> None:
 def test_any_cut_gives_the_same_bytes(cuts: list[int], seed: int) -> None:
     code, z, y = stream(seed, 500, 9, 0.3)
     whole, pieces = new_slices(9), new_slices(9)
-    event, w, f = np.arange(500), arm_weights(0.1), arm_factors(0.1)
-    gather_slices(whole, new_block(), w, f, 1e15, code, event, event, z, y, np.ones(500), NONE, NONE, 0)
+    event, w, f = np.arange(500), arm_weights(0.1), arm_factors()
+    gather_slices(whole, new_block(0.1), w, f, 1e15, code, event, event, z, y, np.ones(500), NONE, NONE, 0)
     for a, b in pairwise([0, *sorted(cuts), 500]):
         gather_slices(
             pieces,
-            new_block(),
+            new_block(0.1),
             w,
             f,
             1e15,
