@@ -604,9 +604,17 @@ def at_threshold(p: F64, y: F64, weight: F64, t: float, cost_fp: float, cost_fn:
 # ---- naming
 
 
-def unnamed_rows(rows: list[list[int]], weight: list[float], index: list[int]) -> list[int]:
-    """The rows of weight > 0 with a slot that has no name."""
-    return [i for i, slots in enumerate(rows) if weight[i] > 0 and any(index[slot] == 0 for slot in slots)]
+def unnamed_slots(
+    rows: list[list[int]], weight: list[float], marks: list[int], first: int, room: int
+) -> tuple[int, list[tuple[int, int]]]:
+    """The row up to which `room` slots without a name are found from `first` on, and each with its first row."""
+    found: list[tuple[int, int]] = []
+    while first < len(rows) and len(found) < room:
+        known = {slot for _, slot in found}
+        if weight[first] > 0:
+            found += [(first, slot) for slot in rows[first] if marks[slot] == 0 and slot not in known]
+        first += 1
+    return first, found
 
 
 def counted_marks(rows: list[list[int]], weight: list[float], marks: list[int]) -> list[int]:

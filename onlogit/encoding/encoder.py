@@ -273,7 +273,7 @@ class Encoder:
         found = {name: batch.column(at) for name, at in self._match(batch.schema, scoring=True).items()}
         rows: list[dict[int, list[Name]]] = [{} for _ in range(batch.num_rows)]
         for name, row, slots, values in self._namer.of_rows(found, np.arange(batch.num_rows)):
-            for i, slot, value in zip(row.tolist(), slots.tolist(), values, strict=True):
+            for i, slot, value in zip(row.tolist(), slots.tolist(), values(np.arange(len(row))), strict=True):
                 rows[i].setdefault(slot, []).append(Name(name, value))
         return rows
 

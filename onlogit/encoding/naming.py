@@ -2,10 +2,10 @@
 
 A slot is named by what first lit it, in the order of the stream, until the registry is full; `Encoder.shared` tells
 where other values fall into the same slot. Each name counts its events of weight > 0. State: some 20 bytes a name, and 4
-bytes a slot of memory beside it. Cost: 4 ns a slot once the names are known; new ones are told 256 rows at a time.
+bytes a slot of memory beside it. Cost: 4 ns a slot once the names are known; a new one some microseconds, once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from onlogit.encoding.categories import Categories, Leaf, name_of
 from onlogit.encoding.derived import Derived
 from onlogit.encoding.lists import ListColumns
 from onlogit.encoding.numbers import NumberColumns
-from onlogit.encoding.rows import Rows, slots_of
+from onlogit.encoding.rows import Rows
 from onlogit.errors import OnlogitError, StateError
 from onlogit.kernels import hashing, naming
 from onlogit.terms import Bucket, Calendar, Category, Log, Product, Read, Sparse, Spline, Term, text_of
@@ -29,9 +29,9 @@ I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 
 LONGEST = 200  # characters of a value that are kept
-CHUNK = 256  # rows named together
 State = dict[str, np.ndarray[Any, Any]]
-Hashed = tuple[U64, list[str | None]]  # of each row: a hash, and the value that it stands for
+Values = Callable[[I64], list[str | None]]  # those at some places
+Hashed = tuple[U64, Values]  # of each row: a hash, and the value that it stands for
 
 
 class Name(NamedTuple):
@@ -50,7 +50,19 @@ class Candidates(NamedTuple):
     coordinate: str
     row: I64  # [m] position among the rows asked for
     slots: I64  # [m]
-    values: Sequence[str | None]  # [m]
+    values: Values  # of places 0 .. m - 1
+
+
+class _Few(dict[str, pa.Array]):
+    """Some rows of those columns that are asked for."""
+
+    def __init__(self, found: Mapping[str, pa.Array], rows: I64) -> None:
+        super().__init__()
+        self._found, self.rows = found, rows
+
+    def __missing__(self, column: str) -> pa.Array:
+        self[column] = array = _few(self._found[column], self.rows)
+        return array
 
 
 def _few(array: pa.Array, rows: I64) -> pa.Array:
@@ -63,10 +75,24 @@ def _few(array: pa.Array, rows: I64) -> pa.Array:
     return array.take(pa.array(rows))
 
 
-def _texts(array: pa.Array) -> list[str | None]:
+def _texts(array: pa.Array) -> Values:
     """Strings, whether they are UTF-8 or not."""
-    plain = array.cast(pa.large_binary()).to_pylist()
-    return [None if value is None else value.decode("utf-8", "replace") for value in plain]
+
+    def values(at: I64) -> list[str | None]:
+        plain = array.take(pa.array(at)).cast(pa.large_binary()).to_pylist()
+        return [None if value is None else value.decode("utf-8", "replace") for value in plain]
+
+    return values
+
+
+def _those(places: I64, values: Values) -> Values:
+    """The values at these places."""
+    return lambda at: values(places[at])
+
+
+def _nothing(at: I64) -> list[str | None]:
+    """Nulls."""
+    return [None] * len(at)
 
 
 class Namer:
@@ -80,22 +106,22 @@ class Namer:
 
     def of_rows(self, found: Mapping[str, pa.Array], rows: I64) -> list[Candidates]:
         """All that may be lit in these rows of a batch, by coordinate."""
-        few = {name: _few(array, rows) for name, array in found.items()}
+        few = _Few(found, rows)
         leaves = {leaf: self._leaf(leaf, few) for leaf in self._categories.leaves}
         every, told = np.arange(len(rows)), []
         for leaf in self._categories.leaves[: self._categories.features]:
             told.append((name_of(leaf), every, *leaves[leaf]))
         for name, null in zip(self._numbers.names, self._numbers.null, strict=False):
-            told.append((name, every, np.full(len(rows), null), [None] * len(rows)))
+            told.append((name, every, np.full(len(rows), null), _nothing))
         for term in self._lists.lists:
             told.append(self._entries(term, few))
         for derived in self._derived.terms:
             said = np.flatnonzero(rows >= self._derived.first_row(derived))  # before, a row holds nothing of it
             for hashes, values in self._term(derived, few, leaves):
-                told.append((text_of(derived), said, hashes[said], [values[at] for at in said.tolist()]))
+                told.append((text_of(derived), said, hashes[said], _those(said, values)))
         return [Candidates(name, row, (h & self._mask).astype(np.int64), values) for name, row, h, values in told]
 
-    def _leaf(self, leaf: Leaf, few: Mapping[str, pa.Array]) -> Hashed:
+    def _leaf(self, leaf: Leaf, few: _Few) -> Hashed:
         column = leaf.column if isinstance(leaf, Read) else leaf.of.column
         at = self._categories.leaves.index(leaf)
         described = self._categories.columns[at]
@@ -110,26 +136,31 @@ class Namer:
         array = array.cast(pa.large_string())
         return self._categories.seeds[at].of_texts(arrow.texts(array)), _texts(array)
 
-    def _entries(self, term: Read | Sparse, few: Mapping[str, pa.Array]) -> tuple[str, I64, U64, list[str | None]]:
+    def _entries(self, term: Read | Sparse, few: _Few) -> tuple[str, I64, U64, Values]:
         at = self._lists.lists.index(term)
         indices, hashes = self._lists.hashes(term, few)
         row = np.repeat(np.arange(len(indices.starts)), indices.stops - indices.starts)
         entries = np.concatenate(
             [np.arange(*each) for each in zip(indices.starts, indices.stops, strict=True)] or [row]
         )
-        values = _texts(arrow.plain(indices.entries, self._lists.names[at]).cast(pa.large_string()))
+        of_entries = _texts(arrow.plain(indices.entries, self._lists.names[at]).cast(pa.large_string()))
         absent = np.flatnonzero(indices.absent)  # null lists light the slot of null
         null = np.full(len(absent), self._lists.seeds[at].null)
+
+        def values(at: I64) -> list[str | None]:
+            inside = at < len(entries)
+            own = iter(of_entries(entries[at[inside]]))
+            return [next(own) if here else None for here in inside.tolist()]
+
         return (
-            self._lists.names[at], np.concatenate([row, absent]), np.concatenate([hashes[entries], null]),
-            [*(values[j] for j in entries.tolist()), *([None] * len(absent))],
+            self._lists.names[at], np.concatenate([row, absent]), np.concatenate([hashes[entries], null]), values,
         )  # fmt: skip
 
-    def _term(self, term: Term, few: Mapping[str, pa.Array], leaves: dict[Leaf, Hashed]) -> list[Hashed]:
+    def _term(self, term: Term, few: _Few, leaves: dict[Leaf, Hashed]) -> list[Hashed]:
         """The hashes and values of each part of a term; none where it has no slots, or its values no plain name."""
-        derived, n = self._derived, len(next(iter(few.values())))
+        derived, n = self._derived, len(few.rows)
         if isinstance(term, Log):
-            return [(np.full(n, derived.seeds[text_of(term)].null), [None] * n)]
+            return [(np.full(n, derived.seeds[text_of(term)].null), _nothing)]
         if isinstance(term, Bucket):
             codes = self._codes(term, few)
             return [] if codes is None else [self._table(term, codes)]
@@ -154,21 +185,25 @@ class Namer:
         joined = np.full(n, derived.seeds[text_of(term)].seed)
         for hashes, _ in parts:
             hashing.join(hashes, joined)
-        rows = zip(*(values for _, values in parts), strict=True)
-        return [(joined, ["*".join("(missing)" if v is None else v for v in row) for row in rows])]
+
+        def values(at: I64) -> list[str | None]:
+            rows = zip(*(of_part(at) for _, of_part in parts), strict=True)
+            return ["*".join("(missing)" if v is None else v for v in row) for row in rows]
+
+        return [(joined, values)]
 
     def _table(self, term: Bucket | Spline, codes: I64) -> Hashed:
         table = self._derived.tables[term]
         last = len(table) - 1
         inside = np.where((codes >= 0) & (codes < last), codes, last)
-        return table[inside], [None if code == last else str(code) for code in inside.tolist()]
+        return table[inside], lambda at: [None if code == last else str(code) for code in inside[at].tolist()]
 
-    def _codes(self, term: Bucket | Spline, few: Mapping[str, pa.Array]) -> I64 | None:
+    def _codes(self, term: Bucket | Spline, few: _Few) -> I64 | None:
         """How many edges or knots lie below the number, -1 where it is missing; None before they are set."""
         knots, x = self._derived.knots.of(term), self._number(term.of, few)
         return None if knots is None or x is None else np.where(np.isnan(x), -1, np.searchsorted(knots, x))
 
-    def _number(self, term: Term, few: Mapping[str, pa.Array]) -> F64 | None:
+    def _number(self, term: Term, few: _Few) -> F64 | None:
         """A column, or its logarithm, as it is, NaN where missing; None for numbers that have no plain value."""
         if isinstance(term, Log):
             inner = self._number(term.of, few)
@@ -195,47 +230,59 @@ class Names:
         """Name what is new in a batch, in order, then count all that is named."""
         if not self.most:
             return
-        fresh, first = np.zeros(CHUNK, np.int64), 0
-        while len(self.names) < self.most:  # few rows usually; many at the start, which fill the registry
-            few = fresh[: naming.find_unnamed(rows.starts, rows.slots, weight, self._marks, first, fresh)]
-            if not len(few):
+        first, widest = 0, int(np.diff(rows.starts).max(initial=0))
+        while len(self.names) < self.most and first < len(weight):
+            room = self.most - len(self.names)
+            rowed, fresh = np.empty(room + widest, np.int64), np.empty(room + widest, np.int32)
+            walked = (rows.starts, rows.slots, weight, self._named, self._marks)
+            first, k = naming.find_unnamed(*walked, first, room, rowed, fresh)
+            if not k:
                 break
+            few, row = np.unique(rowed[:k], return_inverse=True)
             told: list[Candidates] = []
             with suppress(pa.ArrowException, OnlogitError):  # what cannot be named stays without one
                 told = namer.of_rows(found, few)
-            self._name(rows, few, told)
-            first = int(few[-1]) + 1
-        naming.count_named(rows.starts, rows.slots, weight, self._named, self._marks)
+            self._name(row, fresh[:k].astype(np.int64), told)
+        naming.count_named(rows.starts, rows.slots, weight, self._named, self._marks, first)
 
-    def _name(self, rows: Rows, fresh: I64, told: list[Candidates]) -> None:
-        """Name the slots of these rows in their order, those of a row in the order of coordinates.
+    def _name(self, row: I64, fresh: I64, told: list[Candidates]) -> None:
+        """Name the slots that were listed, in the order of their rows, those of a row in the order of coordinates.
 
         Where the row that first lit a slot has no name for it, it stays without one.
         """
-        starts, slots, _ = slots_of(rows.starts[fresh], np.diff(rows.starts)[fresh], rows.slots, rows.values)
-        at = np.repeat(np.arange(len(fresh)), np.diff(starts)) * len(self._marks) + slots  # row and slot in one
-        at = at[self._marks[slots] == naming.UNNAMED]
-        first = at[np.unique(at % len(self._marks), return_index=True)[1]]
-        sizes = [len(candidates.row) for candidates in told]
-        coordinate = np.repeat(np.arange(len(told)), sizes)
-        place = np.concatenate([np.arange(size) for size in sizes] or [fresh[:0]])
-        lit = np.concatenate([c.row * len(self._marks) + c.slots for c in told] or [fresh[:0]])
-        own = np.flatnonzero(np.isin(lit, first))
-        own = own[np.lexsort((coordinate[own], lit[own] // len(self._marks)))]
-        own = own[np.sort(np.unique(lit[own], return_index=True)[1])][: self.most - len(self.names)]
-        for c, i, slot in zip(coordinate[own], place[own], lit[own] % len(self._marks), strict=True):
-            self._add(int(slot), told[c].coordinate, told[c].values[i])
-        left = np.setdiff1d(first, lit[own])
+        size = len(self._marks)
+        asked = np.sort(row * size + fresh)  # row and slot in one
+        place, coordinate, within = (np.zeros(0, np.int64) for _ in range(3))  # of asked, of told, in its candidates
+        for c, candidates in enumerate(told):
+            lit = candidates.row * size + candidates.slots
+            at = np.minimum(np.searchsorted(asked, lit), len(asked) - 1)
+            own = np.flatnonzero(asked[at] == lit)
+            place, within = np.concatenate([place, at[own]]), np.concatenate([within, own])
+            coordinate = np.concatenate([coordinate, np.full(len(own), c)])
+        order = np.lexsort((coordinate, asked[place] // size))
+        order = order[np.sort(np.unique(place[order], return_index=True)[1])][: self.most - len(self.names)]
+        place, coordinate, within = place[order], coordinate[order], within[order]
+        values = np.empty(len(order), object)
+        for c in np.unique(coordinate).tolist():
+            mine = np.flatnonzero(coordinate == c)
+            values[mine] = told[c].values(within[mine])
+        slots = (asked[place] % size).tolist()
+        self._place.update(zip(slots, range(len(self.names), len(self.names) + len(slots)), strict=True))
+        self.slots += slots
+        self.names += [
+            Name(told[c].coordinate, None if value is None else value[:LONGEST])
+            for c, value in zip(coordinate.tolist(), values.tolist(), strict=True)
+        ]
+        left = np.setdiff1d(asked, asked[place])
+        later = left[:0]
         if len(self.names) == self.most:  # rows from there on were not looked at
-            left = left[left < lit[own[-1]] // len(self._marks) * len(self._marks)]
-        self._marks[left % len(self._marks)] = naming.NAMELESS
+            later = left[left >= asked[place[-1]] // size * size]
+        self._unname(left % size, naming.NAMELESS)
+        self._unname(later % size, naming.UNNAMED)
 
-    def _add(self, slot: int, coordinate: str, value: str | None) -> None:
-        self._place[slot] = len(self.names)
-        self.slots.append(slot)
-        self.names.append(Name(coordinate, None if value is None else value[:LONGEST]))
-        self._marks[slot] = 1
-        self._named[slot >> 3] |= np.uint8(1 << (slot & 7))
+    def _unname(self, slots: I64, mark: int) -> None:
+        self._marks[slots] = mark
+        np.bitwise_and.at(self._named, slots >> 3, ~(1 << (slots & 7)).astype(np.uint8))
 
     def of(self, slot: int) -> Name | None:
         """The name of a slot; None where it has none."""

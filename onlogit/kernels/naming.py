@@ -18,29 +18,41 @@ MOST = (1 << 31) - 1
 
 
 @kernel
-def find_unnamed(starts: I64, slots: I32, weight: F64, marks: I32, first: int, rows: I64) -> int:
-    """rows[:k] = the next rows from `first` on, of weight > 0, with a slot that has no name yet; gives k <= rows.size."""
+def find_unnamed(
+    starts: I64, slots: I32, weight: F64, named: U8, marks: I32, first: int, room: int, rows: I64, fresh: I32
+) -> tuple[int, int]:
+    """Count as `count_named` does from row `first` on, and list the slots that have no name yet, each with the row that
+    lights it first: rows[:k] and fresh[:k], in the order of the stream. Gives (next, k): the row up to which it came,
+    where k is at least `room` or the rows are over. Both lists hold `room` and the longest row.
+
+    What is listed counts as named from its row on; who lists it takes that back where it finds no name.
+    """
     k = 0
     i = first
-    while i < weight.size and k < rows.size:
+    while i < weight.size and k < room:
         if weight[i] > 0.0:
             for j in range(starts[i], starts[i + 1]):
-                if marks[slots[j]] == UNNAMED:
-                    rows[k] = i
+                slot = np.uint32(slots[j])
+                mark = marks[slot]
+                if mark == UNNAMED:
+                    rows[k], fresh[k] = i, slots[j]
                     k += 1
-                    break
+                    named[slot >> np.uint32(3)] |= np.uint8(1) << np.uint8(slot & np.uint32(7))
+                    marks[slot] = 2
+                elif mark != NAMELESS and mark < MOST:
+                    marks[slot] = mark + np.int32(1)
         i += 1
-    return k
+    return i, k
 
 
 @kernel
-def count_named(starts: I64, slots: I32, weight: F64, named: U8, marks: I32) -> None:
-    """One event more for each named slot of each row of weight > 0. named: u8[slots / 8], a bit a slot, 1 where it has a name.
+def count_named(starts: I64, slots: I32, weight: F64, named: U8, marks: I32, first: int) -> None:
+    """One event more for each named slot of each row of weight > 0 from `first` on. named: u8[slots / 8], a bit a slot, 1 where it has a name.
 
     The bits are few enough for a near cache; of the marks only those that count are touched, and 16 in place of all others,
     which is cheaper than a branch that cannot be foreseen. There are 16 marks or more.
     """
-    for i in range(weight.size):
+    for i in range(first, weight.size):
         if weight[i] <= 0.0:
             continue
         for j in range(starts[i], starts[i + 1]):
