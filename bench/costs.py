@@ -147,7 +147,9 @@ def of_parts() -> dict[str, float]:
         "evidence weighed": best(lambda: mixture.temper(row, act, waiting, ones, learner.flight, counts, late)),
         "mixture": best(lambda: mixture.walk(row, act, counts, late, y, memo, *learner.weights, sd, NO_FLIPS)),
         "residuals": best(lambda: residuals.walk(row, act, ones, counts, y, memo, 16, *learner.recent, NO_FLIPS)),
-        "last word": best(lambda: stacking.walk(row, act, counts, y, memo, rate, *learner.stack, z, NO_FLIPS)),
+        "last word": best(
+            lambda: stacking.walk(row, act, counts, y, memo, rate, *learner.stack, stacking.LIVE, z, NO_FLIPS)
+        ),
         "running rate": best(lambda: base_rate.walk(row, act, ones, counts, y, memo, learner.rate, z, NO_FLIPS)),
         "tally": best(lambda: tally.tally_rows(tallied, z, encoded.y, ones)),
         "evidence": best(lambda: evidence.gather_evidence(*watch, event, no_time, z, encoded.y, ones, none, none, 0)),

@@ -73,15 +73,15 @@ def product(cov: F32, e: int, x: F32, g: F32) -> None:
 
 @inline
 def _shrunk(cov: F32, at: int, held: F32, a: int, gb: Any, kept: Any) -> Any:
-    """f S[a, b] - g_a g_b for the lanes b: a product that commutes, so S stays symmetric to the bit."""
-    return fma(negative(spread(held, a, gb)), gb, multiply(kept, load(cov, at, gb)))
+    """f S[a, b] - g_a g_b for the lanes b, of which `gb` has -g_b: a product that commutes, so S stays symmetric to the bit."""
+    return fma(spread(held, a, gb), gb, multiply(kept, load(cov, at, gb)))
 
 
 @inline
 def _columns_update(cov: F32, e: int, b: int, held: F32, kept: np.float32, x: F32, sums: Any) -> Any:
     """The columns of the lanes, from b on, of S <- f S - g g', and of S x: one pass over S for both."""
     d, first = x.size, e * x.size
-    gb, f = load(held, first + b, sums), splat(kept, sums)
+    gb, f = negative(load(held, first + b, sums)), splat(kept, sums)
     at = first * d + b
     for a in range(d):
         row = _shrunk(cov, at, held, first + a, gb, f)
@@ -97,8 +97,8 @@ def _two_updates(cov: F32, e: int, b: int, held: F32, kept: np.float32, x: F32, 
     another."""
     d, first = x.size, e * x.size
     gl, gr, fl, fr = (
-        load(held, first + b, left),
-        load(held, first + b + STRIP, right),
+        negative(load(held, first + b, left)),
+        negative(load(held, first + b + STRIP, right)),
         splat(kept, left),
         splat(kept, right),
     )

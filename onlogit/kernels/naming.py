@@ -47,7 +47,8 @@ def find_unnamed(
 
 @kernel
 def count_named(starts: I64, slots: I32, weight: F64, named: U8, marks: I32, first: int) -> None:
-    """One event more for each named slot of each row of weight > 0 from `first` on. named: u8[slots / 8], a bit a slot, 1 where it has a name.
+    """One event more for each named slot of each row of weight > 0 from `first` on. named: u8[slots / 8], a bit a slot, 1 where
+    it has a name.
 
     The bits are few enough for a near cache; of the marks only those that count are touched, and 16 in place of all others,
     which is cheaper than a branch that cannot be foreseen. There are 16 marks or more.

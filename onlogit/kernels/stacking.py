@@ -6,6 +6,9 @@ expert's z_k differs from the mixture's z, held within ±2; then z; what it got 
 kernels/residuals.py has it; then 1. The weights have a Gaussian belief that starts at "what the mixture says", with a small
 variance, and forgets toward it: one more belief as in kernels/covariance.py.
 
+There are two last words, which learn from the same labels side by side: LIVE hears what was wrong of late, AT_REST does not
+(its prior variance there is 0), for rows that are scored where no labels come.
+
 Labels count as they do in the mixture. Measured against the mixture alone: README.
 """
 
@@ -29,6 +32,7 @@ U8 = npt.NDArray[np.uint8]
 
 REACH = np.float32(2.0)  # how far an expert may differ from the mixture, in logits
 UTMOST = math.log((1 - 1e-6) / 1e-6)  # no p beyond 1e-6 of 0 or 1 is stated
+LIVE, AT_REST = 0, 1
 ZERO, ONE = np.float32(0), np.float32(1)
 
 
@@ -51,15 +55,18 @@ def walk(
     y: F64,  # [n]
     memo: F32,  # [n, >= 2E + 8] z of each expert, s² of each; z of the mixture and what `residuals.walk` noted
     rate: float,  # ln 2 / half-life
-    prior: F32,  # [D] variances, 0 for what is not in use; D = E + LANES
-    mean: F32,  # [D] changed
-    cov: F32,  # [D, D] changed
+    prior: F32,  # [W, D] variances of each word, 0 for what is not in use; D = E + LANES, W at most LANES
+    mean: F32,  # [W, D] changed
+    cov: F32,  # [W, D, D] changed
+    word: int,  # which of them states
     z_out: F64,  # [n] log-odds; written where a row is scored
     flips: Flips,
 ) -> None:
     """Walk the tape in order: state z where a row is scored, learn where its label comes."""
-    experts, stated, s = mean.size - LANES, memo.reshape(-1), cov.reshape(-1)
-    x, g, held = np.zeros(mean.size, np.float32), np.zeros(mean.size, np.float32), np.zeros(mean.size, np.float32)
+    words, width = mean.shape
+    experts, stated = width - LANES, memo.reshape(-1)
+    m, s, s0 = mean.reshape(-1), cov.reshape(-1), prior.reshape(-1)
+    x, g, held = np.zeros(width, np.float32), np.zeros(words * width, np.float32), np.zeros(words * width, np.float32)
     z, s2, kept = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32), np.ones(LANES, np.float32)
     delta, shrink, root = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)
     nothing = lanes(ZERO, LANES)
@@ -69,23 +76,24 @@ def walk(
         i = row[t]
         _inputs(stated, i * memo.shape[1], experts, x)
         if act[t] & SCORE:
-            z_out[i] = min(max(float(covariance.score(mean, 0, g, x)[0]), -UTMOST), UTMOST)
+            z_out[i] = min(max(float(covariance.score(m, word, g, x)[0]), -UTMOST), UTMOST)
         if (act[t] & LEARN) == 0 or counts[t] <= 0.0:
             continue
         h = counts[t]
-        if waits:
-            covariance.update(s, 0, held, kept[0], x, g)
-        else:
-            covariance.product(s, 0, x, g)
-        ze, se = covariance.score(mean, 0, g, x)
-        store(z, 0, splat(ze, nothing))
-        store(s2, 0, splat(se, nothing))
+        for w in range(words):
+            if waits:
+                covariance.update(s, w, held, kept[0], x, g)
+            else:
+                covariance.product(s, w, x, g)
+            z[w], s2[w] = covariance.score(m, w, g, x)
         if h != kept_for:
             store(kept, 0, splat(max(np.float32(exponential(-h * rate)), covariance.LEAST_KEPT), nothing))
             fill, kept_for = np.float32(-math.expm1(-h * rate)), h
         covariance.steps(z, s2, y[i], h, kept, 0, delta, shrink, root, flips)
-        covariance.learn(mean, 0, x.size, g, held, delta[0], root[0])
-        covariance.renew(s, 0, x.size, kept[0], fill, prior)
+        for w in range(words):
+            covariance.learn(m, w, width, g, held, delta[w], root[w])
+            covariance.renew(s, w, width, kept[0], fill, s0)
         waits = True
-    if waits:
-        covariance.update(s, 0, held, kept[0], x, g)
+    for w in range(words):
+        if waits:
+            covariance.update(s, w, held, kept[0], x, g)

@@ -6,6 +6,7 @@ import numpy.typing as npt
 from onlogit.kernels import base_rate, belief, mixture, residuals, stacking
 from onlogit.kernels.flips import Flips
 from onlogit.kernels.jit import kernel
+from onlogit.kernels.stacking import AT_REST
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -33,6 +34,6 @@ def state(
     )  # fmt: skip
     mixture.walk(row, act, none, none, none, memo, switching, uniform, fading, u, omega, z_sd, flips)
     residuals.walk(row, act, none, none, none, memo, 2 * pace.size, kept, sums, weights, counted, flips)
-    stacking.walk(row, act, none, none, memo, stack_pace, stack_prior, stack_mean, stack_cov, z, flips)
+    stacking.walk(row, act, none, none, memo, stack_pace, stack_prior, stack_mean, stack_cov, AT_REST, z, flips)
     base_rate.walk(row, act, none, none, none, memo, rate, z, flips)
     mixture.widen(row, act, memo, 2 * pace.size, z, z_sd)

@@ -20,9 +20,9 @@ from onlogit.config import BeliefConfig
 from onlogit.encoding import Rows
 from onlogit.errors import StateError
 from onlogit.kernels import base_rate, belief, mixture, residuals, stacking, stating
-from onlogit.kernels.belief import LEARN
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import NO_FLIPS, Flips, true_odds
+from onlogit.kernels.stacking import AT_REST, LIVE
 from onlogit.learners import forgetting, merging, pushes, standing
 from onlogit.learners.merging import Gaussian, Slots
 from onlogit.learners.protocol import (
@@ -73,12 +73,12 @@ class Weights(NamedTuple):
 
 
 class Stack(NamedTuple):
-    """The belief of the last word about its weights: each expert's difference from the mixture, in E places, then the
-    mixture's z, five residuals, the running rate and the bias; D = E + 8."""
+    """The beliefs of both last words, LIVE and AT_REST, about their weights: each expert's difference from the mixture, in
+    E places, then the mixture's z, five residuals, the running rate and the bias; D = E + 8."""
 
-    prior: F32  # [D] variance
-    mean: F32  # [D]
-    cov: F32  # [D, D]
+    prior: F32  # [2, D] variance
+    mean: F32  # [2, D]
+    cov: F32  # [2, D, D]
 
 
 class Recent(NamedTuple):
@@ -120,27 +120,28 @@ class BeliefLearner:
         self.rate = np.array([base_rate.START, 0.0])  # weight of the running rate
         self.flight = np.zeros(2)  # mean number of events that wait for their label, and of how many labels
         self.stacked = np.append(np.arange(self.experts), self.lanes + np.arange(LANES))  # places in use
-        prior, mean = np.zeros((2, self.lanes + LANES), np.float32)
-        prior[self.stacked], mean[self.lanes] = config.stacking_prior, 1.0
-        self.stack = Stack(prior, mean, np.diag(prior))
-        at_rest = prior.copy()
-        at_rest[self.lanes + 1 : self.lanes + residuals.GAP] = 0.0
-        self.plain = Stack(
-            at_rest, mean.copy(), np.diag(at_rest)
-        )  # where no labels come it has to do without the last ones
+        self.stack = self._fresh_stack(config.stacking_prior)
+
+    def _fresh_stack(self, variance: float) -> Stack:
+        width = self.lanes + LANES
+        prior, mean, cov = _lines(2, width), _lines(2, width), _lines(2, width, width)
+        prior[:, self.stacked], mean[:, self.lanes] = variance, 1.0
+        prior[AT_REST, self.lanes + 1 : self.lanes + residuals.GAP] = 0.0
+        cov[:, np.arange(width), np.arange(width)] = prior
+        return Stack(prior, mean, cov)
 
     def _fresh(self, experts: F64) -> Experts:
         """Experts [K, 3] (half-life, variance of weights, variance of the bias) that have seen nothing."""
         count, width = len(experts), _padded(1 + self.dense)
         rate, slot_prior = np.zeros((2, self.lanes), np.float32)
         rate[:count], slot_prior[:count] = np.log(2.0) / experts[:, 0], experts[:, 1]
-        dense_prior = np.zeros((count, width), np.float32)
+        dense_prior = _lines(count, width)
         dense_prior[:, 0], dense_prior[:, 1 : 1 + self.dense] = experts[:, 2], experts[:, 1:2]
-        cov = np.zeros((count, width, width), np.float32)
+        cov = _lines(count, width, width)
         cov[:, np.arange(width), np.arange(width)] = dense_prior
         slots = self.hashed + self.numbers - self.dense
         return Experts(
-            rate, slot_prior, dense_prior, np.ones(1), np.zeros((count, width), np.float32), cov,
+            rate, slot_prior, dense_prior, np.ones(1), _lines(count, width), cov,
             _lines(slots, 2, self.lanes), np.zeros(slots),
         )  # fmt: skip
 
@@ -176,9 +177,7 @@ class BeliefLearner:
             mixture.walk(row, act, count, late[part], y, memo, *self.weights, scores.z_sd, self.flips)
             residuals.walk(row, act, weight, count, y, memo, 2 * self.lanes, *self.recent, self.flips)
             rate = np.log(2.0) / self.config.stacking_half_life
-            word, other = (self.stack, self.plain) if live else (self.plain, self.stack)
-            stacking.walk(row, act, count, y, memo, rate, *word, scores.z, self.flips)
-            stacking.walk(row, act & np.uint8(LEARN), count, y, memo, rate, *other, scores.z, self.flips)
+            stacking.walk(row, act, count, y, memo, rate, *self.stack, LIVE if live else AT_REST, scores.z, self.flips)
             base_rate.walk(row, act, weight, count, y, memo, self.rate, scores.z, self.flips)
             mixture.widen(row, act, memo, 2 * self.lanes, scores.z, scores.z_sd)
 
@@ -203,7 +202,7 @@ class BeliefLearner:
             told, scores = self.prepared(rows), Scores(np.empty(n), np.empty(n))
             pace, w = np.log(2.0) / self.config.stacking_half_life, self.weights
             stating.state(
-                *told, *self.known, w.switching, w.uniform, w.fading, w.u, w.omega, pace, *self.plain,
+                *told, *self.known, w.switching, w.uniform, w.fading, w.u, w.omega, pace, *self.stack,
                 *self.recent[:3], self.recent.counted, self.rate, self.memo_width, self.flips, *scores,
             )  # fmt: skip
             return scores
@@ -300,7 +299,7 @@ class BeliefLearner:
 
     def _spoken(self) -> Voices:
         """How what the experts say becomes what is stated where no labels come."""
-        word, first = self.plain.mean.astype(np.float64), self.lanes
+        word, first = self.stack.mean[AT_REST].astype(np.float64), self.lanes
         positives, labels = self.recent.counted.tolist()
         yes, no = true_odds(positives, labels, self.flips)
         w, far = self.rate.tolist()
@@ -310,7 +309,7 @@ class BeliefLearner:
 
     def last_word(self) -> tuple[float, float]:
         """Intercept and slope of the last word on the mixture's log-odds, where no labels come."""
-        return float(self.plain.mean[-1]), float(self.plain.mean[self.lanes])
+        return float(self.stack.mean[AT_REST, -1]), float(self.stack.mean[AT_REST, self.lanes])
 
     def correlations(self) -> npt.NDArray[np.float64]:
         """Of the weights in the dense block, within the experts as an interval counts them."""
@@ -338,8 +337,6 @@ class BeliefLearner:
             "counted": self.recent.counted.copy(),
             "stack_mean": self.stack.mean.copy(),
             "stack_cov": self.stack.cov.copy(),
-            "plain_mean": self.plain.mean.copy(),
-            "plain_cov": self.plain.cov.copy(),
         }
 
     def restore(self, state: dict[str, npt.NDArray[np.generic]]) -> None:
@@ -357,7 +354,6 @@ class BeliefLearner:
         self.recent.sums[:], self.recent.weights[:] = state["residuals"]
         self.recent.counted[:] = state["counted"]
         self.stack.mean[:], self.stack.cov[:] = state["stack_mean"], state["stack_cov"]
-        self.plain.mean[:], self.plain.cov[:] = state["plain_mean"], state["plain_cov"]
         known = self.known
         known.clock[:], known.mean[:], known.cov[:] = state["clock"], state["mean"], state["cov"]
         known.table[np.flatnonzero(known.touched)] = 0.0
@@ -399,23 +395,24 @@ class BeliefLearner:
         voices = [[part[name].astype(np.float64) for part in parts] for name in ("u", "omega")]
         u, merged["omega"] = merging.pool_voices(share, *voices)
         merged["u"] = u.astype(np.float32)
-        for name, own in (("stack", self.stack), ("plain", self.plain)):
-            merged[f"{name}_mean"], merged[f"{name}_cov"] = self._merge_stack(name, own, parts, share)
+        merged["stack_mean"], merged["stack_cov"] = self._merge_stack(parts, share)
         merged["mean"], merged["cov"] = self._merge_dense(base, parts, learned, [self._change(each) for each in units])
         merged["slots"], merged["touched"], merged["table"] = self._merge_slots(base, parts, clock)
         return merged
 
-    @staticmethod
-    def _merge_stack(name: str, own: Stack, parts: Sequence[State], share: F64) -> tuple[F32, F32]:
-        """Mean and covariance of a last word; what has no prior is not in use and stays as it is."""
-        used = np.flatnonzero(own.prior)
-        both = np.ix_(used, used)
-        beliefs = [
-            Gaussian(part[f"{name}_mean"][used].astype(np.float64), part[f"{name}_cov"][both].astype(np.float64))
-            for part in parts
-        ]
-        mean, cov = np.zeros_like(own.mean), np.zeros_like(own.cov)
-        mean[used], cov[both] = merging.average_gaussians(share, beliefs)
+    def _merge_stack(self, parts: Sequence[State], share: F64) -> tuple[F32, F32]:
+        """Mean and covariance of the last words; what has no prior is not in use and stays as it is."""
+        mean, cov = np.zeros_like(self.stack.mean), np.zeros_like(self.stack.cov)
+        for word, prior in enumerate(self.stack.prior):
+            used = np.flatnonzero(prior)
+            both = np.ix_(used, used)
+            beliefs = [
+                Gaussian(
+                    part["stack_mean"][word, used].astype(np.float64), part["stack_cov"][word][both].astype(np.float64)
+                )
+                for part in parts
+            ]
+            mean[word, used], cov[word][both] = merging.average_gaussians(share, beliefs)
         return mean, cov
 
     def _merge_slots(self, base: State, parts: Sequence[State], clock: Sequence[float]) -> Slots:
@@ -467,7 +464,7 @@ class BeliefLearner:
 
 
 def _lines(*shape: int) -> F32:
-    """Zeros that begin with a cache line: a slot of 8 experts is one line, not parts of two."""
+    """Zeros that begin with a cache line: a slot of 8 experts is one line, no vector lies on two."""
     size = int(np.prod(shape))
     room = np.zeros(size + LINE // 4, np.float32)
     first = -room.ctypes.data % LINE // 4
