@@ -3,7 +3,7 @@
 The bytes of an uncompressed stream are all there, so reading it allocates next to nothing. A compressed buffer begins
 with the length that it claims to have; these are added up from the stream's own metadata (the Message and RecordBatch
 tables of Arrow's format, read with bounds) before Arrow sees the body. Rows and columns are counted before they are
-looked at, since an array of nulls has no bytes. Then Arrow checks every offset and every string (`validate(full=True)`).
+looked at, since an array of nulls has no bytes. Then every offset and every string is checked (streams/validity.py).
 """
 
 import struct
@@ -16,6 +16,7 @@ from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.settings import ServerSettings
 from onlogit.errors import DataError
 from onlogit.schema import Schema, is_text
+from onlogit.streams.validity import check
 
 CONTINUATION = 0xFFFFFFFF
 DICTIONARY, RECORD_BATCH = 2, 3  # MessageHeader in Arrow's Message.fbs
@@ -39,7 +40,7 @@ def read_stream(body: bytes, limits: ServerSettings) -> pa.RecordBatch:
                 rows += batch.num_rows
                 if rows > limits.max_rows:
                     raise Refusal(413, f"more than {limits.max_rows} rows; send them in several requests")
-                batch.validate(full=True)
+                check(batch)
                 batches.append(batch)
             if len(batches) == 1:
                 return batches[0]

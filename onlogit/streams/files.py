@@ -14,6 +14,7 @@ from onlogit.streams import arrow, csv, ndjson, parquet
 from onlogit.streams.formats import LONGEST_MAGIC, format_of_content
 from onlogit.streams.passes import Pass, Settings, names_wanted, reading, settled
 from onlogit.streams.protocols import Position
+from onlogit.streams.validity import check
 
 READERS: dict[str, Callable[[BinaryIO, str, Settings], Pass]] = {
     "arrow": arrow.read_stream,
@@ -125,7 +126,7 @@ class FileSource:
 def valid(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The batches, each validated in full (offsets, UTF-8): damaged ones could otherwise crash the process later."""
     for batch in batches:
-        batch.validate(full=True)
+        check(batch)
         yield batch
 
 
