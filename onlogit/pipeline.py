@@ -39,7 +39,7 @@ from onlogit.monitor.beside import beside_of
 from onlogit.monitor.features import FeatureMonitor
 from onlogit.monitor.repair import EVERY, Repair, repair_of
 from onlogit.schema import Schema
-from onlogit.steps import Counts, Step, Walked, joined, part_of, sigmoid
+from onlogit.steps import Counts, Pause, Step, Walked, joined, no_pause, part_of, sigmoid
 from onlogit.tapes import Tile
 from onlogit.weight_paths import NO_NAMES, Named, WeightPaths
 
@@ -91,17 +91,21 @@ class Pipeline:
 
     # ---- one batch
 
-    def step(self, batch: pa.RecordBatch, now: int | None = None) -> Step:
+    def step(self, batch: pa.RecordBatch, now: int | None = None, pause: Pause = no_pause) -> Step:
         """Score each event, learn each label when it is known; `now` in microseconds, where events have no time.
 
-        A DataError or SchemaError comes before anything changed.
+        Between its parts `pause()` may have other rows scored. A DataError or SchemaError comes before anything changed.
         """
-        return self.fold(self.encode(batch, now), now)
+        encoded = self.encode(batch, now)
+        pause()
+        return self.fold(encoded, now, pause)
 
-    def fold(self, encoded: Encoded, now: int | None = None) -> Step:
+    def fold(self, encoded: Encoded, now: int | None = None, pause: Pause = no_pause) -> Step:
         """A step but for its first part: walk and judge, stretch by stretch where alarms are acted upon."""
         if self.repair is None:
-            return self.conclude(self.walk(encoded, now))
+            walked = self.walk(encoded, now)
+            pause()
+            return self.conclude(walked)
         warnings = self._warned()
         steps = []
         for part in self._stretches(encoded):
@@ -335,7 +339,7 @@ class Pipeline:
 
     # ---- labels outside a batch of events
 
-    def outcomes(self, batch: pa.RecordBatch) -> list[Alarm]:
+    def outcomes(self, batch: pa.RecordBatch, pause: Pause = no_pause) -> list[Alarm]:
         """Learn labels that came by key, in the order given: columns as the schema names its key and its label.
 
         With due times each is learned when it is due, and only counted where that has passed. An outcome of an event that
@@ -354,7 +358,7 @@ class Pipeline:
             late = int(np.count_nonzero(self.memory.missed(key[event < 0])))
         self.counts.late += late
         self.counts.unknown += int(np.count_nonzero(~fresh)) - late
-        return [] if self.times.by_due else self._learn_remembered(event[fresh], y[fresh])
+        return [] if self.times.by_due else self._learn_remembered(event[fresh], y[fresh], pause)
 
     def finish(self) -> list[Alarm]:
         """The stream has ended: every label sealed in a record has come. Learns them in the order in which they are due.
@@ -364,7 +368,7 @@ class Pipeline:
         _, event, y = self.memory.sealed()
         return [] if self.times.negative else self._learn_remembered(event[y >= 0], None)
 
-    def _learn_remembered(self, event: I64, y: I8 | None) -> list[Alarm]:
+    def _learn_remembered(self, event: I64, y: I8 | None, pause: Pause = no_pause) -> list[Alarm]:
         rows, sealed, weight, memo = self.memory.take(event)
         if y is not None:
             self.delays.add(self.counts.events - event, y, weight)
@@ -378,6 +382,7 @@ class Pipeline:
         self.counts.labelled += len(event)
         self.memory.forget(event)
         self.maturity.settle(event, y, self.counts.events)
+        pause()
         return self.judge(self.maturity.ready())
 
     # ---- scoring alone, and state

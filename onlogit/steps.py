@@ -1,5 +1,6 @@
 """What the fold passes on: what was stated of a batch, and how much happened so far."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,6 +17,13 @@ from onlogit.monitor import Alarm
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
 I64 = npt.NDArray[np.int64]
+
+
+Pause = Callable[[], None]  # lets others score; nothing else may be done in it
+
+
+def no_pause() -> None:
+    """Nobody waits."""
 
 
 class Step(NamedTuple):

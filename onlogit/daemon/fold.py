@@ -39,6 +39,7 @@ from onlogit.labels import Mature
 from onlogit.memory import repeated
 from onlogit.model import OnlineLogit, of_bytes, of_state
 from onlogit.monitor import Alarm
+from onlogit.steps import Pause, no_pause
 from onlogit.storage.arrays import Array
 from onlogit.storage.journal import Entry
 
@@ -46,10 +47,6 @@ I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
 KEPT_ALARMS = 1000
-
-
-def no_pause() -> None:
-    """Nobody waits."""
 
 
 class Fold:
@@ -100,7 +97,7 @@ class Fold:
         self.seq = seq
         if data.startswith(b"{"):
             told = json.loads(data)
-            self.ledger.room = told["early"]
+            self.ledger = Ledger(told["early"])
             self.model = OnlineLogit(**told["roles"], config=from_mapping(Config, told["config"]))
         else:
             self.model = of_bytes(data, "the model in the journal")
@@ -161,9 +158,7 @@ class Fold:
         """The initial model, by whose schema rows are read: others read no column that it does not."""
         return next((each.model for each in self.challengers if each.name == INITIAL), self.model)
 
-    def events(
-        self, seq: int, batch: pa.RecordBatch, now: int, pause: Callable[[], None] = no_pause, most: int = 1 << 30
-    ) -> Stated:
+    def events(self, seq: int, batch: pa.RecordBatch, now: int, pause: Pause = no_pause, most: int = 1 << 30) -> Stated:
         """Score and remember, or learn; a DataError has changed nothing."""
         self.seq = seq
         self.model.begin(batch.schema)
@@ -187,12 +182,12 @@ class Fold:
             self._settle_early(batch, keys)
         return stated
 
-    def _step(self, batch: pa.RecordBatch, now: int, pause: Callable[[], None], most: int) -> Stated:
+    def _step(self, batch: pa.RecordBatch, now: int, pause: Pause, most: int) -> Stated:
         if not batch.num_rows:
             self._all(methodcaller("step", batch, now))
         parts = []
         for start in range(0, batch.num_rows, most):
-            step = self._all(methodcaller("step", batch.slice(start, most), now), pause)
+            step = self._all(methodcaller("step", batch.slice(start, most), now, pause), pause)
             self._note(step.alarms)
             parts.append((step.event, step.p, step.z, step.z_sd))
             if start + most < batch.num_rows:
@@ -203,7 +198,7 @@ class Fold:
         event, p, z, z_sd = (np.concatenate(arrays) for arrays in zip(none, *parts, strict=True))
         return Stated(event, p, z, z_sd, np.zeros(batch.num_rows, np.bool_))
 
-    def _all(self, work: Callable[[OnlineLogit], Any], pause: Callable[[], None] = no_pause) -> Any:
+    def _all(self, work: Callable[[OnlineLogit], Any], pause: Pause = no_pause) -> Any:
         """What the champion gives, after challengers have done the same."""
         if not self.challengers.all:
             return work(self.model)
@@ -250,7 +245,7 @@ class Fold:
         self.ledger.told(keys[rows])
 
     def outcomes(
-        self, seq: int, batch: pa.RecordBatch, now: int, pause: Callable[[], None] = no_pause, most: int = 1 << 30
+        self, seq: int, batch: pa.RecordBatch, now: int, pause: Pause = no_pause, most: int = 1 << 30
     ) -> Taken:
         """Learn labels of events that came before, each by the ledger's rules; a DataError has changed nothing."""
         self.seq = seq
@@ -265,7 +260,7 @@ class Fold:
         fresh = batch if here.all() else batch.filter(pa.array(here | late))  # the model counts those that are late
         pause()
         for start in range(0, fresh.num_rows, most):
-            self._note(self._all(methodcaller("outcomes", fresh.slice(start, most)), pause))
+            self._note(self._all(methodcaller("outcomes", fresh.slice(start, most), pause), pause))
             pause()
         self.ledger.told(keys[here])
         fate = np.where(told, np.where(late, LATE, MATCHED), UNLABELLED).astype(np.uint8)

@@ -32,7 +32,7 @@ class LabelValues:
         weight: f64[n]; first_event: number of row 0 in the stream, for the DataError that a third value raises.
         """
         array = plain(array, self.name)
-        if pa.types.is_null(array.type):
+        if array.null_count == len(array):
             return np.full(len(array), UNLABELLED, np.int8), self.negative
         quick = self._two_values(array)
         if quick is not None and (self.negative in (None, quick[1]) or quick[0].all()):
