@@ -32,7 +32,7 @@ from onlogit.monitor import Alarm, CalibrationMonitor, Quality
 from onlogit.monitor import merging as monitors
 from onlogit.pipeline import Pipeline
 from onlogit.schema import Schema
-from onlogit.steps import Counts, Pause, Step, no_pause
+from onlogit.steps import Counts, Step
 from onlogit.storage import arrays
 from onlogit.weight_paths import of_named
 
@@ -118,22 +118,18 @@ class OnlineLogit:
     def schema(self) -> Schema:
         return self.pipeline.schema
 
-    def step(self, data: Any, now: int | None = None, pause: Pause = no_pause) -> Step:
+    def step(self, data: Any, now: int | None = None) -> Step:
         """Score each event of a batch, then learn the labels that are known by then; see `Pipeline.step`.
 
-        `now`: microseconds since 1970 UTC, for a model with a label time, due time or horizon and no time column. `pause`
-        is called between the parts of the work; it may score other rows, and do nothing else.
+        `now`: microseconds since 1970 UTC, for a model with a label time, due time or horizon and no time column.
         """
         batch = to_batch(data)
         self.begin(batch.schema)
-        return self.pipeline.step(batch, now, pause)
+        return self.pipeline.step(batch, now)
 
-    def outcomes(self, data: Any, pause: Pause = no_pause) -> list[Alarm]:
-        """Learn labels that came later, at once or when they are due: a batch with the key column and the label column.
-
-        `pause` as in `step`.
-        """
-        return self.pipeline.outcomes(to_batch(data), pause)
+    def outcomes(self, data: Any) -> list[Alarm]:
+        """Learn labels that came later, at once or when they are due: a batch with the key column and the label column."""
+        return self.pipeline.outcomes(to_batch(data))
 
     def finish(self) -> list[Alarm]:
         """The stream has ended: learn the labels that records still hold sealed."""

@@ -47,6 +47,7 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
 I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
 
 
 class Pipeline:
@@ -91,12 +92,15 @@ class Pipeline:
 
     # ---- one batch
 
-    def step(self, batch: pa.RecordBatch, now: int | None = None, pause: Pause = no_pause) -> Step:
+    def step(
+        self, batch: pa.RecordBatch, now: int | None = None, pause: Pause = no_pause, key: U64 | None = None
+    ) -> Step:
         """Score each event, learn each label when it is known; `now` in microseconds, where events have no time.
 
-        Between its parts `pause()` may have other rows scored. A DataError or SchemaError comes before anything changed.
+        Between its parts `pause()` may have other rows scored. `key`: u64[n], where somebody has read the keys already, and
+        seen that none of them waits for its label. A DataError or SchemaError comes before anything changed.
         """
-        encoded = self.encode(batch, now)
+        encoded = self.encode(batch, now, key)
         pause()
         return self.fold(encoded, now, pause)
 
@@ -159,12 +163,11 @@ class Pipeline:
         """Whether a batch may be walked before the one before it is judged: not where alarms are acted upon."""
         return self.repair is None
 
-    def encode(self, batch: pa.RecordBatch, now: int | None = None) -> Encoded:
+    def encode(self, batch: pa.RecordBatch, now: int | None = None, key: U64 | None = None) -> Encoded:
         """The first part of a step: all that can refuse the batch. Changes the encoder alone."""
         self.times.require_time(now)
-        encoded = self.encoder.encode(
-            batch, first_event=self._encoded, update=not self.frozen, accept=self._refuse_repeats
-        )
+        accept = self._refuse_repeats if key is None else None
+        encoded = self.encoder.encode(batch, first_event=self._encoded, update=not self.frozen, accept=accept, key=key)
         if self.features is not None:
             columns = [one_batch(batch).column(name) for name in self.features.names]
             self._warnings.append(self._watch(self.features, columns, self._encoded, encoded))
@@ -345,7 +348,10 @@ class Pipeline:
         With due times each is learned when it is due, and only counted where that has passed. An outcome of an event that
         waits for none (never seen, expired, or told before) is counted as unknown.
         """
-        key, y = self.encoder.encode_outcomes(batch)
+        return self.learn_outcomes(*self.encoder.encode_outcomes(batch), pause)
+
+    def learn_outcomes(self, key: U64, y: I8, pause: Pause = no_pause) -> list[Alarm]:
+        """The same for keys [m] and labels [m], 1, 0 or -1 for none, that the encoder has read."""
         key, y = key[y >= 0], y[y >= 0]
         event = self.memory.find(key)
         told_first = np.zeros(len(event), np.bool_)

@@ -7,6 +7,7 @@ that any cut of the stream gives the same state, the size of slices is free.
 
 import json
 from collections.abc import Callable
+from functools import partial
 from operator import methodcaller
 from typing import Any
 
@@ -39,10 +40,11 @@ from onlogit.labels import Mature
 from onlogit.memory import repeated
 from onlogit.model import OnlineLogit, of_bytes, of_state
 from onlogit.monitor import Alarm
-from onlogit.steps import Pause, no_pause
+from onlogit.steps import Pause, Step, no_pause
 from onlogit.storage.arrays import Array
 from onlogit.storage.journal import Entry
 
+I8 = npt.NDArray[np.int8]
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
@@ -165,15 +167,17 @@ class Fold:
         self.challengers.begin(self.model)
         keys = self.keys(batch)
         again, known = self.known(keys)
-        fresh = batch if not again.any() else batch.filter(pa.array(~again))
+        some = bool(again.any())
+        fresh = batch.filter(pa.array(~again)) if some else batch
+        new = keys[~again] if some and keys is not None else keys
         pause()
         if fresh.num_rows > most:  # what can be refused has to be refused before the first slice
             for start in range(0, fresh.num_rows, most):
                 self.model.pipeline.encoder.encode(fresh.slice(start, most), first_event=start, update=False)
                 pause()
-        stated = self._step(fresh, now, pause, most)
+        stated = self._step(fresh, new, now, pause, most)
         pause()
-        if again.any():
+        if some:
             self.ledger.counts.duplicate_events += int(np.count_nonzero(again))
             assert keys is not None
             held = self.model.pipeline.maturity
@@ -182,21 +186,29 @@ class Fold:
             self._settle_early(batch, keys)
         return stated
 
-    def _step(self, batch: pa.RecordBatch, now: int, pause: Pause, most: int) -> Stated:
-        if not batch.num_rows:
-            self._all(methodcaller("step", batch, now))
+    def _step(self, batch: pa.RecordBatch, keys: U64 | None, now: int, pause: Pause, most: int) -> Stated:
         parts = []
-        for start in range(0, batch.num_rows, most):
-            step = self._all(methodcaller("step", batch.slice(start, most), now, pause), pause)
+        for start in range(0, max(batch.num_rows, 1), most):
+            part, own = batch.slice(start, most), None if keys is None else keys[start : start + most]
+            step = self._all(partial(self._step_of, part, own, now, pause), pause)
             self._note(step.alarms)
             parts.append((step.event, step.p, step.z, step.z_sd))
             if start + most < batch.num_rows:
                 pause()
         if len(parts) == 1:
             return Stated(*parts[0], np.zeros(batch.num_rows, np.bool_))
-        none = (np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros(0))
-        event, p, z, z_sd = (np.concatenate(arrays) for arrays in zip(none, *parts, strict=True))
+        event, p, z, z_sd = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return Stated(event, p, z, z_sd, np.zeros(batch.num_rows, np.bool_))
+
+    def _step_of(self, batch: pa.RecordBatch, keys: U64 | None, now: int, pause: Pause, model: OnlineLogit) -> Step:
+        """Keys as the champion reads them; what others have as a key is up to them."""
+        return model.pipeline.step(batch, now, pause, keys if model is self.model else None)
+
+    def _outcomes_of(self, batch: pa.RecordBatch, keys: U64, y: I8, pause: Pause, model: OnlineLogit) -> list[Alarm]:
+        """Keys and labels as the champion reads them."""
+        if model is self.model:
+            return model.pipeline.learn_outcomes(keys, y, pause)
+        return model.pipeline.outcomes(batch, pause)
 
     def _all(self, work: Callable[[OnlineLogit], Any], pause: Pause = no_pause) -> Any:
         """What the champion gives, after challengers have done the same."""
@@ -257,10 +269,13 @@ class Fold:
         event = pipeline.memory.find(keys)
         here = (event >= 0) & told & first & ~self.ledger.among_told(keys)
         late = told & (event < 0) & pipeline.memory.missed(keys) if pipeline.times.by_due else np.zeros_like(told)
-        fresh = batch if here.all() else batch.filter(pa.array(here | late))  # the model counts those that are late
+        used = here | late  # the model counts those that are late
+        fresh, own, labels = (batch, keys, y) if used.all() else (batch.filter(pa.array(used)), keys[used], y[used])
         pause()
         for start in range(0, fresh.num_rows, most):
-            self._note(self._all(methodcaller("outcomes", fresh.slice(start, most), pause), pause))
+            part = slice(start, start + most)
+            read = fresh.slice(start, most), own[part], labels[part]
+            self._note(self._all(partial(self._outcomes_of, *read, pause), pause))
             pause()
         self.ledger.told(keys[here])
         fate = np.where(told, np.where(late, LATE, MATCHED), UNLABELLED).astype(np.uint8)

@@ -111,17 +111,18 @@ class Encoder:
         first_event: int = 0,
         update: bool = True,
         accept: Callable[[Encoded], None] | None = None,
+        key: U64 | None = None,
     ) -> Encoded:
         """One batch as rows, after its own rows entered the moments.
 
         first_event: number of the batch's row 0 in the stream, for messages. update=False only scores: state stays as
         it is, and label, weight, key, label time and due time may be absent. `accept` sees all but the rows, and may refuse by
-        raising. SchemaError or DataError before anything changed.
+        raising. key: u64[n] where `read_key` gave it before. SchemaError or DataError before anything changed.
         """
         batch = arrow.one_batch(batch)
         index = self._match(batch.schema, scoring=not update)
         found = arrow.Columns(batch, index)
-        encoded, negative = self._settle(found, batch.num_rows, first_event)
+        encoded, negative = self._settle(found, batch.num_rows, first_event, key)
         places, kept = arrow.places_of(found, self._numbers.names)
         categories = self._categories.read(found)
         lists = self._lists.read(found, first_event)
@@ -200,7 +201,9 @@ class Encoder:
             self._checked = last
         return last[2]
 
-    def _settle(self, found: Mapping[str, pa.Array], n: int, first_event: int) -> tuple[Encoded, str | None]:
+    def _settle(
+        self, found: Mapping[str, pa.Array], n: int, first_event: int, key: U64 | None
+    ) -> tuple[Encoded, str | None]:
         """All but the rows, and the label's negative value; nothing is changed."""
 
         def array(role: Role) -> tuple[str, pa.Array | None]:
@@ -213,7 +216,8 @@ class Encoder:
         labels, negative = np.full(n, -1, np.int8), self._labels.negative
         if y is not None:
             labels, negative = self._labels.read(y, weight, first_event)
-        key = None if k is None else read_key(k, k_name, first_event)
+        if key is None and k is not None:
+            key = read_key(k, k_name, first_event)
         time = None if t is None else read_time(t, t_name, first_event)
         label_time = None if known is None else read_time(known, l_name, first_event, missing=arrow.INT64_MAX)
         due = None if d is None else read_time(d, d_name, first_event, missing=arrow.INT64_MAX)
