@@ -60,7 +60,7 @@ def each_pair(
             batch = item[0]
             n, stated = batch.num_rows, batch.column(pairs.prob)
             weight = np.ones(n) if pairs.weight is None else read_weight(batch.column(pairs.weight), pairs.weight, row)
-            y, labels.negative = labels.read(batch.column(pairs.label), weight, row)
+            y, labels.negative = labels.read(batch.column(pairs.label), weight, row, labels.negative)
             if stated.null_count:
                 y = np.where(columns.nulls(stated), np.int8(-1), y)
             yield row, columns.numbers(stated).values.astype(np.float64), y, weight

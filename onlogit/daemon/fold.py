@@ -172,8 +172,10 @@ class Fold:
         new = keys[~again] if some and keys is not None else keys
         pause()
         if fresh.num_rows > most:  # what can be refused has to be refused before the first slice
+            encoder = self.model.pipeline.encoder
+            negative = encoder.negative
             for start in range(0, fresh.num_rows, most):
-                self.model.pipeline.encoder.encode(fresh.slice(start, most), first_event=start, update=False)
+                negative = encoder.check(fresh.slice(start, most), start, negative)
                 pause()
         stated = self._step(fresh, new, now, pause, most)
         pause()

@@ -14,7 +14,7 @@ refused before anything changed; a row of weight 0 changes nothing. Cost on one 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -40,10 +40,22 @@ from onlogit.terms import Bucket, Calendar, Category, Poly, Product, Read, Spars
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
 MOST = 100.0  # what the entries of a list may add up to in one slot
 NO_ROWS = Rows(np.zeros((0, 0), np.float32), np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
+
+
+class _Read(NamedTuple):
+    """A batch that nothing is refused of any more."""
+
+    encoded: Encoded  # but for its rows
+    negative: str | None  # value of the label
+    places: I64  # of the numbers in memory
+    held: Any  # what holds them there
+    categories: list[SeenCategory]
+    lists: list[SeenList]
 
 
 class Encoder:
@@ -120,25 +132,40 @@ class Encoder:
         raising. key: u64[n] where `read_key` gave it before. SchemaError or DataError before anything changed.
         """
         batch = arrow.one_batch(batch)
-        index = self._match(batch.schema, scoring=not update)
-        found = arrow.Columns(batch, index)
-        encoded, negative = self._settle(found, batch.num_rows, first_event, key)
-        places, kept = arrow.places_of(found, self._numbers.names)
-        categories = self._categories.read(found)
-        lists = self._lists.read(found, first_event)
+        found = arrow.Columns(batch, self._match(batch.schema, scoring=not update))
+        read = self._read(found, batch.num_rows, first_event, key, self._labels.negative)
+        encoded = read.encoded
         if accept is not None:
             accept(encoded)
         # from here on nothing is refused; a weight of 0 is what "without update" means to the kernels
         weight = encoded.weight if update else np.zeros(batch.num_rows)
         dense = np.empty((weight.size, len(self.dense_names)), np.float32)
-        lit, standard = self._numbers.standardise(places, weight, self._tags, dense)
-        del kept  # which held the columns at their places
+        lit, standard = self._numbers.standardise(read.places, weight, self._tags, dense)
         numbers = [arrow.numbers(found[name]) for name in self._numbers.names] if self._derived.terms else []
-        rows = self._placed(dense, lit, standard, numbers, categories, lists, weight)
+        rows = self._placed(dense, lit, standard, numbers, read.categories, read.lists, weight)
         if update:
-            self._labels.negative = negative
+            self._labels.negative = read.negative
             self.names.learn(rows, weight, found, self._namer)
         return encoded._replace(rows=rows)
+
+    def check(self, batch: pa.RecordBatch, first_event: int, negative: str | None) -> str | None:
+        """Raise what `encode` would; nothing is changed. negative: the label's negative value by the rows before these, as
+        text or None; gives that after them."""
+        found = arrow.Columns(batch, self._match(batch.schema, scoring=False))
+        return self._read(found, batch.num_rows, first_event, None, negative).negative
+
+    @property
+    def negative(self) -> str | None:
+        """The label's negative value, None while none was seen."""
+        return self._labels.negative
+
+    def _read(self, found: arrow.Columns, n: int, first_event: int, key: U64 | None, negative: str | None) -> "_Read":
+        """All that may be refused; nothing is changed."""
+        encoded, negative = self._settle(found, n, first_event, key, negative)
+        places, kept = arrow.places_of(found, self._numbers.names)
+        return _Read(
+            encoded, negative, places, kept, self._categories.read(found), self._lists.read(found, first_event)
+        )
 
     def _placed(
         self, dense: F32, lit: Lit, standard: dict[str, Standard], numbers: list[arrow.Numbers],
@@ -188,7 +215,7 @@ class Encoder:
                     f"{role} column {column.name!r} has type {arrays[role].type}, the schema says {column.kind}"
                 )
         key = read_key(arrays["key"], columns["key"].name if columns["key"] else "", 0)
-        labels, self._labels.negative = self._labels.read(arrays["label"], np.ones(len(key)), 0)
+        labels, self._labels.negative = self._labels.read(arrays["label"], np.ones(len(key)), 0, self._labels.negative)
         return key, labels
 
     def _match(self, schema: pa.Schema, scoring: bool) -> dict[str, int]:
@@ -202,7 +229,7 @@ class Encoder:
         return last[2]
 
     def _settle(
-        self, found: Mapping[str, pa.Array], n: int, first_event: int, key: U64 | None
+        self, found: Mapping[str, pa.Array], n: int, first_event: int, key: U64 | None, negative: str | None
     ) -> tuple[Encoded, str | None]:
         """All but the rows, and the label's negative value; nothing is changed."""
 
@@ -213,9 +240,9 @@ class Encoder:
         (w_name, w), (k_name, k), (t_name, t) = array("weight"), array("key"), array("time")
         (_, y), (l_name, known), (d_name, d) = array("label"), array("label_time"), array("due")
         weight = np.ones(n) if w is None else read_weight(w, w_name, first_event)
-        labels, negative = np.full(n, -1, np.int8), self._labels.negative
+        labels = np.full(n, -1, np.int8)
         if y is not None:
-            labels, negative = self._labels.read(y, weight, first_event)
+            labels, negative = self._labels.read(y, weight, first_event, negative)
         if key is None and k is not None:
             key = read_key(k, k_name, first_event)
         time = None if t is None else read_time(t, t_name, first_event)

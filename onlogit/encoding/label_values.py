@@ -17,7 +17,8 @@ POSITIVE, NEGATIVE, UNLABELLED, NEITHER = 1, 0, -1, 2
 
 
 class LabelValues:
-    """Reads labels of one column. State: `negative`, the negative value as text, or None while none was seen."""
+    """Reads labels of one column. State: `negative`, the negative value as text, or None while none was seen; `read` is told
+    it, and changes nothing."""
 
     def __init__(self, name: str, positive: str | None) -> None:
         self.name = name
@@ -25,24 +26,24 @@ class LabelValues:
         self.negative: str | None = None
 
     def read(
-        self, array: pa.Array, weight: npt.NDArray[np.float64], first_event: int
+        self, array: pa.Array, weight: npt.NDArray[np.float64], first_event: int, negative: str | None
     ) -> tuple[npt.NDArray[np.int8], str | None]:
-        """Labels 1, 0 or -1 (unlabelled): i8[n], and the negative value as settled after them; nothing is changed.
+        """Labels 1, 0 or -1 (unlabelled): i8[n], and the negative value as settled after them, `negative` being that before.
 
         weight: f64[n]; first_event: number of row 0 in the stream, for the DataError that a third value raises.
         """
         array = plain(array, self.name)
         if array.null_count == len(array):
-            return np.full(len(array), UNLABELLED, np.int8), self.negative
+            return np.full(len(array), UNLABELLED, np.int8), negative
         quick = self._two_values(array)
-        if quick is not None and (self.negative in (None, quick[1]) or quick[0].all()):
+        if quick is not None and (negative in (None, quick[1]) or quick[0].all()):
             settled = bool(np.any(~quick[0] & (weight > 0.0)))
-            return quick[0].astype(np.int8), quick[1] if settled else self.negative
+            return quick[0].astype(np.int8), quick[1] if settled else negative
         encoded = array.dictionary_encode()
         texts, meanings = self._meanings(encoded.dictionary)
         codes = whole_numbers(encoded.indices.fill_null(len(texts)))
         meaning = np.array([*meanings, UNLABELLED], np.int8)[codes]
-        negative, since = self.negative, 0
+        before, since = negative, 0
         if negative is None:
             settling = np.flatnonzero((meaning == NEGATIVE) & (weight > 0.0))
             if settling.size:
@@ -54,7 +55,7 @@ class LabelValues:
             wrong[since:] |= ((meaning == NEGATIVE) & other)[since:]
         if wrong.any():
             row = int(np.argmax(wrong))
-            raise self._error(first_event + row, texts[codes[row]], self.negative if row < since else negative)
+            raise self._error(first_event + row, texts[codes[row]], before if row < since else negative)
         return meaning, negative
 
     def _two_values(self, array: pa.Array) -> tuple[npt.NDArray[np.bool_], str] | None:

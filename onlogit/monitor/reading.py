@@ -91,7 +91,7 @@ class Reader:
             weight = np.where(missing, 0.0, weight)
         y, negative = np.full(n, -1, np.int8), self._labels.negative
         if self._labelled:
-            y, negative = self._labels.read(_column(batch, columns.label), weight, first)
+            y, negative = self._labels.read(_column(batch, columns.label), weight, first, negative)
         time = self._times(batch, first)
         known = None
         if columns.label_time and time is not None:
@@ -174,7 +174,7 @@ def read_outcomes(batches: Iterator[pa.RecordBatch], columns: Columns) -> tuple[
     keys, ys, rows = [np.zeros(0, np.uint64)], [np.zeros(0, np.int8)], 0
     for batch in batches:
         key = read_key(_column(batch, columns.key or ""), columns.key or "", rows)
-        y, labels.negative = labels.read(_column(batch, columns.label), np.ones(len(key)), rows)
+        y, labels.negative = labels.read(_column(batch, columns.label), np.ones(len(key)), rows, labels.negative)
         keys.append(key[y >= 0])
         ys.append(y[y >= 0])
         rows += len(key)

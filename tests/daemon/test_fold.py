@@ -136,6 +136,55 @@ def test_a_refused_entry_changes_nothing() -> None:
     assert packed(fold) == before
 
 
+def test_slices_that_contradict_one_another_are_refused_whole() -> None:
+    """Each slice alone would do: the first settles 0 as the negative value, the second -1."""
+    fold = begun()
+    fold.events(2, events([9]), 0)
+    batch = pa.record_batch({"k": [1, 2, 3, 4], "x": [0.5] * 4, "y": pa.array([0, 1, -1, 1], pa.int8())})
+    before = packed(fold)
+    with pytest.raises(DataError, match=r"row 2 .*label -1"):
+        fold.events(3, batch, 0, most=2)
+    assert packed(fold) == before
+
+
+@pytest.mark.parametrize("learner", ["belief", "sgd"])
+def test_others_are_scored_between_the_parts_of_an_entry(learner: str) -> None:
+    """As they would be before or after it but for the moments of numbers, and the entry is folded as without them."""
+    rows = np.random.default_rng(1)
+    folds = [begun(config=Config(learner=learner, slot_bits=8)) for _ in range(2)]
+    told: list[list[float]] = []
+    for start in range(0, 300, 100):
+        keys = list(range(start, start + 100))
+        batch, known = events(keys), outcomes([(k, int(rows.random() < 0.3)) for k in keys])
+        probe = events([1000, 1001])
+
+        def pause(fold: Fold = folds[0], probe: pa.RecordBatch = probe) -> None:
+            if fold.model.settled:
+                told.append(fold.model.score(probe).p.tolist())
+
+        folds[0].events(start, batch, 0, pause, 40)
+        folds[0].outcomes(start, known, 0, pause, 40)
+        folds[1].events(start, batch, 0)
+        folds[1].outcomes(start, known, 0)
+    assert len(told) > 3 * 10
+    assert np.isfinite(told).all()
+    assert packed(folds[0]) == packed(folds[1])
+
+
+@given(st.lists(st.lists(st.integers(0, 12), max_size=9), max_size=12), st.integers(0, 6))
+def test_keys_told_lately(told: list[list[int]], room: int) -> None:
+    ledger, twin = Ledger(room), list[int]()
+    for keys in told:
+        ledger.told(np.array(keys, np.uint64))
+        twin += [key for place, key in enumerate(keys) if key not in twin and key not in keys[:place]]
+        del twin[: max(len(twin) - room, 0)]
+        assert ledger.state()["ledger.told"].tolist() == twin
+        assert ledger.among_told(np.arange(13, dtype=np.uint64)).tolist() == [key in twin for key in range(13)]
+    again = Ledger(room)
+    again.restore(ledger.state())
+    assert again.state()["ledger.told"].tolist() == twin
+
+
 def test_outcomes_out_of_turn() -> None:
     fold = begun(early=3)
     fold.apply(entry(2, EVENTS, events([1, 2])))

@@ -21,7 +21,7 @@ def read(values: Sequence[int | None], kind: Any, weight: float, of: LabelValues
     bools = [None if v is None else v == 1 for v in values]
     array = pa.array(bools if kind == pa.bool_() else values, kind)
     try:
-        meaning, of.negative = of.read(array, np.full(len(values), weight), 0)
+        meaning, of.negative = of.read(array, np.full(len(values), weight), 0, of.negative)
     except DataError as error:
         return str(error)
     return meaning.tolist(), of.negative
