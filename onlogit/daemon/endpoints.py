@@ -53,42 +53,40 @@ class Endpoints:
         return told(work, form, await self.done(work))
 
     def direct(self, kind: str) -> Direct:
-        """The short way of one of the three: once there is a schema, for rows as JSON."""
+        """The short way of one of the three: once there is a schema."""
 
-        def begin(headers: Mapping[bytes, bytes], body: bytes, reply: Callable[[Any], None]) -> Finish:
-            work, form = self._json(body, b"ndjson" in headers.get(b"content-type", b"").lower(), kind)
+        def begin(headers: Mapping[bytes, bytes], body: bytes | bytearray, reply: Callable[[Any], None]) -> Finish:
+            work, form = self._read(headers, body, kind)
             work.reply = reply
             self._submit(work)
             return lambda result: told(work, form, result)
 
-        def takes(headers: Mapping[bytes, bytes]) -> bool:
-            return self.service.settled and b"arrow" not in headers.get(b"content-type", b"").lower()
-
-        return Direct(takes, begin)
+        return Direct(lambda: self.service.settled, begin)
 
     async def _work(self, request: Request, kind: str) -> tuple[Work, str]:
         """The request's rows, which may be the first, and the form of its answer."""
         if self.service.settled or not request.body:
-            return self._read(request, kind)
+            return self._read(request.headers, request.body, kind)
         if kind != EVENTS:
             raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
         if request.says(b"content-type", b"arrow"):
             await asyncio.to_thread(self.service.settle_batch, read_stream(request.body, self.limits))
-            return self._read(request, kind)
+            return self._read(request.headers, request.body, kind)
         self._count_rows(request.body)
         lines = request.says(b"content-type", b"ndjson")
         batch = await asyncio.to_thread(self.service.settle_rows, request.body, lines)
         form = "lines" if lines else "one" if request.body.lstrip()[:1] == b"{" and batch.num_rows == 1 else "rows"
         return Work(kind, ignore, batch.num_rows, batch=batch), form
 
-    def _read(self, request: Request, kind: str) -> tuple[Work, str]:
-        """The request's rows by the schema, and the form of its answer."""
-        if not request.says(b"content-type", b"arrow") or not request.body:
-            return self._json(request.body, request.says(b"content-type", b"ndjson"), kind)
-        batch = read_stream(request.body, self.limits)
+    def _read(self, headers: Mapping[bytes, bytes], body: bytes | bytearray, kind: str) -> tuple[Work, str]:
+        """The rows of a request by the schema, and the form of its answer."""
+        said = headers.get(b"content-type", b"").lower()
+        if b"arrow" not in said or not body:
+            return self._json(body, b"ndjson" in said, kind)
+        batch = read_stream(body, self.limits)
         return Work(kind, ignore, batch.num_rows, batch=fitted(batch, self.service.schema, kind)), "arrow"
 
-    def _json(self, body: bytes, lines: bool, kind: str) -> tuple[Work, str]:
+    def _json(self, body: bytes | bytearray, lines: bool, kind: str) -> tuple[Work, str]:
         """Rows of a JSON body, and the form of the answer."""
         if not body:
             raise Refusal(400, "the body is empty: rows are expected, as JSON, NDJSON or an Arrow IPC stream")
@@ -97,7 +95,7 @@ class Endpoints:
         decoded, one = reader.decode(body, lines)
         return Work(kind, ignore, len(decoded), decoded, reader), "one" if one else "lines" if lines else "rows"
 
-    def _count_rows(self, body: bytes) -> None:
+    def _count_rows(self, body: bytes | bytearray) -> None:
         """Rows are counted by their braces before anything is built of them."""
         if body.count(b"{") > self.limits.max_rows:
             raise Refusal(413, f"more than {self.limits.max_rows} rows; send them in several requests")

@@ -61,9 +61,9 @@ Finish = Callable[[Any], Answer]
 class Direct(NamedTuple):
     """How a request is answered by callbacks, without a task of its own: see daemon/protocol.py."""
 
-    takes: Callable[[Mapping[bytes, bytes]], bool]  # whether it does that, by the headers
+    takes: Callable[[], bool]  # whether it does that by now
     # given headers, body, and what takes the result; what makes an answer of the result
-    begin: Callable[[Mapping[bytes, bytes], bytes, Callable[[Any], None]], Finish]
+    begin: Callable[[Mapping[bytes, bytes], bytes | bytearray, Callable[[Any], None]], Finish]
 
 
 @dataclass(frozen=True)

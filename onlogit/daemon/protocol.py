@@ -1,22 +1,25 @@
-"""Uvicorn's protocol with a short way for small requests.
+"""Uvicorn's protocol with a short way for requests whose answer is a matter of rows.
 
-A small POST whose answer is a matter of rows needs no task, no queue of messages and no ASGI: it is admitted, handed to
-the service and answered by callbacks, in one write. Clients that stay send the same head again and again, so heads that
-went the short way are known by their bytes, and are neither parsed nor admitted anew. Everything else goes the long way.
-One request at a time is answered on a connection; what is pipelined behind it waits, as uvicorn has it.
+They need no task, no queue of messages and no ASGI: each is admitted, handed to the service and answered by callbacks, in
+one write. Clients that stay send the same head again and again, so heads that went the short way are known by their bytes,
+and are neither parsed nor admitted anew. What there is of a large body beyond the bytes that came with its head goes from
+the socket to its place, and is copied no more. Everything else goes the long way. One request at a time is answered on a
+connection; what is pipelined behind it waits, as uvicorn has it.
 """
 
 import asyncio
 import functools
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from onlogit.daemon.http import Answer, Application, Direct, failed
 
-SMALL = 1 << 16  # bytes of a body that goes the short way
+SMALL = 1 << 14  # bytes of a body that the parser may bring in pieces
 HEADS = 512  # that are known at a time
 LONGEST = 2048  # bytes of a head that is known
 
@@ -46,16 +49,46 @@ class Protocol(HttpToolsProtocol):
         if self._between and self._free() and isinstance(application, Application):
             end = data.find(b"\r\n\r\n") + 4
             known = application.heads.get(data[:end])
-            if known is not None and len(data) == end + known[0].size:
+            there = len(data) - end
+            if known is not None and (there == known[0].size or there < known[0].size > SMALL):
                 what, client = known
                 exchange = Exchange(self, what)
                 self.cycle = exchange  # type: ignore[assignment]  # what uvicorn looks at is the same
                 exchange.waits = False
-                exchange.begin(client, data[end:])
+                if there == what.size:
+                    exchange.begin(client, data[end:])
+                else:
+                    self._fill(exchange, client, data[end:])
                 return
         self._data = data if self._between else b""
         super().data_received(data)
+        waiting = self.cycle
+        if isinstance(waiting, Exchange) and waiting.waits and waiting.known.size > SMALL:
+            self._fill_rest(waiting)
         self._data = b""
+
+    def _fill_rest(self, exchange: "Exchange") -> None:
+        """The parser has brought the head of a large body, and the beginning: the rest goes by it."""
+        exchange.waits = False
+        client = exchange.admit()
+        if client is None:  # what still comes of the body is passed over by the parser
+            return
+        self._remember(exchange.known, client)
+        self.parser = httptools.HttpRequestParser(self)  # as uvicorn begins
+        with suppress(AttributeError):
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._between = True
+        self._fill(exchange, client, exchange.body)
+
+    def _fill(self, exchange: "Exchange", client: str, there: bytes | bytearray) -> None:
+        self.transport.set_protocol(Filler(self, exchange, client, there))
+
+    def on_body(self, body: bytes) -> None:
+        """The parser has a piece of a body."""
+        if not isinstance(self.cycle, Exchange):
+            super().on_body(body)
+        elif self.cycle.waits:
+            self.cycle.body += body
 
     def on_message_begin(self) -> None:
         """The parser sees a message begin."""
@@ -89,8 +122,8 @@ class Protocol(HttpToolsProtocol):
         headers = dict(self.headers)
         size = headers.get(b"content-length", b"")
         plain = b"transfer-encoding" not in headers and b"content-encoding" not in headers
-        small = size.isdigit() and len(size) <= 6 and int(size) <= min(SMALL, self.app.max_body)
-        if not plain or not small or not route.direct.takes(headers):
+        fits = size.isdigit() and len(size) <= 12 and int(size) <= self.app.max_body
+        if not plain or not fits or not route.direct.takes():
             return None
         return Known(route.path, route.direct, route.scope or "", headers, int(size))
 
@@ -135,6 +168,44 @@ class Protocol(HttpToolsProtocol):
             super().timeout_keep_alive_handler()
 
 
+class Filler(asyncio.BufferedProtocol):
+    """Takes the place of a connection's protocol until a body is whole. Room for it is there from the beginning: at most
+    what a body may have, for one who was admitted."""
+
+    def __init__(self, owner: Protocol, exchange: "Exchange", client: str, there: bytes | bytearray) -> None:
+        self._owner, self._exchange, self._client = owner, exchange, client
+        self._body, self._filled = bytearray(exchange.known.size), len(there)
+        self._body[: len(there)] = there
+        self._room = memoryview(self._body)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        return self._room[self._filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many came."""
+        self._filled += nbytes
+        if self._filled == len(self._room):
+            self._owner.transport.set_protocol(self._owner)
+            self._exchange.begin(self._client, self._body)
+
+    def eof_received(self) -> None:
+        """No more will come."""
+        self._owner.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self._owner.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        self._owner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self._owner.resume_writing()
+
+
 class Exchange:
     """A request on the short way, and its answer; in its attributes it is like uvicorn's RequestResponseCycle."""
 
@@ -161,7 +232,7 @@ class Exchange:
             self._answer(failed(error, "POST", known.path))
             return None
 
-    def begin(self, client: str, body: bytes) -> None:
+    def begin(self, client: str, body: bytes | bytearray) -> None:
         """Hand the request over; client: "" for that of this address."""
         protocol, known = self._protocol, self.known
         try:

@@ -2,8 +2,10 @@
 
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +97,48 @@ def test_a_head_is_not_mistaken_for_the_one_before_it_in_the_same_bytes(shared: 
             assert answer(file)[0] == 400
 
 
+def large(rows: int = 3000) -> bytes:
+    return json.dumps([{"x": 0.001 * k, "town": "Ulm"} for k in range(rows)]).encode()
+
+
+def test_large_bodies_come_in_whatever_pieces(shared: Running) -> None:
+    body = large()
+    first, again = head(size=len(body)), head("x-trace: 2", size=len(body))
+    with connected(shared) as (plain, file):
+        told = []
+        for start, cuts in (
+            (first, [0]), (first, [1, 20_000]), (first, [len(body) - 1]), (again, [5]), (again, [17_000, 17_001]),
+            (again, list(range(0, len(body), 9_999))),
+        ):  # fmt: skip
+            plain.sendall(start)
+            for a, b in pairwise([0, *cuts, len(body)]):
+                plain.sendall(body[a:b])
+                time.sleep(0.002)
+            told.append(answer(file))
+        assert told[0][0] == 200
+        assert len(told[0][2]["rows"]) == 3000
+        assert all(each == told[0] for each in told)
+        plain.sendall(first + body + head() + BODY + first + body[:9])  # others behind it, and one before its end
+        assert answer(file) == told[0]
+        assert answer(file)[0] == 200
+        plain.sendall(body[9:])
+        assert answer(file) == told[0]
+
+
+def test_whoever_leaves_within_a_large_body_leaves_nothing_behind(shared: Running) -> None:
+    body = large()
+    with connected(shared) as (plain, file):
+        plain.sendall(head(size=len(body)) + body)
+        answer(file)
+    for part in (b"", body[:100], body[:-1]):
+        with connected(shared) as (plain, _):
+            plain.sendall(head(size=len(body)) + part)
+    with connected(shared) as (plain, file):
+        plain.sendall(head(size=33 << 20) + body)
+        assert answer(file)[0] == 413
+    assert shared.get("/ready").status_code == 200
+
+
 def test_errors_on_the_short_way(shared: Running) -> None:
     for body, status in ((b"", 400), (b"{", 400), (b"[]", 400), (b'{"x": 1}', 422), (b'{"x": "no", "town": "a"}', 422)):
         with connected(shared) as (plain, file):
@@ -126,6 +170,19 @@ def test_a_known_head_does_not_let_in_what_it_did_not(serve: Callable[..., Runni
             for _ in range(2):
                 plain.sendall(head(line, path=path) + BODY)
                 assert answer(file)[0] == status
+    body = large()
+    for line, status in ((score, 200), ("x: 1", 401), ("x: 1", 401)):
+        with connected(daemon) as (plain, file):
+            plain.sendall(head(line, size=len(body)) + body[:50])
+            if status == 401:
+                assert answer(file)[0] == status  # before the body is there
+                plain.sendall(body[50:] + head(score) + BODY)
+            else:
+                plain.sendall(body[50:])
+                assert answer(file)[0] == status
+                plain.sendall(head(score) + BODY)
+            assert answer(file)[0] == 200
+    with connected(daemon) as (plain, file):
         told = []
         for _ in range(60):
             plain.sendall(head(score) + BODY)
