@@ -22,7 +22,7 @@ CONTINUATION = 0xFFFFFFFF
 DICTIONARY, RECORD_BATCH = 2, 3  # MessageHeader in Arrow's Message.fbs
 
 
-def read_stream(body: bytes | bytearray, limits: ServerSettings) -> pa.RecordBatch:
+def read_stream(body: bytes | memoryview, limits: ServerSettings) -> pa.RecordBatch:
     """The rows of an IPC stream as one batch. Refusal 400 where it is damaged, 413 where it is too large."""
     try:
         claimed = sum(claims(body))
@@ -50,7 +50,7 @@ def read_stream(body: bytes | bytearray, limits: ServerSettings) -> pa.RecordBat
         raise Refusal(400, f"the body is not a whole Arrow IPC stream: {str(error)[:300]}") from error
 
 
-def claims(body: bytes | bytearray) -> Iterator[int]:
+def claims(body: bytes | memoryview) -> Iterator[int]:
     """What each compressed buffer claims to hold, in bytes."""
     view, at = memoryview(body), 0
     while at + 8 <= len(view):

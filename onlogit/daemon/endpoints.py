@@ -12,7 +12,7 @@ from onlogit.daemon import status
 from onlogit.daemon.answers import answer, as_arrow
 from onlogit.daemon.arrow_rows import fitted, read_stream
 from onlogit.daemon.entries import COMMAND, EVENTS, FATES, OUTCOMES, Taken
-from onlogit.daemon.http import EVENT_STREAM, NO_STORE, TEXT, Answer, Direct, Finish, Request, as_json
+from onlogit.daemon.http import EVENT_STREAM, NO_STORE, TEXT, Answer, Body, Direct, Finish, Request, as_json
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.service import Service, command
 from onlogit.daemon.work import SCORE, Work
@@ -55,7 +55,7 @@ class Endpoints:
     def direct(self, kind: str) -> Direct:
         """The short way of one of the three: once there is a schema."""
 
-        def begin(headers: Mapping[bytes, bytes], body: bytes | bytearray, reply: Callable[[Any], None]) -> Finish:
+        def begin(headers: Mapping[bytes, bytes], body: Body, reply: Callable[[Any], None]) -> Finish:
             work, form = self._read(headers, body, kind)
             work.reply = reply
             self._submit(work)
@@ -78,15 +78,15 @@ class Endpoints:
         form = "lines" if lines else "one" if request.body.lstrip()[:1] == b"{" and batch.num_rows == 1 else "rows"
         return Work(kind, ignore, batch.num_rows, batch=batch), form
 
-    def _read(self, headers: Mapping[bytes, bytes], body: bytes | bytearray, kind: str) -> tuple[Work, str]:
+    def _read(self, headers: Mapping[bytes, bytes], body: Body, kind: str) -> tuple[Work, str]:
         """The rows of a request by the schema, and the form of its answer."""
         said = headers.get(b"content-type", b"").lower()
         if b"arrow" not in said or not body:
-            return self._json(body, b"ndjson" in said, kind)
+            return self._json(bytes(body), b"ndjson" in said, kind)
         batch = read_stream(body, self.limits)
         return Work(kind, ignore, batch.num_rows, batch=fitted(batch, self.service.schema, kind)), "arrow"
 
-    def _json(self, body: bytes | bytearray, lines: bool, kind: str) -> tuple[Work, str]:
+    def _json(self, body: bytes, lines: bool, kind: str) -> tuple[Work, str]:
         """Rows of a JSON body, and the form of the answer."""
         if not body:
             raise Refusal(400, "the body is empty: rows are expected, as JSON, NDJSON or an Arrow IPC stream")
@@ -95,7 +95,7 @@ class Endpoints:
         decoded, one = reader.decode(body, lines)
         return Work(kind, ignore, len(decoded), decoded, reader), "one" if one else "lines" if lines else "rows"
 
-    def _count_rows(self, body: bytes | bytearray) -> None:
+    def _count_rows(self, body: bytes) -> None:
         """Rows are counted by their braces before anything is built of them."""
         if body.count(b"{") > self.limits.max_rows:
             raise Refusal(413, f"more than {self.limits.max_rows} rows; send them in several requests")

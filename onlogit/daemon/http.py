@@ -58,12 +58,15 @@ Handler = Callable[[Request], Awaitable[Answer]]
 Finish = Callable[[Any], Answer]
 
 
+Body = bytes | memoryview
+
+
 class Direct(NamedTuple):
     """How a request is answered by callbacks, without a task of its own: see daemon/protocol.py."""
 
     takes: Callable[[], bool]  # whether it does that by now
     # given headers, body, and what takes the result; what makes an answer of the result
-    begin: Callable[[Mapping[bytes, bytes], bytes | bytearray, Callable[[Any], None]], Finish]
+    begin: Callable[[Mapping[bytes, bytes], Body, Callable[[Any], None]], Finish]
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class RowReader:
         self._converters = [_converter(column) for column in self.fields[self._floats :]]
         self._direct: tuple[Encoder, DirectRows] | None = None  # for the encoder that asked last
 
-    def decode(self, body: bytes | bytearray, lines: bool) -> tuple[Decoded, bool]:
+    def decode(self, body: bytes, lines: bool) -> tuple[Decoded, bool]:
         """The rows of a body, and whether it was one object alone. Refusal 400 or 422, naming the field."""
         return decode(body, lines, self._one, self._many)
 
@@ -105,7 +105,7 @@ class RowReader:
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def decode(body: bytes | bytearray, lines: bool, one: Any, many: Any) -> tuple[Decoded, bool]:
+def decode(body: bytes, lines: bool, one: Any, many: Any) -> tuple[Decoded, bool]:
     """Rows by decoders of one row and of a list of rows."""
     head = body.lstrip()[:1]
     try:

@@ -15,9 +15,10 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import httptools
+import numpy as np
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from onlogit.daemon.http import Answer, Application, Direct, failed
+from onlogit.daemon.http import Answer, Application, Body, Direct, failed
 
 SMALL = 1 << 14  # bytes of a body that the parser may bring in pieces
 HEADS = 512  # that are known at a time
@@ -58,7 +59,7 @@ class Protocol(HttpToolsProtocol):
                 if there == what.size:
                     exchange.begin(client, data[end:])
                 else:
-                    self._fill(exchange, client, data[end:])
+                    self._fill(exchange, client, memoryview(data)[end:])
                 return
         self._data = data if self._between else b""
         super().data_received(data)
@@ -78,9 +79,9 @@ class Protocol(HttpToolsProtocol):
         with suppress(AttributeError):
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._between = True
-        self._fill(exchange, client, exchange.body)
+        self._fill(exchange, client, memoryview(exchange.body))
 
-    def _fill(self, exchange: "Exchange", client: str, there: bytes | bytearray) -> None:
+    def _fill(self, exchange: "Exchange", client: str, there: Body) -> None:
         self.transport.set_protocol(Filler(self, exchange, client, there))
 
     def on_body(self, body: bytes) -> None:
@@ -172,11 +173,11 @@ class Filler(asyncio.BufferedProtocol):
     """Takes the place of a connection's protocol until a body is whole. Room for it is there from the beginning: at most
     what a body may have, for one who was admitted."""
 
-    def __init__(self, owner: Protocol, exchange: "Exchange", client: str, there: bytes | bytearray) -> None:
+    def __init__(self, owner: Protocol, exchange: "Exchange", client: str, there: Body) -> None:
         self._owner, self._exchange, self._client = owner, exchange, client
-        self._body, self._filled = bytearray(exchange.known.size), len(there)
-        self._body[: len(there)] = there
-        self._room = memoryview(self._body)
+        # a bytearray would be filled with zeros first, a fifth of what the thread does for bodies of 650 kB
+        self._room, self._filled = np.empty(exchange.known.size, np.uint8).data, len(there)
+        self._room[: len(there)] = there
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
@@ -187,7 +188,7 @@ class Filler(asyncio.BufferedProtocol):
         self._filled += nbytes
         if self._filled == len(self._room):
             self._owner.transport.set_protocol(self._owner)
-            self._exchange.begin(self._client, self._body)
+            self._exchange.begin(self._client, self._room)
 
     def eof_received(self) -> None:
         """No more will come."""
@@ -232,7 +233,7 @@ class Exchange:
             self._answer(failed(error, "POST", known.path))
             return None
 
-    def begin(self, client: str, body: bytes | bytearray) -> None:
+    def begin(self, client: str, body: Body) -> None:
         """Hand the request over; client: "" for that of this address."""
         protocol, known = self._protocol, self.known
         try:
