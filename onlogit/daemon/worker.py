@@ -1,8 +1,9 @@
 """The fold thread: the one that reads and writes the model.
 
 It takes what has gathered since it last looked: scores first, all in one tile; then journal entries in their order,
-those side by side merged while they are small. Learning goes in slices of `slice_ms`, between which waiting scores are
-answered. What is folded depends on the journal alone, not on how it was cut or merged here.
+those side by side merged while they are small. Learning goes in slices, and a slice in parts, between which waiting scores
+are answered; slices are as large as makes the longest part take `slice_ms`. What is folded depends on the journal alone,
+not on how it was cut or merged here.
 
 While it does nothing, the HTTP thread scores small requests itself: a lock says who uses the models.
 """
@@ -32,6 +33,7 @@ from onlogit.errors import ConfigError, DataError, OnlogitError
 log = logging.getLogger("onlogit.daemon")
 
 LEAST, MOST = 1_024, 65_536  # rows of a slice: fewer cost what their calls cost
+GROWS = 1.25  # the next slice over the one before, where its parts took less time than they may
 NICE = 5  # gives way to the thread that answers, where both want one core
 MARKS = 4_096  # moments that are remembered, to tell how late labels are
 
@@ -51,6 +53,7 @@ class Worker:
         self._filed: deque[Filed] = deque()
         self._calls: list[tuple[Callable[[Fold], Any], Callable[[Any], None]]] = []
         self._most = LEAST
+        self._paused, self._longest = 0.0, 0.0  # when scores were let in last, and the longest time between
         self._marks: list[tuple[int, float]] = []  # (last event, monotonic time), the older the fewer
         self._ended = False
         self._using = threading.Lock()  # held by who looks at the models or changes them
@@ -114,9 +117,11 @@ class Worker:
             pass
 
     def _pause(self) -> None:
-        """Between two slices: answer the scores that wait."""
+        """Between two parts: answer the scores that wait."""
+        self._longest = max(self._longest, time.perf_counter() - self._paused)
         self._take(block=False)
         self._answer_scores()
+        self._paused = time.perf_counter()
 
     # ---- scores
 
@@ -149,16 +154,17 @@ class Worker:
             while self._filed and self._fits(first, self._filed[0], rows):
                 group.append(self._filed.popleft())
                 rows += group[-1].batch.num_rows  # type: ignore[union-attr]
-        begin = time.perf_counter()
+        self._paused, self._longest = time.perf_counter(), 0.0
         failpoints.reach(failpoints.FOLD)
         if len(group) == 1 or not self._fold_together(group):
             for filed in group:
                 self._fold_one(filed)
         failpoints.reach(failpoints.FOLDED)
         rows = sum(filed.batch.num_rows for filed in group if filed.batch is not None)
-        if rows >= LEAST:
-            speed = rows / max(time.perf_counter() - begin, 1e-6)
-            self._most = min(max(int(0.5 * (self._most + speed * self._slice)), LEAST), MOST)
+        if 2 * rows >= self._most:  # else it says little of as many
+            longest = max(self._longest, time.perf_counter() - self._paused)
+            wanted = int(self._most * (GROWS if longest < self._slice else 1.0 / GROWS))
+            self._most = min(max(wanted, LEAST), MOST)
 
     def _may_merge(self, first: Filed) -> bool:
         """Whether entries one after the other are as good as one: not where outcomes wait for an entry to end."""
@@ -179,7 +185,7 @@ class Worker:
             keys = self.fold.keys(batch)
             if self.fold.known(keys)[0].any():
                 return False
-            stated = self.fold.events(last.seq, batch, last.now)
+            stated = self.fold.events(last.seq, batch, last.now, self._pause, self._most)
         except OnlogitError:
             return False
         except Exception as error:

@@ -33,7 +33,8 @@ def read_weight(array: pa.Array, name: str, first_event: int) -> npt.NDArray[np.
 def read_key(array: pa.Array, name: str, first_event: int) -> npt.NDArray[np.uint64]:
     """Keys: u64[n]. Integers are mixed one to one, whatever their width; strings are hashed."""
     array = arrow.plain(array, name)
-    _refuse(arrow.nulls(array), name, first_event, array, "a key in every row")
+    if array.null_count:
+        _refuse(arrow.nulls(array), name, first_event, array, "a key in every row")
     out = np.zeros(len(array), np.uint64)
     if is_text(array.type):
         hashing.hash_strings(*arrow.texts(array), KEY_SEED, KEY_SEED, out)
