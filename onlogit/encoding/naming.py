@@ -2,7 +2,7 @@
 
 A slot is named by what first lit it, in the order of the stream, until the registry is full; `Encoder.shared` tells
 where other values fall into the same slot. Each name counts its events of weight > 0. State: some 20 bytes a name, and 4
-bytes a slot of memory beside it. Cost: 4 ns a slot once the names are known; a new one some microseconds, once.
+bytes a slot of memory beside it. Cost: 4 ns a slot once the names are known; a new one some 10 µs, once.
 """
 
 from collections.abc import Callable, Mapping

@@ -66,11 +66,10 @@ class NumberColumns:
                     lost[part],
                 )  # fmt: skip
         gaps = np.flatnonzero(lost[:k])
-        some = np.zeros(len(gaps), np.int32)
+        some, learned = np.zeros(len(gaps), np.int32), bool((weight > 0.0).all())
         for c, j in enumerate(gaps):
-            slot = np.zeros(n, np.int32)
-            hashing.place(np.full(n, self.null[j]), weight * missing[j], self.null[j], tags, slot)
-            some[c] = slot[0]
+            heaviest = np.ones(1) if learned else (weight * missing[j]).max(keepdims=True)
+            hashing.place(np.full(1, self.null[j]), heaviest, self.null[j], tags, some[c : c + 1])
         factors = {}
         for own in self.factors:
             z = tile[:, own] if own < k else beside[:, own - k]
