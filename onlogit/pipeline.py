@@ -116,6 +116,7 @@ class Pipeline:
             acts = self._act(self.repair, part)
             walked = self._walk(part, now)
             steps.append(walked.step._replace(alarms=acts + walked.step.alarms + self.judge(walked.mature)))
+            pause()
         step = steps[0] if len(steps) == 1 else joined(steps)
         return step._replace(alarms=warnings + step.alarms)
 

@@ -29,7 +29,8 @@ from onlogit.encoding.event_columns import read_key, read_time, read_weight
 from onlogit.encoding.label_values import LabelValues
 from onlogit.encoding.lists import ListColumns, Lists
 from onlogit.encoding.lists import Seen as SeenList
-from onlogit.encoding.naming import Name, Namer, Names
+from onlogit.encoding.names import Names
+from onlogit.encoding.naming import Name, Namer
 from onlogit.encoding.numbers import Lit, NumberColumns, Seen, Standard
 from onlogit.encoding.rows import Encoded, Rows
 from onlogit.errors import ConfigError, SchemaError, StateError

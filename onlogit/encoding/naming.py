@@ -1,13 +1,7 @@
-"""Slots named back to (coordinate, value): of the rows at hand, and of those seen so far in a bounded registry.
-
-A slot is named by what first lit it, in the order of the stream, until the registry is full; `Encoder.shared` tells
-where other values fall into the same slot. Each name counts its events of weight > 0. State: some 20 bytes a name, and 4
-bytes a slot of memory beside it. Cost: 4 ns a slot once the names are known; a new one some 10 µs, once.
-"""
+"""Slots named back to (coordinate, value): what may light each slot of some rows, and its value as text."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +13,13 @@ from onlogit.encoding.categories import Categories, Leaf, name_of
 from onlogit.encoding.derived import Derived
 from onlogit.encoding.lists import ListColumns
 from onlogit.encoding.numbers import NumberColumns
-from onlogit.encoding.rows import Rows
-from onlogit.errors import OnlogitError, StateError
-from onlogit.kernels import hashing, naming
+from onlogit.kernels import hashing
 from onlogit.terms import Bucket, Calendar, Category, Log, Product, Read, Sparse, Spline, Term, text_of
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 
-LONGEST = 200  # characters of a value that are kept
-State = dict[str, np.ndarray[Any, Any]]
 Values = Callable[[I64], list[str | None]]  # those at some places
 Hashed = tuple[U64, Values]  # of each row: a hash, and the value that it stands for
 
@@ -212,136 +202,3 @@ class Namer:
             return None
         values = arrow.numbers(few[term.column]).values.astype(np.float64)
         return np.where(arrow.nulls(few[term.column]) | ~np.isfinite(values), np.nan, values)
-
-
-class Names:
-    """The registry: at most `most` names of a table of slots. State as `state` gives it."""
-
-    def __init__(self, most: int, slots: int, coordinates: list[str]) -> None:
-        self.most = most
-        self._coordinates = coordinates
-        self._marks = np.zeros(max(slots, 16) if most else 0, np.int32)  # as kernels/naming.py has them
-        self._named = np.zeros(-(-slots // 8) if most else 0, np.uint8)  # which of them count: a bit each
-        self.names: list[Name] = []
-        self.slots: list[int] = []
-        self._place: dict[int, int] = {}  # of a slot's name
-
-    def learn(self, rows: Rows, weight: F64, found: Mapping[str, pa.Array], namer: Namer) -> None:
-        """Name what is new in a batch, in order, then count all that is named."""
-        if not self.most:
-            return
-        first, widest = 0, int(np.diff(rows.starts).max(initial=0))
-        while len(self.names) < self.most and first < len(weight):
-            room = self.most - len(self.names)
-            rowed, fresh = np.empty(room + widest, np.int64), np.empty(room + widest, np.int32)
-            walked = (rows.starts, rows.slots, weight, self._named, self._marks)
-            first, k = naming.find_unnamed(*walked, first, room, rowed, fresh)
-            if not k:
-                break
-            few, row = np.unique(rowed[:k], return_inverse=True)
-            told: list[Candidates] = []
-            with suppress(pa.ArrowException, OnlogitError):  # what cannot be named stays without one
-                told = namer.of_rows(found, few)
-            self._name(row, fresh[:k].astype(np.int64), told)
-        naming.count_named(rows.starts, rows.slots, weight, self._named, self._marks, first)
-
-    def _name(self, row: I64, fresh: I64, told: list[Candidates]) -> None:
-        """Name the slots that were listed, in the order of their rows, those of a row in the order of coordinates.
-
-        Where the row that first lit a slot has no name for it, it stays without one.
-        """
-        size = len(self._marks)
-        asked = np.sort(row * size + fresh)  # row and slot in one
-        place, coordinate, within = (np.zeros(0, np.int64) for _ in range(3))  # of asked, of told, in its candidates
-        for c, candidates in enumerate(told):
-            lit = candidates.row * size + candidates.slots
-            at = np.minimum(np.searchsorted(asked, lit), len(asked) - 1)
-            own = np.flatnonzero(asked[at] == lit)
-            place, within = np.concatenate([place, at[own]]), np.concatenate([within, own])
-            coordinate = np.concatenate([coordinate, np.full(len(own), c)])
-        order = np.lexsort((coordinate, asked[place] // size))
-        order = order[np.sort(np.unique(place[order], return_index=True)[1])][: self.most - len(self.names)]
-        place, coordinate, within = place[order], coordinate[order], within[order]
-        values = np.empty(len(order), object)
-        for c in np.unique(coordinate).tolist():
-            mine = np.flatnonzero(coordinate == c)
-            values[mine] = told[c].values(within[mine])
-        slots = (asked[place] % size).tolist()
-        self._place.update(zip(slots, range(len(self.names), len(self.names) + len(slots)), strict=True))
-        self.slots += slots
-        self.names += [
-            Name(told[c].coordinate, None if value is None else value[:LONGEST])
-            for c, value in zip(coordinate.tolist(), values.tolist(), strict=True)
-        ]
-        left = np.setdiff1d(asked, asked[place])
-        later = left[:0]
-        if len(self.names) == self.most:  # rows from there on were not looked at
-            later = left[left >= asked[place[-1]] // size * size]
-        self._unname(left % size, naming.NAMELESS)
-        self._unname(later % size, naming.UNNAMED)
-
-    def _unname(self, slots: I64, mark: int) -> None:
-        self._marks[slots] = mark
-        np.bitwise_and.at(self._named, slots >> 3, ~(1 << (slots & 7)).astype(np.uint8))
-
-    def of(self, slot: int) -> Name | None:
-        """The name of a slot; None where it has none."""
-        at = self._place.get(slot)
-        return None if at is None else self.names[at]
-
-    def count(self, slot: int) -> int | None:
-        """How many events had the slot since it was named, at most 2^31 - 2; None where it has no name."""
-        return int(self._marks[slot]) - 1 if slot in self._place else None
-
-    @property
-    def counts(self) -> I64:
-        """How many events had each name since it was given, i64[names]."""
-        return self._marks[np.array(self.slots, np.int64)].astype(np.int64) - 1
-
-    def state(self) -> State:
-        """Plain arrays: slots and counts, coordinates by number, values as UTF-8 one after the other, -1 for null."""
-        values = [b"" if name.value is None else name.value.encode("utf-8", "surrogatepass") for name in self.names]
-        sizes = [-1 if n.value is None else len(v) for n, v in zip(self.names, values, strict=True)]
-        return {
-            "name_slots": np.array(self.slots, np.int64),
-            "name_counts": self.counts,
-            "name_coordinates": np.array([self._coordinates.index(n.coordinate) for n in self.names], np.int64),
-            "name_sizes": np.array(sizes, np.int64),
-            "name_values": np.frombuffer(b"".join(values), np.uint8).copy(),
-            "nameless": np.flatnonzero(self._marks == naming.NAMELESS),
-        }
-
-    def restore(self, state: State) -> None:
-        """Take over what `state` gave; a StateError, and nothing changed, where it cannot have been."""
-        wanted = self.state()
-        for name, like in wanted.items():
-            if name not in state or state[name].dtype != like.dtype or state[name].ndim != 1:
-                raise StateError(f"encoder: {name} is missing, or not {like.dtype} in one dimension")
-        slots, counts, coordinates, sizes = (
-            state[f"name_{what}"] for what in ("slots", "counts", "coordinates", "sizes")
-        )
-        m, ends = len(slots), np.cumsum(np.maximum(sizes, 0))
-        places = np.concatenate([slots, state["nameless"]])
-        fits = [
-            m <= self.most,
-            len(counts) == len(coordinates) == len(sizes) == m,
-            ((counts >= 0) & (counts < naming.MOST)).all(),
-            ((coordinates >= 0) & (coordinates < len(self._coordinates))).all(),
-            (sizes >= -1).all() and int(ends[-1] if m else 0) == len(state["name_values"]),
-            ((places >= 0) & (places < len(self._marks))).all() and len(np.unique(places)) == len(places),
-        ]
-        if not all(fits):
-            raise StateError("encoder: the registry of names contradicts itself")
-        data = state["name_values"].tobytes()
-        texts = [
-            None if size < 0 else data[end - size : end].decode("utf-8", "replace")
-            for size, end in zip(sizes.tolist(), ends.tolist(), strict=True)
-        ]
-        self.names = [Name(self._coordinates[c], t) for c, t in zip(coordinates.tolist(), texts, strict=True)]
-        self.slots = slots.tolist()
-        self._place = {slot: at for at, slot in enumerate(self.slots)}
-        self._marks[:] = naming.UNNAMED
-        self._marks[slots] = counts + 1
-        self._named[:] = 0
-        np.bitwise_or.at(self._named, slots >> 3, (1 << (slots & 7)).astype(np.uint8))
-        self._marks[state["nameless"]] = naming.NAMELESS

@@ -39,3 +39,10 @@ def test_columns_of_every_kind_are_looked_at(data: bytes) -> None:
     whole = data != b"ab\xff\xfe"
     for column in (texts, pa.DictionaryArray.from_arrays([0, 1], texts), pa.ListArray.from_arrays([0, 1, 2], texts)):
         assert refused(pa.record_batch({"n": [1.0, 2.0], "x": column}), "ours") == (not whole)
+
+
+@pytest.mark.parametrize("said", [0, 1, 2, 3])
+def test_nulls_are_counted(said: int) -> None:
+    buffers = [pa.py_buffer(b"\x05"), pa.py_buffer(np.array([0, 1, 2, 3], np.int32)), pa.py_buffer(b"abc")]
+    batch = pa.record_batch({"x": pa.StringArray.from_buffers(3, *buffers[1:], buffers[0], said)})
+    assert refused(batch, "ours") == refused(batch, "arrow") == (said > 1)
