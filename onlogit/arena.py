@@ -1,7 +1,8 @@
 """Rows of named arrays that grow together at their end, by the million, without a pause.
 
-Memory: up to twice the rows in use, while larger arrays are being filled three times. Appending costs O(1) a row at any
-one time, not only on average: the larger arrays are filled ahead, some rows at each append. Copies for a checkpoint are
+Memory: the rows in use, twice while larger arrays are being filled; the room behind them is nothing but addresses until
+it is written, so there is plenty of it. Appending costs O(1) a row at any one time, not only on average: the larger arrays
+are filled ahead, some rows at each append. Copies for a checkpoint are
 not made: `lend` gives views of rows that stay as they are while somebody holds them.
 """
 
@@ -16,6 +17,7 @@ from onlogit.errors import StateError
 Array = np.ndarray[Any, Any]
 
 LEAST = 1024  # rows that there is room for
+LARGER = 4  # times the room before: a row is copied once in 3 appended, instead of once with twice the room
 AHEAD = 65_536  # rows from which larger arrays are filled ahead
 
 
@@ -62,7 +64,7 @@ class Arena:
     def _fill_ahead(self, rows: int) -> None:
         """Copy some rows, four for each that is appended: from three quarters on all are there in time."""
         if not self._larger:
-            self._larger, self._filled = self._empty(2 * self.room), 0
+            self._larger, self._filled = self._empty(LARGER * self.room), 0
         part = slice(self._filled, min(self._filled + rows, self.n))
         for name, array in self.arrays.items():
             if name not in self._changing:
@@ -72,7 +74,7 @@ class Arena:
     def _grow(self, rows: int) -> None:
         larger, filled = self._larger, self._filled
         if not larger or rows > len(next(iter(larger.values()))):
-            larger, filled = self._empty(max(2 * self.room, rows, LEAST)), 0
+            larger, filled = self._empty(max(LARGER * self.room, rows, LEAST)), 0
         for name, array in self.arrays.items():
             start = 0 if name in self._changing else filled
             larger[name][start : self.n] = array[start : self.n]

@@ -1,115 +1,135 @@
 """Arrow IPC streams from the network: checked before anything is allocated from their claims.
 
-The bytes of an uncompressed stream are all there, so reading it allocates next to nothing. A compressed buffer begins
-with the length that it claims to have; these are added up from the stream's own metadata (the Message and RecordBatch
-tables of Arrow's format, read with bounds) before Arrow sees the body. Rows and columns are counted before they are
+The bytes of an uncompressed stream are all there, so reading it allocates next to nothing. What compressed buffers claim to
+hold is added up before Arrow sees the body (arrow_messages.py). Rows and columns are counted before they are
 looked at, since an array of nulls has no bytes. Then every offset and every string is checked (streams/validity.py).
 """
 
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import pyarrow as pa  # type: ignore[import-untyped]
 from pyarrow import ipc
 
+from onlogit.daemon.arrow_messages import RECORD_BATCH, Message, claims, is_native, messages
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.settings import ServerSettings
 from onlogit.errors import DataError
 from onlogit.schema import Schema, is_text
-from onlogit.streams.validity import check
+from onlogit.streams.validity import check, has_texts
 
-CONTINUATION = 0xFFFFFFFF
-DICTIONARY, RECORD_BATCH = 2, 3  # MessageHeader in Arrow's Message.fbs
+LONGEST, WAYS = 1 << 16, 64  # bytes of a schema's message that is known, and how many are
+
+
+class Way(NamedTuple):
+    """How batches of a schema that was met before are read."""
+
+    schema: pa.Schema  # without metadata; every field may be null
+    used: list[str] | None  # names in the order of the fold's schema; None for all as they are
+    absent: list[str]  # names of columns of nulls to add
+    texts: bool  # whether there are any to look at
+
+
+class ArrowReader:
+    """Reads bodies as the journal keeps them. Schemas are known by the bytes of their message, as a client sends the same
+    one again and again."""
+
+    def __init__(self, limits: ServerSettings) -> None:
+        self._limits = limits
+        self._schema: Schema | None = None
+        self._ways: dict[tuple[str, bytes], Way] = {}
+
+    def read(self, body: bytes | memoryview, schema: Schema, purpose: str) -> pa.RecordBatch:
+        """The rows of an IPC stream; purpose: "events", "outcomes" or "score". Refusal 400 where it is damaged, 413 where it
+        is too large, 422 where its columns cannot be read."""
+        if schema is not self._schema:
+            self._schema, self._ways = schema, {}
+        found = checked_messages(body, self._limits)
+        if len(found) != 2 or found[1].kind != RECORD_BATCH or found[1].start > LONGEST:
+            return fitted(_whole(body, self._limits), schema, purpose)
+        key = purpose, bytes(memoryview(body)[: found[1].start])
+        way = self._ways.get(key)
+        if way is not None:
+            return self._on_its_way(memoryview(body)[found[1].start :], way)
+        batch = fitted(_whole(body, self._limits), schema, purpose)
+        if is_native(found[0]):  # Arrow has found its schema whole
+            self._learn_way(key, schema, purpose)
+        return batch
+
+    def _on_its_way(self, message: memoryview, way: Way) -> pa.RecordBatch:
+        with damage_refused():
+            batch = ipc.read_record_batch(pa.py_buffer(message), way.schema)
+            if batch.num_rows > self._limits.max_rows:
+                raise too_many_rows(self._limits)
+            check(batch, way.texts)
+        if way.used is not None:
+            batch = batch.select(way.used)
+        for name in way.absent:
+            batch = batch.append_column(name, pa.nulls(batch.num_rows))
+        return batch
+
+    def _learn_way(self, key: tuple[str, bytes], schema: Schema, purpose: str) -> None:
+        told = ipc.read_schema(pa.py_buffer(key[1]))
+        if any(map(_has_dictionary, told.types)) or len(set(told.names)) < len(told.names):
+            return
+        names = fitted(pa.RecordBatch.from_pylist([], schema=told), schema, purpose).schema.names
+        used = [name for name in names if name in told.names]
+        plain = pa.schema([pa.field(field.name, field.type) for field in told])
+        if len(self._ways) >= WAYS:
+            del self._ways[next(iter(self._ways))]
+        absent = [name for name in names if name not in told.names]
+        self._ways[key] = Way(plain, None if used == told.names else used, absent, has_texts(plain))
 
 
 def read_stream(body: bytes | memoryview, limits: ServerSettings) -> pa.RecordBatch:
     """The rows of an IPC stream as one batch. Refusal 400 where it is damaged, 413 where it is too large."""
+    checked_messages(body, limits)
+    return _whole(body, limits)
+
+
+def _whole(body: bytes | memoryview, limits: ServerSettings) -> pa.RecordBatch:
+    with damage_refused(), ipc.open_stream(pa.BufferReader(body)) as reader:
+        if len(reader.schema) > limits.max_columns:
+            raise Refusal(413, f"{len(reader.schema)} columns; accepted are {limits.max_columns}")
+        _ = reader.schema.names  # Arrow does not look whether they are UTF-8
+        batches, rows = [], 0
+        for batch in reader:
+            rows += batch.num_rows
+            if rows > limits.max_rows:
+                raise too_many_rows(limits)
+            check(batch)
+            batches.append(batch)
+        if len(batches) == 1:
+            return batches[0]
+        whole = pa.Table.from_batches(batches, reader.schema).combine_chunks().to_batches()
+        return whole[0] if whole else pa.RecordBatch.from_pylist([], schema=reader.schema)
+
+
+@contextmanager
+def damage_refused() -> Iterator[None]:
+    """What Arrow finds wrong is a Refusal."""
     try:
-        claimed = sum(claims(body))
-    except (struct.error, IndexError, OverflowError) as error:
-        raise Refusal(400, f"the body is not an Arrow IPC stream: {error}") from error
-    if claimed > limits.max_body:
-        raise Refusal(413, f"the body claims {claimed} bytes once decompressed; accepted are {limits.max_body}")
-    try:
-        with ipc.open_stream(pa.BufferReader(body)) as reader:
-            if len(reader.schema) > limits.max_columns:
-                raise Refusal(413, f"{len(reader.schema)} columns; accepted are {limits.max_columns}")
-            _ = reader.schema.names  # Arrow does not look whether they are UTF-8
-            batches, rows = [], 0
-            for batch in reader:
-                rows += batch.num_rows
-                if rows > limits.max_rows:
-                    raise Refusal(413, f"more than {limits.max_rows} rows; send them in several requests")
-                check(batch)
-                batches.append(batch)
-            if len(batches) == 1:
-                return batches[0]
-            whole = pa.Table.from_batches(batches, reader.schema).combine_chunks().to_batches()
-            return whole[0] if whole else pa.RecordBatch.from_pylist([], schema=reader.schema)
+        yield
     except (pa.ArrowException, OSError, ValueError, TypeError, UnicodeError, MemoryError) as error:
         raise Refusal(400, f"the body is not a whole Arrow IPC stream: {str(error)[:300]}") from error
 
 
-def claims(body: bytes | memoryview) -> Iterator[int]:
-    """What each compressed buffer claims to hold, in bytes."""
-    view, at = memoryview(body), 0
-    while at + 8 <= len(view):
-        first, size = struct.unpack_from("<Ii", view, at)
-        at += 8
-        if first != CONTINUATION:
-            raise struct.error("no message begins where one should")
-        if size == 0:
-            return
-        if size < 0 or at + size > len(view):
-            raise struct.error("a message is longer than the body")
-        message, start = view[at : at + size], at + size
-        root = struct.unpack_from("<I", message, 0)[0]
-        kind, length = _scalar(message, root, 1, "<B"), _scalar(message, root, 3, "<q")
-        if length < 0 or start + length > len(view):
-            raise struct.error("a message's buffers are longer than the body")
-        if kind in (DICTIONARY, RECORD_BATCH):
-            batch = _table(message, root, 2)
-            batch = _table(message, batch, 1) if kind == DICTIONARY and batch else batch
-            if batch and _field(message, batch, 3):
-                yield from _buffers(message, batch, view[start : start + length])
-        at = start + length
+def too_many_rows(limits: ServerSettings) -> Refusal:
+    return Refusal(413, f"more than {limits.max_rows} rows; send them in several requests")
 
 
-def _buffers(message: memoryview, batch: int, data: memoryview) -> Iterator[int]:
-    at = _field(message, batch, 2)
-    if not at:
-        return
-    at += struct.unpack_from("<I", message, at)[0]
-    count = struct.unpack_from("<I", message, at)[0]
-    for k in range(count):
-        offset, length = struct.unpack_from("<qq", message, at + 4 + 16 * k)
-        if length >= 8:
-            if offset < 0 or offset + length > len(data):
-                raise struct.error("a buffer lies outside its message")
-            claimed = struct.unpack_from("<q", data, offset)[0]
-            yield length - 8 if claimed < 0 else claimed  # -1: not compressed after all
-
-
-def _field(message: memoryview, table: int, number: int) -> int:
-    """Where a field of a flatbuffers table is; 0 where it is absent."""
-    vtable = table - struct.unpack_from("<i", message, table)[0]
-    if vtable < 0:
-        raise struct.error("a table lies outside its message")
-    size = struct.unpack_from("<H", message, vtable)[0]
-    if 4 + 2 * number + 2 > size:
-        return 0
-    offset = struct.unpack_from("<H", message, vtable + 4 + 2 * number)[0]
-    return table + offset if offset else 0
-
-
-def _scalar(message: memoryview, table: int, number: int, form: str) -> int:
-    at = _field(message, table, number)
-    return int(struct.unpack_from(form, message, at)[0]) if at else 0
-
-
-def _table(message: memoryview, table: int, number: int) -> int:
-    at = _field(message, table, number)
-    return int(at + struct.unpack_from("<I", message, at)[0]) if at else 0
+def checked_messages(body: bytes | memoryview, limits: ServerSettings) -> list[Message]:
+    """The messages of a stream. Refusal 400 where they cannot be followed, 413 where compressed buffers claim too much."""
+    try:
+        found = list(messages(body))
+        claimed = sum(claim for message in found for claim in claims(message))
+    except (struct.error, IndexError, OverflowError) as error:
+        raise Refusal(400, f"the body is not an Arrow IPC stream: {error}") from error
+    if claimed > limits.max_body:
+        raise Refusal(413, f"the body claims {claimed} bytes once decompressed; accepted are {limits.max_body}")
+    return found
 
 
 def fitted(batch: pa.RecordBatch, schema: Schema, purpose: str) -> pa.RecordBatch:

@@ -10,7 +10,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.daemon import status
 from onlogit.daemon.answers import answer, as_arrow
-from onlogit.daemon.arrow_rows import fitted, read_stream
+from onlogit.daemon.arrow_rows import ArrowReader, read_stream
 from onlogit.daemon.entries import COMMAND, EVENTS, FATES, OUTCOMES, Taken
 from onlogit.daemon.http import EVENT_STREAM, NO_STORE, TEXT, Answer, Body, Direct, Finish, Request, as_json
 from onlogit.daemon.refusals import Refusal
@@ -30,6 +30,7 @@ class Endpoints:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.limits = service.settings.server
+        self._arrow = ArrowReader(self.limits)
         self.streams = 0
         self._estimating = asyncio.Lock()
         self._scores: list[Work] = []  # of this turn of the loop
@@ -83,8 +84,8 @@ class Endpoints:
         said = headers.get(b"content-type", b"").lower()
         if b"arrow" not in said or not body:
             return self._json(bytes(body), b"ndjson" in said, kind)
-        batch = read_stream(body, self.limits)
-        return Work(kind, ignore, batch.num_rows, batch=fitted(batch, self.service.schema, kind)), "arrow"
+        batch = self._arrow.read(body, self.service.schema, kind)
+        return Work(kind, ignore, batch.num_rows, batch=batch), "arrow"
 
     def _json(self, body: bytes, lines: bool, kind: str) -> tuple[Work, str]:
         """Rows of a JSON body, and the form of the answer."""

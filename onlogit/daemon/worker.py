@@ -2,13 +2,14 @@
 
 It takes what has gathered since it last looked: scores first, all in one tile; then journal entries in their order,
 those side by side merged while they are small. Learning goes in slices, and a slice in parts, between which waiting scores
-are answered; slices are as large as makes the longest part take `slice_ms`. What is folded depends on the journal alone,
-not on how it was cut or merged here.
+are answered; slices are as large as makes the longest part take `slice_ms`, or four times that while nobody asks for scores.
+What is folded depends on the journal alone, not on how it was cut or merged here.
 
 While it does nothing, the HTTP thread scores small requests itself: a lock says who uses the models.
 """
 
 import logging
+import math
 import os
 import queue
 import sys
@@ -34,6 +35,7 @@ log = logging.getLogger("onlogit.daemon")
 
 LEAST, MOST = 1_024, 65_536  # rows of a slice: fewer cost what their calls cost
 GROWS = 1.25  # the next slice over the one before, where its parts took less time than they may
+QUIET, RELAXED = 1.0, 4.0  # seconds without a score, after which parts may take as many times as long
 NICE = 5  # gives way to the thread that answers, where both want one core
 MARKS = 4_096  # moments that are remembered, to tell how late labels are
 
@@ -54,6 +56,7 @@ class Worker:
         self._calls: list[tuple[Callable[[Fold], Any], Callable[[Any], None]]] = []
         self._most = LEAST
         self._paused, self._longest = 0.0, 0.0  # when scores were let in last, and the longest time between
+        self._asked = -math.inf  # when scores were asked for last
         self._marks: list[tuple[int, float]] = []  # (last event, monotonic time), the older the fewer
         self._ended = False
         self._using = threading.Lock()  # held by who looks at the models or changes them
@@ -135,6 +138,7 @@ class Worker:
             self._using.release()
 
     def _scored(self, works: Sequence[Work]) -> Done:
+        self._asked = time.perf_counter()
         done = score_all(self.fold, works)
         self.meters.scored += sum(work.rows for work, result in done if not isinstance(result, Exception))
         return done
@@ -162,8 +166,10 @@ class Worker:
         failpoints.reach(failpoints.FOLDED)
         rows = sum(filed.batch.num_rows for filed in group if filed.batch is not None)
         if 2 * rows >= self._most:  # else it says little of as many
-            longest = max(self._longest, time.perf_counter() - self._paused)
-            wanted = int(self._most * (GROWS if longest < self._slice else 1.0 / GROWS))
+            now = time.perf_counter()
+            longest = max(self._longest, now - self._paused)
+            allowed = self._slice * (RELAXED if now - self._asked > QUIET else 1.0)
+            wanted = int(self._most * (GROWS if longest < allowed else 1.0 / GROWS))
             self._most = min(max(wanted, LEAST), MOST)
 
     def _may_merge(self, first: Filed) -> bool:
