@@ -27,6 +27,8 @@ MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 MIX_B = np.uint64(0x94D049BB133111EB)
 EMPTY = 0  # states of a tag, beside the fingerprints 1..127
 SHARED = 255
+ABREAST = 256  # rows that are compared side by side
+FEW = 64  # slots of a row up to which they are compared each with each
 
 
 @inline
@@ -202,6 +204,24 @@ def _add_slot(slot: np.int32, value: np.float32, first: int, end: int, found: I6
     return end + 1
 
 
+@inline
+def _mark_plain(always: I32, some: I32, lit: U8, first: int, stop: int, plain: I32) -> None:
+    """plain[i] = 1 for the rows first + i, before stop, whose slots `always` are all different, and which have no others of
+    `some`; 0 else. Comparing each two columns, rows side by side, costs a fifth of an index for each row."""
+    n = stop - first
+    plain[:n] = 1
+    for c in range(always.shape[0]):
+        one = always[c, first:stop]
+        for other_c in range(c):
+            other = always[other_c, first:stop]
+            for i in range(n):
+                plain[i] &= np.int32(one[i] != other[i])
+    for c in range(some.size):
+        own = lit[c, first:stop]
+        for i in range(n):
+            plain[i] &= np.int32(own[i] == 0)
+
+
 @kernel
 def assemble(
     always: I32, some: I32, lit: U8, parts: I32, part_values: F32, list_starts: I64, list_stops: I64, list_slots: I32,
@@ -219,8 +239,18 @@ def assemble(
     k, n = always.shape[0], starts.size - 1
     end = 0
     one = np.float32(1.0)
+    plain = np.zeros(ABREAST, np.int32)
+    may_be_plain = k <= FEW and parts.shape[0] == 0 and list_starts.shape[0] == 0
     for i in range(n):
         starts[i] = first = end
+        if may_be_plain and i % ABREAST == 0:
+            _mark_plain(always, some, lit, i, min(i + ABREAST, n), plain)
+        if plain[i % ABREAST] == 1:
+            for c in range(k):
+                slots[end + c] = always[c, i]
+                values[end + c] = one
+            end += k
+            continue
         for c in range(k):
             end = _add_slot(always[c, i], one, first, end, found, slots, values)
         for c in range(some.size):

@@ -167,3 +167,31 @@ def test_rows_are_assembled_with_duplicates_summed(
             dict(zip(slots[starts[i] : starts[i + 1]].tolist(), values[starts[i] : starts[i + 1]], strict=True))
             == wanted
         )
+
+
+@pytest.mark.parametrize("columns", [1, 3, hashing.FEW, hashing.FEW + 1])
+@pytest.mark.parametrize("lit_share", [0.0, 0.01])
+def test_rows_without_duplicates_are_assembled_as_all_others(columns: int, lit_share: float) -> None:
+    """Rows in several blocks of those that are compared side by side; one in a few has a slot twice."""
+    n, m = 2 * hashing.ABREAST + 70, 2
+    rng = np.random.default_rng(columns)
+    always = rng.integers(0, 40 * columns**2, (columns, n + 3)).astype(np.int32)
+    some, lit = np.array([1, 2], np.int32), (rng.random((m, n)) < lit_share).astype(np.uint8)
+    none, no_lists = np.zeros(0, np.int32), np.zeros((0, n), np.int64)
+    starts, slots = np.zeros(n + 1, np.int64), np.zeros((columns + m) * n, np.int32)
+    values = np.zeros(slots.size, np.float32)
+    found = np.full(1 << (4 * (columns + m)).bit_length(), -1)
+    end = hashing.assemble(
+        always, some, lit, np.zeros((0, n), np.int32), np.zeros((0, n), np.float32), no_lists, no_lists, none,
+        np.zeros(0, np.float32), found, starts, slots, values,
+    )  # fmt: skip
+    assert end == starts[n]
+    repeats = 0
+    for i in range(n):
+        wanted: dict[int, float] = {}
+        for slot in always[:, i].tolist() + some[lit[:, i] == 1].tolist():
+            wanted[slot] = wanted.get(slot, 0.0) + 1.0
+        own = slice(starts[i], starts[i + 1])
+        assert list(zip(slots[own].tolist(), values[own].tolist(), strict=True)) == list(wanted.items())
+        repeats += max(wanted.values()) > 1.0
+    assert columns == 1 or 0 < repeats < n
