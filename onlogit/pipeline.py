@@ -32,7 +32,7 @@ from onlogit.label_delays import LabelDelays
 from onlogit.label_times import NO_TIME, LabelTimes, Plan
 from onlogit.labels import VOID, WAITING, Mature, Maturity, Thinning
 from onlogit.learners import Tape, create
-from onlogit.learners.protocol import LEARN, SCORE, Scores, unwritten
+from onlogit.learners.protocol import LEARN, SCORE
 from onlogit.memory import NEVER, Memory, repeated
 from onlogit.monitor import Alarm, CalibrationMonitor
 from onlogit.monitor.beside import beside_of
@@ -40,8 +40,7 @@ from onlogit.monitor.features import FeatureMonitor
 from onlogit.monitor.repair import EVERY, Repair, repair_of
 from onlogit.schema import Schema
 from onlogit.steps import Counts, Pause, Step, Walked, joined, no_pause, part_of, sigmoid
-from onlogit.tapes import Tile
-from onlogit.weight_paths import NO_NAMES, Named, WeightPaths
+from onlogit.weight_paths import NO_NAMES, Named, Points, WeightPaths
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -203,7 +202,8 @@ class Pipeline:
         if self.config.labels.keep_negatives < 1.0:
             weight = weight.copy()
             weight[tile.row] = self.thinning.weights(plan.event, tile.of_plan(tile.y), tile.of_plan(weight))
-        scores = self._learn(first, n, tape, tile._replace(weight=weight))
+        y, looks = tile.y.astype(np.float64), Points(self.paths, self.named(), first, tape)
+        scores = self.learner.learn(tile.rows, tape, y, weight, tile.memo, not self.rests, looks)
         z, z_sd = self._stated(scores.z[:n], scores.z_sd[:n])
         if self.beside is not None:
             self.beside.score(z, encoded.weight)
@@ -217,19 +217,6 @@ class Pipeline:
         if self.predictions is not None:
             warnings = self._watch(self.predictions, [pa.array(p)], first, encoded)
         return Walked(Step(event, z, p, z_sd, stated, warnings), mature)
-
-    def _learn(self, first: int, n: int, tape: Tape, tile: Tile) -> Scores:
-        """Walk the tape, and stop before each event at which weights are noted."""
-        y, rows, scores = tile.y.astype(np.float64), tile.rows, None
-        start, due = 0, self.paths.following(first)
-        if due < first + n:
-            rows, scores, scored = self.learner.prepared(rows), unwritten(len(y)), np.flatnonzero(tape.act & SCORE)
-        while due < first + n:
-            stop = int(scored[due - first])
-            self.learner.learn(rows, tape.part(start, stop), y, tile.weight, tile.memo, scores, not self.rests)
-            self.paths.note(due, self.learner, self.named())
-            start, due = stop, self.paths.following(due + 1)
-        return self.learner.learn(rows, tape.part(start), y, tile.weight, tile.memo, scores, not self.rests)
 
     def named(self) -> Named:
         """The slots that have a name."""

@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.errors import StateError
-from onlogit.learners import Learner
+from onlogit.learners import Learner, Tape
+from onlogit.learners.protocol import SCORE, Glance
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -60,8 +61,8 @@ class _Sight(NamedTuple):
     gain: F64
 
 
-def _look(learner: Learner, named: Named, slots: I64) -> _Sight:
-    now, group = learner.glance(slots), named.group[np.searchsorted(named.slots, slots)]
+def _sight(now: Glance, slots: I64, named: Named) -> _Sight:
+    group = named.group if slots is named.slots else named.group[np.searchsorted(named.slots, slots)]
     own, group = np.flatnonzero(group >= 0), group[group >= 0]
     total = np.bincount(group, now.gain[own], 1)
     level = np.bincount(group, now.gain[own] * now.slots[own], 1) / np.where(total > 0.0, total, 1.0)
@@ -94,21 +95,28 @@ class WeightPaths:
         stride = int(self._stride[0])
         return max(-(-event // stride), 1) * stride
 
-    def note(self, event: int, learner: Learner, named: Named) -> None:
-        """Take the point before an event, as `following` gave it."""
+    def wanted(self, event: int, named: Named) -> I64 | None:
+        """The slots to look at for the point before an event, as `following` gave it; None where it is thinned out."""
         if len(self._event) == POINTS:
             self._stride *= 2
             kept = self._event % self._stride[0] == 0
             self._event, self._weights = self._event[kept], self._weights[kept]
             if event % self._stride[0]:
-                return
-        if event & (event - 1) == 0 or self._weights.shape[1] == 1:
-            self._follow(_look(learner, named, named.slots), named)
-        self._event = np.append(self._event, event)
-        self._weights = np.concatenate([self._weights, self._row(learner, named)])
+                return None
+        anew = event & (event - 1) == 0 or self._weights.shape[1] == 1
+        return named.slots if anew else self._members
 
-    def _row(self, learner: Learner, named: Named) -> F32:
-        sight = _look(learner, named, self._members)
+    def take(self, event: int, slots: I64, now: Glance, named: Named) -> None:
+        """Take the point: what was seen of the slots that were wanted."""
+        if slots is not self._members:
+            self._follow(_sight(now, slots, named), named)
+            at = np.searchsorted(slots, self._members)
+            now = now._replace(slots=now.slots[at], gain=now.gain[at])
+        self._event = np.append(self._event, event)
+        self._weights = np.concatenate([self._weights, self._row(now, named)])
+
+    def _row(self, now: Glance, named: Named) -> F32:
+        sight = _sight(now, self._members, named)
         slots = sight.weights[np.searchsorted(self._members, self._slots)]
         return np.concatenate([[sight.baseline], sight.dense[self._numbers], slots]).astype(np.float32)[None]
 
@@ -132,7 +140,7 @@ class WeightPaths:
 
     def past(self, events: int, learner: Learner, named: Named) -> Past:
         """All points, and one now, after so many events."""
-        now = self._row(learner, named)
+        now = self._row(learner.glance(self._members), named)
         a, weights = 1 + len(self._numbers), np.concatenate([self._weights, now]).astype(np.float64)
         event, baseline, dense, slots = np.append(self._event, events), weights[:, 0], weights[:, 1:a], weights[:, a:]
         return Past(event, baseline, self._numbers.copy(), dense, self._slots.copy(), slots)
@@ -170,7 +178,39 @@ class WeightPaths:
         }  # fmt: skip
 
 
+class Points:
+    """The points that are due in a batch, for a learner to stop at: see `learners.protocol.Looks`."""
+
+    def __init__(self, paths: WeightPaths, named: Named, first: int, tape: Tape) -> None:
+        """`first`: number of the first event that the tape scores."""
+        self._paths, self._named, self._first = paths, named, first
+        self._scored = np.zeros(0, np.int64)  # operations that score an event, once one of them is asked for
+        self._tape = tape
+        self._taken: tuple[int, I64] = first, self._scored
+        self._find(paths.following(first))
+
+    def _find(self, event: int) -> None:
+        self._event, n = event, event - self._first
+        if n < len(self._tape.act) and not len(self._scored):
+            self._scored = np.flatnonzero(self._tape.act & SCORE)
+        self.op = int(self._scored[n]) if n < len(self._scored) else len(self._tape.act)
+
+    def slots(self) -> I64 | None:
+        """Which slots to look at before operation `op`; None for none. From here on `op` is the next one."""
+        event = self._event
+        wanted = self._paths.wanted(event, self._named)
+        if wanted is not None:
+            self._taken = event, wanted
+        self._find(self._paths.following(event + 1))
+        return wanted
+
+    def take(self, glance: Glance) -> None:
+        """What was seen of them."""
+        self._paths.take(*self._taken, glance, self._named)
+
+
 def _first(slots: I64, by: F64, most: int) -> I64:
-    """Those of the largest values above 0, ascending."""
-    first = np.argsort(-by, kind="stable")[:most]
+    """Those of the largest values above 0, ascending; of equal ones the first."""
+    likely = np.flatnonzero(by >= np.partition(by, -most)[-most]) if len(by) > most else np.arange(len(by))
+    first = likely[np.argsort(-by[likely], kind="stable")[:most]]
     return np.sort(slots[first[by[first] > 0.0]])

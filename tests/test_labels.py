@@ -13,7 +13,7 @@ from bench.workloads import drifting
 from onlogit import Config, LabelConfig, OnlineLogit
 from onlogit.errors import ConfigError
 from onlogit.label_delays import LabelDelays
-from onlogit.learners.protocol import LEARN, SCORE, Tape
+from onlogit.learners.protocol import LEARN, NO_LOOKS, SCORE, Tape
 from onlogit.steps import Counts
 
 TABLE = drifting(300).table
@@ -41,16 +41,16 @@ def recorded(
         taken[:] = event.tolist()
         return take(event)
 
-    def note_learn(rows, tape, y, weight, memo, scores=None, live=True):  # type: ignore[no-untyped-def]
+    def note_learn(rows, tape, y, weight, memo, live=True, looks=NO_LOOKS):  # type: ignore[no-untyped-def]
         n = len(y) - len(taken)
         first = fold.counts.events
         words.extend(spoken(tape, {i: first + i if i < n else taken[i - n] for i in range(len(y))}))
-        return learn(rows, tape, y, weight, memo, scores, live)
+        return learn(rows, tape, y, weight, memo, live, looks)
 
     fold.memory.take, fold.learner.learn = note_take, note_learn  # type: ignore[method-assign]
     for low in range(0, table.num_rows, cut):
         before(low)
-        taken.clear()  # a batch may be walked in several parts, where weights are noted in between
+        taken.clear()
         model.step(table.slice(low, cut))
     return words
 

@@ -80,13 +80,20 @@ class Idle:
         return Glance(0.5, self.dense, np.zeros(len(slots)), np.zeros(len(slots)))
 
 
-def test_points_are_thinned_and_stay_even() -> None:
+def note(paths: WeightPaths, event: int, learner: Any) -> None:
+    """The point before an event, of a learner that has no slots."""
     from onlogit.weight_paths import NO_NAMES
 
+    slots = paths.wanted(event, NO_NAMES)
+    if slots is not None:
+        paths.take(event, slots, learner.glance(slots), NO_NAMES)
+
+
+def test_points_are_thinned_and_stay_even() -> None:
     paths, learner, due = WeightPaths(), Idle([1.0, 2.0]), 0
     for _ in range(300):
         due = paths.following(due + 1)
-        paths.note(due, learner, NO_NAMES)  # type: ignore[arg-type]
+        note(paths, due, learner)
         event = paths.state()["event"].astype(np.int64)
         assert len(event) <= POINTS
         assert len(np.unique(np.diff(event, prepend=0))) == 1
@@ -98,10 +105,10 @@ def test_who_comes_to_matter_is_followed_from_then_on() -> None:
     from onlogit.weight_paths import FOLLOWED, NO_NAMES
 
     paths, learner = WeightPaths(), Idle([1.0] * 2 * FOLLOWED)
-    paths.note(STRIDE, learner, NO_NAMES)  # type: ignore[arg-type]
+    note(paths, STRIDE, learner)
     learner.dense[-1] = 2.0
     for k in (2, 3, 4):
-        paths.note(k * STRIDE, learner, NO_NAMES)  # type: ignore[arg-type]
+        note(paths, k * STRIDE, learner)
     past = paths.past(5 * STRIDE, learner, NO_NAMES)  # type: ignore[arg-type]
     assert len(past.numbers) == FOLLOWED
     assert past.numbers[-1] == 2 * FOLLOWED - 1

@@ -28,7 +28,7 @@ MIX_B = np.uint64(0x94D049BB133111EB)
 EMPTY = 0  # states of a tag, beside the fingerprints 1..127
 SHARED = 255
 ABREAST = 256  # rows that are compared side by side
-FEW = 64  # slots of a row up to which they are compared each with each
+FEW = 64  # slots that a row may have, up to which they are compared each with each
 
 
 @inline
@@ -205,21 +205,47 @@ def _add_slot(slot: np.int32, value: np.float32, first: int, end: int, found: I6
 
 
 @inline
-def _mark_plain(always: I32, some: I32, lit: U8, first: int, stop: int, plain: I32) -> None:
-    """plain[i] = 1 for the rows first + i, before stop, whose slots `always` are all different, and which have no others of
-    `some`; 0 else. Comparing each two columns, rows side by side, costs a fifth of an index for each row."""
+def _mark_different(always: I32, first: int, stop: int, different: I32) -> None:
+    """different[i] = 1 where the slots of row first + i, before stop, are all different, else 0. Comparing each two columns, rows
+    side by side, costs a fifth of an index for each row."""
     n = stop - first
-    plain[:n] = 1
+    different[:n] = 1
     for c in range(always.shape[0]):
         one = always[c, first:stop]
         for other_c in range(c):
             other = always[other_c, first:stop]
             for i in range(n):
-                plain[i] &= np.int32(one[i] != other[i])
-    for c in range(some.size):
-        own = lit[c, first:stop]
-        for i in range(n):
-            plain[i] &= np.int32(own[i] == 0)
+                different[i] &= np.int32(one[i] != other[i])
+
+
+@inline
+def _gather_lit(lit: U8, first: int, stop: int, near: U8, which: I64) -> int:
+    """Those columns of lit that light one of the rows first .. stop: which[:k], and the column's rows in near[:k]; gives k.
+
+    Copies lie side by side; columns of 2^16 rows would all fall into one set of the near cache.
+    """
+    k = 0
+    for c in range(lit.shape[0]):
+        own, copy, some = lit[c, first:stop], near[k], np.uint8(0)
+        for i in range(own.size):
+            copy[i] = own[i]
+            some |= own[i]
+        which[k] = c
+        k += some != 0
+    return k
+
+
+@inline
+def _add_to_few(slot: np.int32, first: int, end: int, slots: I32, values: F32) -> int:
+    at = first
+    while at < end and slots[at] != slot:
+        at += 1
+    if at < end:
+        values[at] += np.float32(1.0)
+        return end
+    slots[end] = slot
+    values[end] = np.float32(1.0)
+    return end + 1
 
 
 @kernel
@@ -239,17 +265,26 @@ def assemble(
     k, n = always.shape[0], starts.size - 1
     end = 0
     one = np.float32(1.0)
-    plain = np.zeros(ABREAST, np.int32)
-    may_be_plain = k <= FEW and parts.shape[0] == 0 and list_starts.shape[0] == 0
+    different, near, which = (
+        np.zeros(ABREAST, np.int32),
+        np.empty((FEW + 1, ABREAST), np.uint8),
+        np.empty(FEW + 1, np.int64),
+    )
+    lit_here = 0
+    few = k + some.size <= FEW and parts.shape[0] == 0 and list_starts.shape[0] == 0
     for i in range(n):
         starts[i] = first = end
-        if may_be_plain and i % ABREAST == 0:
-            _mark_plain(always, some, lit, i, min(i + ABREAST, n), plain)
-        if plain[i % ABREAST] == 1:
+        if few and i % ABREAST == 0:
+            _mark_different(always, i, min(i + ABREAST, n), different)
+            lit_here = _gather_lit(lit, i, min(i + ABREAST, n), near, which)
+        if different[i % ABREAST] == 1:
             for c in range(k):
                 slots[end + c] = always[c, i]
                 values[end + c] = one
             end += k
+            for c in range(lit_here):
+                if near[c, i % ABREAST] != 0:
+                    end = _add_to_few(some[which[c]], first, end, slots, values)
             continue
         for c in range(k):
             end = _add_slot(always[c, i], one, first, end, found, slots, values)

@@ -10,7 +10,6 @@ docs/speed.md has what that costs and saves.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,13 +23,16 @@ from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import NO_FLIPS, Flips, true_odds
 from onlogit.kernels.stacking import AT_REST, LIVE
 from onlogit.learners import forgetting, merging, pushes, standing
+from onlogit.learners.beside import Beside
 from onlogit.learners.merging import Gaussian, Slots
 from onlogit.learners.protocol import (
     NO_CENTRE,
+    NO_LOOKS,
     SCORE,
     Centre,
     Coefficients,
     Glance,
+    Looks,
     Pushes,
     Scores,
     State,
@@ -90,6 +92,15 @@ class Recent(NamedTuple):
     counted: F64  # [2] positives and labels so far
 
 
+class Seen(NamedTuple):
+    """What the K experts had learned at one moment of a walk, of the bias, all numbers and s slots."""
+
+    mean: F64  # [K, D]
+    beyond: F64  # [K, b] of the numbers beyond the dense block
+    table: F32  # [s, 2, E]
+    touched: npt.NDArray[np.bool_]  # [s] whether anything was
+
+
 def _padded(size: int) -> int:
     return -(-size // LANES) * LANES
 
@@ -145,7 +156,7 @@ class BeliefLearner:
             _lines(slots, 2, self.lanes), np.zeros(slots),
         )  # fmt: skip
 
-    def prepared(self, rows: Rows) -> Rows:
+    def _prepared(self, rows: Rows) -> Rows:
         """The rows with numbers beyond the dense block as slots of their own, after the hashed ones."""
         beyond = self.numbers - self.dense
         if beyond == 0 or rows.dense.shape[1] == self.dense:
@@ -161,11 +172,11 @@ class BeliefLearner:
         return Rows(np.ascontiguousarray(rows.dense[:, : self.dense]), starts, slots, values)
 
     def learn(
-        self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32, scores: Scores | None = None, live: bool = True
+        self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32, live: bool = True, looks: Looks = NO_LOOKS
     ) -> Scores:
-        """Walk the tape; see `Learner.learn`."""
-        told, ops = self.prepared(rows), len(tape.row)
-        scores = scores or unwritten(len(y))
+        """Walk the tape; see `Learner.learn`. The mixture follows the experts in a thread of its own, a stretch behind."""
+        told, ops = self._prepared(rows), len(tape.row)
+        scores = unwritten(len(y))
         counts, late = np.zeros((2, ops))
         mixture.temper(tape.row, tape.act, tape.waiting, weight, self.flight, counts, late)
 
@@ -181,25 +192,25 @@ class BeliefLearner:
             base_rate.walk(row, act, weight, count, y, memo, self.rate, scores.z, self.flips)
             mixture.widen(row, act, memo, 2 * self.lanes, scores.z, scores.z_sd)
 
-        parts = [slice(a, min(a + STRETCH, ops)) for a in range(0, ops, STRETCH)]
-        if len(parts) < 2:
-            ask_experts(slice(ops))
-            weigh(slice(ops))
-            return scores
-        with ThreadPoolExecutor(1, "onlogit mixture") as beside:
-            weighed = []
-            for part in parts:
+        with Beside("onlogit mixture", alone=ops <= STRETCH) as beside:
+            at, before = 0, None
+            while at < ops:
+                if at == looks.op:
+                    if before is not None:
+                        before.result()  # until then it is not known what is looked at next
+                    if (slots := looks.slots()) is not None:
+                        before = beside.do(lambda seen: looks.take(self._mixed(seen)), self._see(slots))
+                part = slice(at, min(at + STRETCH, looks.op, ops))
                 ask_experts(part)
-                weighed.append(beside.submit(weigh, part))
-        for each in weighed:
-            each.result()
+                beside.do(weigh, part)
+                at = part.stop
         return scores
 
     def score(self, rows: Rows) -> Scores:
         """Score every row; a tape without labels changes nothing."""
         n = len(rows.dense)
         if n <= FEW:
-            told, scores = self.prepared(rows), Scores(np.empty(n), np.empty(n))
+            told, scores = self._prepared(rows), Scores(np.empty(n), np.empty(n))
             pace, w = np.log(2.0) / self.config.stacking_half_life, self.weights
             stating.state(
                 *told, *self.known, w.switching, w.uniform, w.fading, w.u, w.omega, pace, *self.stack,
@@ -259,22 +270,27 @@ class BeliefLearner:
         )  # fmt: skip
 
     def glance(self, slots: npt.NDArray[np.int64]) -> Glance:
-        """Means of the weights under the mixture; `gain` is the precision gained, which grows by p (1 - p) an event.
+        """Means of the weights under the mixture; `gain` is the precision gained, which grows by p (1 - p) an event."""
+        return self._mixed(self._see(slots))
 
-        Experts are added one after the other, so that what is said of a slot does not depend on which others are asked for.
-        """
-        known, share, dense = self.known, self._share(), np.zeros(self.numbers)
-        mean = share @ known.mean.astype(np.float64)
+    def _see(self, slots: npt.NDArray[np.int64]) -> Seen:
+        """What the experts have learned, as copies."""
+        known = self.known
+        beyond = self._slot_means(np.arange(self.hashed, len(known.table)))
+        return Seen(known.mean.astype(np.float64), beyond, known.table[slots], known.touched[slots] > 0.0)
+
+    def _mixed(self, seen: Seen) -> Glance:
+        """Under the mixture as it is. Of each slot the experts are added up by themselves, so that what is said of it does not
+        depend on which others were asked for, as it might in a matrix product."""
+        share, dense = self._share(), np.zeros(self.numbers)
+        mean = share @ seen.mean
         dense[: self.dense] = mean[1 : 1 + self.dense]
-        dense[self.dense :] = share @ self._slot_means(np.arange(self.hashed, len(known.table)))
-        table = known.table[slots].astype(np.float64).transpose(1, 2, 0)[:, : self.experts]
-        prior = known.slot_prior[: self.experts].astype(np.float64)[:, None]
-        gained = np.maximum(1.0 / np.maximum(table[1], 1e-300) - 1.0 / prior, 0.0) * (known.touched[slots] > 0.0)
-        weights, gain = np.zeros((2, len(slots)))
-        for moved, knew in zip(share[:, None] * table[0], share[:, None] * gained, strict=True):
-            weights += moved
-            gain += knew
-        return Glance(float(mean[0]), dense, weights, gain)
+        dense[self.dense :] = share @ seen.beyond
+        middle, variance = np.ascontiguousarray(seen.table.transpose(1, 2, 0)[:, : self.experts], np.float64)
+        least = 1.0 / self.known.slot_prior[: self.experts, None].astype(np.float64)
+        gained = np.maximum(1.0 / np.maximum(variance, 1e-300) - least, 0.0)
+        gain = (share[:, None] * gained).sum(axis=0) * seen.touched
+        return Glance(float(mean[0]), dense, (share[:, None] * middle).sum(axis=0), gain)
 
     def _slot_means(self, slots: npt.NDArray[np.integer[Any]]) -> F64:
         """Weights of every expert in these slots: [K, s]."""
@@ -282,7 +298,7 @@ class BeliefLearner:
 
     def pushes(self, row: Rows, centre: Centre, group: npt.NDArray[np.int64]) -> Pushes:
         """What each term of the first row adds to its log-odds; see learners/pushes.py."""
-        wide, hashed, n = self.prepared(row), int(row.starts[1]), len(row.dense)
+        wide, hashed, n = self._prepared(row), int(row.starts[1]), len(row.dense)
         memo = np.empty((n, self.memo_width), np.float32)
         z = float(self._rest(row, memo).z[0])
         x, slots, values = wide.dense[0], wide.slots[: wide.starts[1]], wide.values[: wide.starts[1]]

@@ -105,6 +105,35 @@ class Units(NamedTuple):
     shift: npt.NDArray[np.float64]  # [d] mean of the worker's numbers less the merged mean, over the merged sd
 
 
+class Looks(Protocol):
+    """Moments of a walk at which somebody looks at the weights."""
+
+    op: int  # the operation before which the next one is; where there is none, how many operations there are
+
+    def slots(self) -> npt.NDArray[np.int64] | None:
+        """Which slots to look at before operation `op`; None for none. From here on `op` is the next moment."""
+        ...
+
+    def take(self, glance: Glance) -> None:
+        """What was seen. It may be told late, by another thread, but before `slots` is asked for again."""
+        ...
+
+
+class _NoLooks:
+    """Nobody looks."""
+
+    op = 1 << 62
+
+    def slots(self) -> None:
+        return None
+
+    def take(self, glance: Glance) -> None:
+        pass
+
+
+NO_LOOKS: Looks = _NoLooks()
+
+
 class Learner(Protocol):
     """State that is a function of the tapes walked so far."""
 
@@ -121,19 +150,15 @@ class Learner(Protocol):
         y: npt.NDArray[np.float64],
         weight: npt.NDArray[np.float64],
         memo: npt.NDArray[np.float32],
-        scores: Scores | None = None,
         live: bool = True,
+        looks: Looks = NO_LOOKS,
     ) -> Scores:
         """Walk the tape over the n rows: score those it scores, learn those it learns.
 
         `y` [n] holds 0 or 1 and `weight` [n] what a label counts, read where a row is learned. `memo` [n, memo_width] is
-        written where a row is scored, and read where it is learned. `scores` [n] is written into, where it is given. Where
-        labels are not learned as they come (`live` is false), rows are scored as `score` does.
+        written where a row is scored, and read where it is learned. Where labels are not learned as they come (`live` is
+        false), rows are scored as `score` does. `looks` are taken as the walk comes by them.
         """
-        ...
-
-    def prepared(self, rows: Rows) -> Rows:
-        """The rows as they are walked; to be asked for once where one tile is walked by several tapes."""
         ...
 
     def glance(self, slots: npt.NDArray[np.int64]) -> Glance:

@@ -20,10 +20,12 @@ from onlogit.kernels import sgd
 from onlogit.kernels.flips import NO_FLIPS, Flips
 from onlogit.learners.protocol import (
     NO_CENTRE,
+    NO_LOOKS,
     SCORE,
     Centre,
     Coefficients,
     Glance,
+    Looks,
     Pushes,
     Scores,
     State,
@@ -69,14 +71,19 @@ class SgdLearner:
         self.weights = sgd.new_state(rule, numbers, 1 << slot_bits)
 
     def learn(
-        self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32, scores: Scores | None = None, live: bool = True
+        self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32, live: bool = True, looks: Looks = NO_LOOKS
     ) -> Scores:
         """Walk the tape; see `Learner.learn`."""
-        scores = scores or unwritten(len(y))
-        sgd.walk(
-            tape.row, tape.act, rows.dense, rows.starts, rows.slots, rows.values, y, weight,
-            self._settings, self.weights, scores.z,
-        )  # fmt: skip
+        scores, at, ops = unwritten(len(y)), 0, len(tape.row)
+        while at < ops:
+            if at == looks.op and (slots := looks.slots()) is not None:
+                looks.take(self.glance(slots))
+            part = slice(at, min(looks.op, ops))
+            sgd.walk(
+                tape.row[part], tape.act[part], rows.dense, rows.starts, rows.slots, rows.values, y, weight,
+                self._settings, self.weights, scores.z,
+            )  # fmt: skip
+            at = part.stop
         return scores
 
     def score(self, rows: Rows) -> Scores:
@@ -94,10 +101,6 @@ class SgdLearner:
         none = np.full(len(dense), np.nan), np.full(len(seen), np.nan)
         bias = float(self._stated(w.bias)[0] + level.sum())
         return Coefficients(bias, dense, none[0], seen, slots, none[1])
-
-    def prepared(self, rows: Rows) -> Rows:
-        """As they are."""
-        return rows
 
     def glance(self, slots: npt.NDArray[np.int64]) -> Glance:
         """The weights that scores are made of; `gain` is the sum of squared gradients where the rule adds them up, else 1."""
