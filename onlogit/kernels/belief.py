@@ -147,9 +147,9 @@ def walk(
             zs, ss = nothing, nothing
             for e in range(first, min(first + LANES, experts)):
                 if waits:
-                    covariance.update(s, e, held, kept[e], x, g)
+                    covariance.update(s, e, held, kept[e], x, 1 + d, g)
                 else:
-                    covariance.product(s, e, x, g)
+                    covariance.product(s, e, x, 1 + d, g)
                 ze, se = covariance.score(m, e, g, x)
                 zs, ss = place(zs, e - first, ze), place(ss, e - first, se)
             if high > low and not last:
@@ -177,7 +177,7 @@ def walk(
             _slots_learn(slots, values, low, high, e, delta, shrink, w, padded)
         for e in range(experts):
             covariance.learn(m, e, width, g, held, delta[e], root[e])
-            covariance.renew(s, e, width, kept[e], fill[e], s0)
+            covariance.renew(s, e, width, 1 + d, kept[e], fill[e], s0)
         for j in range(low, high):
             touched[slots[j]] = now
         now += h

@@ -2,7 +2,8 @@
 
 What a label takes from a covariance, c (S x)(S x)', is held back until S is needed for the next row, so that an event
 costs one pass over the D² numbers of S and not two. Several beliefs lie one behind the other in flat arrays; D is a
-multiple of LANES, padded with zeros. x, g = S x and what is held are float32[D] each.
+multiple of LANES, padded with zeros; rows of S from `used` on are zeros and are passed over. x, g = S x and what is held are
+float32[D] each.
 """
 
 from typing import Any
@@ -35,17 +36,17 @@ LEAST_KEPT = np.float32(1e-30)  # of a covariance, however heavy a label is: wha
 
 
 @inline
-def _columns_product(cov: F32, at: int, x: F32, sums: Any) -> Any:
+def _columns_product(cov: F32, at: int, x: F32, used: int, sums: Any) -> Any:
     """Σ_a x_a S[a, b] for the lanes b, of which the first is cov[at]: S is symmetric, so its rows add up to S x."""
-    for a in range(x.size):
+    for a in range(used):
         sums = fma(spread(x, a, sums), load(cov, at + a * x.size, sums), sums)
     return sums
 
 
 @inline
-def _two_products(cov: F32, at: int, x: F32, left: Any, right: Any) -> Any:
+def _two_products(cov: F32, at: int, x: F32, used: int, left: Any, right: Any) -> Any:
     """The same for the lanes of `left`, and those of `right` beside them."""
-    for a in range(x.size):
+    for a in range(used):
         left = fma(spread(x, a, left), load(cov, at, left), left)
         right = fma(spread(x, a, right), load(cov, at + STRIP, right), right)
         at += x.size
@@ -53,22 +54,22 @@ def _two_products(cov: F32, at: int, x: F32, left: Any, right: Any) -> Any:
 
 
 @inline
-def product(cov: F32, e: int, x: F32, g: F32) -> None:
+def product(cov: F32, e: int, x: F32, used: int, g: F32) -> None:
     """g = S x of expert e."""
     first, b = e * x.size, 0
     while x.size - b > STRIP:
         if x.size - b >= 2 * STRIP:
-            left, right = _two_products(cov, first * x.size + b, x, lanes(ZERO, STRIP), lanes(ZERO, STRIP))
+            left, right = _two_products(cov, first * x.size + b, x, used, lanes(ZERO, STRIP), lanes(ZERO, STRIP))
             store(g, first + b + STRIP, right)
         else:
-            left, few = _two_products(cov, first * x.size + b, x, lanes(ZERO, STRIP), lanes(ZERO, LANES))
+            left, few = _two_products(cov, first * x.size + b, x, used, lanes(ZERO, STRIP), lanes(ZERO, LANES))
             store(g, first + b + STRIP, few)
         store(g, first + b, left)
         b = min(b + 2 * STRIP, x.size)
     if x.size - b == STRIP:
-        store(g, first + b, _columns_product(cov, first * x.size + b, x, lanes(ZERO, STRIP)))
+        store(g, first + b, _columns_product(cov, first * x.size + b, x, used, lanes(ZERO, STRIP)))
     elif x.size - b == LANES:
-        store(g, first + b, _columns_product(cov, first * x.size + b, x, lanes(ZERO, LANES)))
+        store(g, first + b, _columns_product(cov, first * x.size + b, x, used, lanes(ZERO, LANES)))
 
 
 @inline
@@ -78,12 +79,12 @@ def _shrunk(cov: F32, at: int, held: F32, a: int, gb: Any, kept: Any) -> Any:
 
 
 @inline
-def _columns_update(cov: F32, e: int, b: int, held: F32, kept: np.float32, x: F32, sums: Any) -> Any:
+def _columns_update(cov: F32, e: int, b: int, held: F32, kept: np.float32, x: F32, used: int, sums: Any) -> Any:
     """The columns of the lanes, from b on, of S <- f S - g g', and of S x: one pass over S for both."""
     d, first = x.size, e * x.size
     gb, f = negative(load(held, first + b, sums)), splat(kept, sums)
     at = first * d + b
-    for a in range(d):
+    for a in range(used):
         row = _shrunk(cov, at, held, first + a, gb, f)
         store(cov, at, row)
         sums = fma(spread(x, a, sums), row, sums)
@@ -92,7 +93,7 @@ def _columns_update(cov: F32, e: int, b: int, held: F32, kept: np.float32, x: F3
 
 
 @inline
-def _two_updates(cov: F32, e: int, b: int, held: F32, kept: np.float32, x: F32, left: Any, right: Any) -> Any:
+def _two_updates(cov: F32, e: int, b: int, held: F32, kept: np.float32, x: F32, used: int, left: Any, right: Any) -> Any:
     """The same for the columns of `left`, and those of `right` beside them: two chains of sums that do not wait for one
     another."""
     d, first = x.size, e * x.size
@@ -103,7 +104,7 @@ def _two_updates(cov: F32, e: int, b: int, held: F32, kept: np.float32, x: F32, 
         splat(kept, right),
     )
     at = first * d + b
-    for a in range(d):
+    for a in range(used):
         own, other = _shrunk(cov, at, held, first + a, gl, fl), _shrunk(cov, at + STRIP, held, first + a, gr, fr)
         store(cov, at, own)
         store(cov, at + STRIP, other)
@@ -113,26 +114,26 @@ def _two_updates(cov: F32, e: int, b: int, held: F32, kept: np.float32, x: F32, 
 
 
 @inline
-def update(cov: F32, e: int, held: F32, kept: np.float32, x: F32, g: F32) -> None:
+def update(cov: F32, e: int, held: F32, kept: np.float32, x: F32, used: int, g: F32) -> None:
     """S <- f S - h h' with h as held, then g = S x, bit by bit as `product` has it."""
     first, b = e * x.size, 0
     while x.size - b > STRIP:
         if x.size - b >= 2 * STRIP:
-            left, right = _two_updates(cov, e, b, held, kept, x, lanes(ZERO, STRIP), lanes(ZERO, STRIP))
+            left, right = _two_updates(cov, e, b, held, kept, x, used, lanes(ZERO, STRIP), lanes(ZERO, STRIP))
             store(g, first + b + STRIP, right)
         else:
-            left, few = _two_updates(cov, e, b, held, kept, x, lanes(ZERO, STRIP), lanes(ZERO, LANES))
+            left, few = _two_updates(cov, e, b, held, kept, x, used, lanes(ZERO, STRIP), lanes(ZERO, LANES))
             store(g, first + b + STRIP, few)
         store(g, first + b, left)
         b = min(b + 2 * STRIP, x.size)
     if x.size - b == STRIP:
-        store(g, first + b, _columns_update(cov, e, b, held, kept, x, lanes(ZERO, STRIP)))
+        store(g, first + b, _columns_update(cov, e, b, held, kept, x, used, lanes(ZERO, STRIP)))
     elif x.size - b == LANES:
-        store(g, first + b, _columns_update(cov, e, b, held, kept, x, lanes(ZERO, LANES)))
+        store(g, first + b, _columns_update(cov, e, b, held, kept, x, used, lanes(ZERO, LANES)))
 
 
 @inline
-def renew(cov: F32, e: int, width: int, kept: np.float32, fill: np.float32, prior: F32) -> None:
+def renew(cov: F32, e: int, width: int, used: int, kept: np.float32, fill: np.float32, prior: F32) -> None:
     """S <- S + (1 - f)/f S0, ahead of the next `update`, whose f makes of it what forgetting toward the prior adds.
 
     Here, and not in the pass over S, it is a sum of D numbers and not of whole rows; f is at least `LEAST_KEPT`.
@@ -140,7 +141,7 @@ def renew(cov: F32, e: int, width: int, kept: np.float32, fill: np.float32, prio
     if fill == ZERO:
         return
     more, at = fill / kept, e * width * width
-    for a in range(width):
+    for a in range(used):
         cov[at] += more * prior[e * width + a]
         at += width + 1
 

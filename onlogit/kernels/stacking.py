@@ -82,9 +82,9 @@ def walk(
         h = counts[t]
         for w in range(words):
             if waits:
-                covariance.update(s, w, held, kept[0], x, g)
+                covariance.update(s, w, held, kept[0], x, x.size, g)
             else:
-                covariance.product(s, w, x, g)
+                covariance.product(s, w, x, x.size, g)
             z[w], s2[w] = covariance.score(m, w, g, x)
         if h != kept_for:
             store(kept, 0, splat(max(np.float32(exponential(-h * rate)), covariance.LEAST_KEPT), nothing))
@@ -92,8 +92,8 @@ def walk(
         covariance.steps(z, s2, y[i], h, kept, 0, delta, shrink, root, flips)
         for w in range(words):
             covariance.learn(m, w, width, g, held, delta[w], root[w])
-            covariance.renew(s, w, width, kept[0], fill, s0)
+            covariance.renew(s, w, width, width, kept[0], fill, s0)
         waits = True
     for w in range(words):
         if waits:
-            covariance.update(s, w, held, kept[0], x, g)
+            covariance.update(s, w, held, kept[0], x, x.size, g)
