@@ -93,7 +93,9 @@ def _columns_update(cov: F32, e: int, b: int, held: F32, kept: np.float32, x: F3
 
 
 @inline
-def _two_updates(cov: F32, e: int, b: int, held: F32, kept: np.float32, x: F32, used: int, left: Any, right: Any) -> Any:
+def _two_updates(
+    cov: F32, e: int, b: int, held: F32, kept: np.float32, x: F32, used: int, left: Any, right: Any
+) -> Any:
     """The same for the columns of `left`, and those of `right` beside them: two chains of sums that do not wait for one
     another."""
     d, first = x.size, e * x.size
