@@ -53,9 +53,10 @@ class ArrowReader:
         way = self._ways.get(key)
         if way is not None:
             return self._on_its_way(memoryview(body)[found[1].start :], way)
-        batch = fitted(_whole(body, self._limits), schema, purpose)
+        whole = _whole(body, self._limits)
+        batch = fitted(whole, schema, purpose)
         if is_native(found[0]):  # Arrow has found its schema whole
-            self._learn_way(key, schema, purpose)
+            self._learn_way(key, whole.schema, batch.schema.names)
         return batch
 
     def _on_its_way(self, message: memoryview, way: Way) -> pa.RecordBatch:
@@ -70,11 +71,10 @@ class ArrowReader:
             batch = batch.append_column(name, pa.nulls(batch.num_rows))
         return batch
 
-    def _learn_way(self, key: tuple[str, bytes], schema: Schema, purpose: str) -> None:
-        told = ipc.read_schema(pa.py_buffer(key[1]))
+    def _learn_way(self, key: tuple[str, bytes], told: pa.Schema, names: list[str]) -> None:
+        """names: what became of the columns of a schema as it was told."""
         if any(map(_has_dictionary, told.types)) or len(set(told.names)) < len(told.names):
             return
-        names = fitted(pa.RecordBatch.from_pylist([], schema=told), schema, purpose).schema.names
         used = [name for name in names if name in told.names]
         plain = pa.schema([pa.field(field.name, field.type) for field in told])
         if len(self._ways) >= WAYS:

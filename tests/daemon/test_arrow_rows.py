@@ -58,6 +58,7 @@ BODIES = {
     "never null": body(without("c"), nullable=False),
     "metadata": body(rows(), metadata={"a": "b"}),
     "compressed": body(rows(), compression="zstd"),
+    "a union": body({**rows(2), "u": pa.UnionArray.from_sparse(pa.array([0, 1], pa.int8()), [pa.array([1, 2])] * 2)}),
     "two batches": body(rows(), parts=2),
     "a dictionary": body({**rows(), "c": rows()["c"].dictionary_encode()}),
 }
