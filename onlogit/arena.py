@@ -1,9 +1,9 @@
 """Rows of named arrays that grow together at their end, by the million, without a pause.
 
-Memory: the rows in use, twice while larger arrays are being filled; the room behind them is nothing but addresses until
-it is written, so there is plenty of it. Appending costs O(1) a row at any one time, not only on average: the larger arrays
-are filled ahead, some rows at each append. Copies for a checkpoint are
-not made: `lend` gives views of rows that stay as they are while somebody holds them.
+Memory: the rows in use, twice while larger arrays are being filled; the room behind them is nothing but addresses until it is
+written, so there is plenty of it. Appending costs O(1) a row at any one time, not only on average: the larger arrays are
+filled ahead, some rows at each append. Copies for a checkpoint are not made: `lend` gives views of rows that stay as they are
+while somebody holds them.
 """
 
 import weakref

@@ -60,7 +60,7 @@ def stated_as_arrow(stated: Stated, remembered: bool) -> Answer:
     """`as_arrow(table_of(...))`, byte for byte, but written here: what such a stream begins with depends on the number of
     its rows alone, and Arrow's own writer takes as long as all the rest of an answer."""
     rows, unknown = len(stated.p), int(np.count_nonzero(np.isnan(stated.z_sd)))
-    if 0 < unknown < rows or not rows or stated.p.max() != stated.p.max():
+    if 0 < unknown < rows or not rows or np.isnan(stated.p).any():
         return as_arrow(table_of(stated, remembered))
     valid = [_bits(np.zeros(rows, np.bool_))] if unknown else []
     columns: list[npt.NDArray[Any]] = [stated.p, stated.z, *valid, stated.z_sd]

@@ -84,7 +84,9 @@ class KeepSettings:
 class PaceSettings:
     """How work is cut, so that scoring stays quick while learning runs. Results do not depend on it."""
 
-    slice_ms: float = _told(2.0, "Learning stops for waiting scores about this often.")
+    slice_ms: float = _told(
+        2.0, "Learning stops for waiting scores about this often, four times as rarely while none comes."
+    )
     linger_ms: float = _told(0.0, "How long a write may wait for others to share its commit.")
 
     def __post_init__(self) -> None:

@@ -34,7 +34,7 @@ from onlogit.encoding.naming import Name, Namer
 from onlogit.encoding.numbers import Lit, NumberColumns, Seen, Standard
 from onlogit.encoding.rows import Encoded, Rows
 from onlogit.errors import ConfigError, SchemaError, StateError
-from onlogit.kernels import gather, hashing
+from onlogit.kernels import assembling, gather, hashing
 from onlogit.schema import Role, Schema
 from onlogit.terms import Bucket, Calendar, Category, Poly, Product, Read, Sparse, Term, read_as_they_are, text_of, walk
 
@@ -402,7 +402,7 @@ def _assemble(dense: F32, always: I32, lit: Lit, parts: Parts, lists: Lists) -> 
     starts = np.zeros(n + 1, np.int64)
     slots, values = np.zeros(most, np.int32), np.zeros(most, np.float32)
     found = np.full(1 << (4 * widest + 1).bit_length(), -1, np.int64)
-    end = hashing.assemble(
+    end = assembling.assemble(
         always,
         some,
         some_lit,
