@@ -11,6 +11,7 @@ source is read again from there, outputs are cut back to there, and what comes i
 a function of state and batch alone.
 """
 
+import gc
 import os
 import signal
 import time
@@ -274,10 +275,14 @@ class Runner:
         begin = time.perf_counter()
         few = batch.slice(0, REHEARSED)
         self.model.begin(few.schema)
-        with suppress(OnlogitError):  # a bad record is reported by the real step
-            fold = Pipeline(self.model.schema, replace(self.model.config, slot_bits=8))
-            fold.step(few, 0)
-            fold.finish()
+        gc.disable()  # compiling makes millions of objects, most of which stay: looking through them took a tenth of it
+        try:
+            with suppress(OnlogitError):  # a bad record is reported by the real step
+                fold = Pipeline(self.model.schema, replace(self.model.config, slot_bits=8))
+                fold.step(few, 0)
+                fold.finish()
+        finally:
+            gc.enable()
         self.rehearsal = time.perf_counter() - begin
 
     def _finish(self, heed: Heed) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels.jit import inline
+from onlogit.kernels.jit import inline, part
 from onlogit.kernels.lanes import add, divide, fma, lanes, larger, load, multiply, smaller, splat
 from onlogit.kernels.link import exponential
 
@@ -128,7 +128,7 @@ def read_odds(z: F64, y: I8, slack: F64, rows: I64, n: int, out: Any) -> None:
             out.high[r] = out.u[r] * slack[rows[r]]
 
 
-@inline
+@part
 def read_rows(z: F64, y: I8, slack: F64, rows: I64, edges: F64, n: int, out: Block) -> None:
     """What the arms are made of, for rows[:n]."""
     read_odds(z, y, slack, rows, n, out)
@@ -165,7 +165,7 @@ def likelihood(odds: Any, low: float, high: float) -> Any:
     return divide(add(one, held), add(one, odds))
 
 
-@inline
+@part
 def levels(r: int, out: Block) -> Any:
     """L of the levels under row r."""
     like = lanes(0.0, LANES)
@@ -173,7 +173,7 @@ def levels(r: int, out: Block) -> Any:
     return likelihood(odds, out.low[r], out.high[r])
 
 
-@inline
+@part
 def slopes(r: int, out: Block) -> Any:
     """L of the slopes under row r."""
     like, at = lanes(0.0, LANES), out.happened[r] * 3 * LANES

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from onlogit.kernels.belief import LEARN, SCORE
 from onlogit.kernels.flips import FN, FP, KEPT, Flips
-from onlogit.kernels.jit import inline, kernel
+from onlogit.kernels.jit import inline, kernel, part
 from onlogit.kernels.link import exponential
 
 F32 = npt.NDArray[np.float32]
@@ -36,7 +36,7 @@ MOST = 1e290  # what one label can multiply the weight by
 UTMOST = math.log((1 - 1e-6) / 1e-6)
 
 
-@inline
+@part
 def reweigh(rate: F64, ratio: float) -> None:
     """Multiply w 2^(-64 k), and bring w back between its bounds."""
     w = rate[0] * ratio

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from onlogit.kernels import covariance
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import Flips
-from onlogit.kernels.jit import inline, kernel
+from onlogit.kernels.jit import kernel, part
 from onlogit.kernels.lanes import (
     exponential,
     fma,
@@ -52,7 +52,7 @@ ZERO, ONE = np.float32(0), np.float32(1)
 UNTOUCHED = 0.0  # the clock starts at 1, so that a table of zeros is a table of untouched slots
 
 
-@inline
+@part
 def _slots_score(
     slots: I32, values: F32, low: int, high: int, now: float, touched: F64, rate: F32, prior: F32, e: int, learn: bool,
     table: F32, width: int, z: Any, s2: Any,
@@ -76,7 +76,7 @@ def _slots_score(
     return z, s2
 
 
-@inline
+@part
 def _slots_learn(
     slots: I32, values: F32, low: int, high: int, e: int, delta: F32, shrink: F32, table: F32, width: int
 ) -> None:

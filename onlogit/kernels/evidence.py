@@ -51,7 +51,7 @@ from onlogit.kernels.arms import (
     set_slopes,
     slopes,
 )
-from onlogit.kernels.jit import inline, kernel, reduction
+from onlogit.kernels.jit import inline, kernel, part, reduction
 from onlogit.kernels.lanes import add, fma, lanes, larger, load, multiply, splat, store, total, where_above, where_equal
 
 F64 = npt.NDArray[np.float64]
@@ -115,7 +115,7 @@ def restart(state: Evidence) -> None:
     state.level[NOW] = 0.0
 
 
-@inline
+@part
 def settle(state: Evidence) -> None:
     """Set score bins and pivot from past events; the next is at twice the count, at most SETTLE_EVERY on."""
     total = 0.0
@@ -165,7 +165,7 @@ def _added(values: F64) -> float:
     return total
 
 
-@inline
+@part
 def recur(state: Evidence, patience: float, elapsed: F64, rows: I64, n: int, out: Block) -> int:
     """Take R and C through the rows of a block, up to the one at which M reaches the patience; how many were taken."""
     sums, runs, region = state.sums, state.runs, out.region
@@ -228,7 +228,7 @@ def recur(state: Evidence, patience: float, elapsed: F64, rows: I64, n: int, out
     return taken
 
 
-@inline
+@part
 def add_up(state: Evidence, rows: I64, n: int, event: I64, time: I64, out: Block) -> None:
     """Totals and histogram of the rows that were taken; where an arm left its floor, note when, and the totals then."""
     weight, moment = state.pivots[2], state.pivots[3]

@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels.hashing import is_valid
-from onlogit.kernels.jit import inline, kernel
+from onlogit.kernels.jit import inline, kernel, part
 from onlogit.kernels.lanes import (
     absolute,
     double,
@@ -108,7 +108,7 @@ def bounded(d: float, var: float) -> float:
     return math.copysign(REACH * math.sqrt(var), d) if d * d > REACH * REACH * var and var > 0.0 else d
 
 
-@inline
+@part
 def _end_trial(m: F64) -> None:
     last = m[ROWS] >= LAST_TRIAL
     if m[ROWS] > FIRST_TRIAL:
@@ -171,7 +171,7 @@ def _enter(m: F64) -> None:
     m[GATHERED] = m[SUM] = m[SQUARES] = 0.0
 
 
-@inline
+@part
 def _enter_alone(m: F64, v: float, w: float) -> None:
     """A value of another weight, or one that is far out, enters after what was gathered before it."""
     if m[GATHERED] > 0.0:
@@ -319,7 +319,7 @@ def standardise(
     return _column(x, validity, shift, weight, learned, scored, 0, x.size, moments, counts, span, out, missing, 0)
 
 
-@inline
+@part
 def _put_side_by_side(some: F32, width: int, tile: F32, left: int, first: int, last: int) -> None:
     """tile[first + i, left + c] = some[c, i], four rows of four columns at a time."""
     like, pitch, across = lanes(np.float32(0), 4), some.shape[1], tile.shape[1]

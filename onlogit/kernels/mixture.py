@@ -33,7 +33,7 @@ import numpy.typing as npt
 from onlogit.kernels.belief import LEARN, SCORE
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import FN, FP, KEPT, Flips
-from onlogit.kernels.jit import inline, kernel
+from onlogit.kernels.jit import inline, kernel, part
 from onlogit.kernels.lanes import (
     add,
     divide,
@@ -76,7 +76,7 @@ def _say(z: Any, voices: int, at: int, said: F32) -> None:
     store(said, voices + at, smaller(larger(p, low), high))
 
 
-@inline
+@part
 def _listen(memo: F32, at: int, experts: int, said: F32) -> None:
     """What each voice says, from what was stated when the row was scored: memo[at:] has z of each expert, then s²."""
     like = lanes(ZERO, LANES)
@@ -113,7 +113,7 @@ def _pool(u: F32, omega: F64, pooled: F32) -> None:
         store(pooled, k, sums)
 
 
-@inline
+@part
 def _raise(said: F32, told: int, h: float, out: int, size: int) -> None:
     """said[out:] = (said[told:] / their largest)^h: a common factor cancels, and the largest must not underflow."""
     most = lanes(ZERO, LANES)
@@ -124,7 +124,7 @@ def _raise(said: F32, told: int, h: float, out: int, size: int) -> None:
         store(said, out + k, exponential(multiply(power, subtract(logarithm(load(said, told + k, top)), top))))
 
 
-@inline
+@part
 def _expect(late: float, fading: F32, uniform: F32, prior: F32) -> None:
     """prior[k] = what each voice weighs before any label, while so many events on average wait for theirs."""
     experts, sums = fading.size, lanes(ZERO, LANES)
@@ -149,7 +149,7 @@ def _untold(uniform: F32, u: F32) -> bool:
     return apart == 0
 
 
-@inline
+@part
 def _reweigh(said: F32, told: int, h: float, kept: F64, prior: F32, u: F32, omega: F64, before: F64) -> None:
     """One label of weight h to which the voices gave said[told:]: reweigh them in each mixture, and the mixtures."""
     one, least, voices, raised = lanes(ONE, LANES), lanes(LEAST, LANES), prior.size, told
@@ -167,7 +167,7 @@ def _reweigh(said: F32, told: int, h: float, kept: F64, prior: F32, u: F32, omeg
     _reweigh_mixtures(h, before, omega)
 
 
-@inline
+@part
 def _reweigh_mixtures(h: float, before: F64, omega: F64) -> None:
     """ω <- ω p(y)^h, normalised."""
     most, together = 0.0, 0.0
@@ -180,7 +180,7 @@ def _reweigh_mixtures(h: float, before: F64, omega: F64) -> None:
         omega[a] = max(omega[a] / together, float(LEAST))
 
 
-@inline
+@part
 def _spread(memo: F32, at: int, pooled: F32, z: float) -> float:
     """The sd of z under the mixture: within each expert, and between them."""
     experts, sums = pooled.size // 2, lanes(ZERO, LANES)

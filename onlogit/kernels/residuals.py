@@ -26,7 +26,7 @@ from onlogit.kernels import flips as labels
 from onlogit.kernels.belief import LEARN, SCORE
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import FP, KEPT, Flips
-from onlogit.kernels.jit import inline, kernel
+from onlogit.kernels.jit import inline, kernel, part
 from onlogit.kernels.lanes import divide, fma, lanes, larger, load, multiply, place, splat, store
 from onlogit.kernels.link import sigmoid
 
@@ -53,7 +53,7 @@ def fresh() -> tuple[F32, F32, F32]:
     return kept, np.zeros(LANES, np.float32), weights
 
 
-@inline
+@part
 def _tail(sums: F32, weights: F32, z: float, odds: float) -> Any:
     """[z, residuals, gap to the running rate, odds of the running rate]."""
     nothing = lanes(ZERO, LANES)

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from onlogit.kernels.arms import BLOCK, likelihood, read_odds, read_terms
 from onlogit.kernels.evidence import START, grow, judged_rows, opening, run_on
-from onlogit.kernels.jit import inline, kernel
+from onlogit.kernels.jit import inline, kernel, part
 from onlogit.kernels.lanes import add, lanes, load, multiply, place, splat, store, total
 from onlogit.kernels.link import exponential
 
@@ -138,7 +138,7 @@ def _settle(state: Slices, s: int, n: int) -> None:
             state.slopes[s, i], state.slopes[s, 2 + i] = exponential(shift), exponential(-shift)
 
 
-@inline
+@part
 def _likelihood(
     u: float, bent: float, factors: F64, slopes: F64, happened: int, s: int, low: float, high: float
 ) -> Any:
@@ -150,7 +150,7 @@ def _likelihood(
     return likelihood(odds, low, high)
 
 
-@inline
+@part
 def _recur(
     state: Slices, out: Block, weights: F64, factors: F64, patience: float, code: I32, event: I64, time: I64,
     elapsed: F64, rows: I64, r: int, n: int,
@@ -220,7 +220,7 @@ def _open(state: Slices, s: int) -> None:
     state.seen[0] = s + 1
 
 
-@inline
+@part
 def _alarms(state: Slices, s: int, patience: float) -> bool:
     """Note the power of two of patience that M has come to; whether slices alarm. One that did lately restarts."""
     grade, before = _grade_of(state.level[s, EVIDENCE], patience), state.grade[s]

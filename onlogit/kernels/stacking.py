@@ -21,7 +21,7 @@ from onlogit.kernels import covariance
 from onlogit.kernels.belief import LEARN, SCORE
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import Flips
-from onlogit.kernels.jit import inline, kernel
+from onlogit.kernels.jit import kernel, part
 from onlogit.kernels.lanes import lanes, larger, load, place, smaller, splat, store, subtract
 from onlogit.kernels.link import exponential
 
@@ -36,7 +36,7 @@ LIVE, AT_REST = 0, 1
 ZERO, ONE = np.float32(0), np.float32(1)
 
 
-@inline
+@part
 def _inputs(memo: F32, at: int, experts: int, x: F32) -> None:
     """x = [z_k - z within ±REACH for each expert; z, residuals, running rate, 1] of the row whose memo begins `at`."""
     z = memo[at + 2 * experts]

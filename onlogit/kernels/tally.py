@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels.jit import inline, kernel, reduction
+from onlogit.kernels.jit import inline, kernel, part, reduction
 from onlogit.kernels.link import ROUND, exponential
 
 F64 = npt.NDArray[np.float64]
@@ -160,7 +160,7 @@ class Block(NamedTuple):
     sums: I64  # [2, BINS, 4] of a block whose weights are all 1, by bin of p and of l
 
 
-@inline
+@part
 def _next_block(z: F64, y: I8, weight: F64, row: int, out: Block) -> tuple[int, int]:
     """The next labelled rows that have a weight: how many, and the row after them."""
     n = 0
@@ -175,7 +175,7 @@ def _next_block(z: F64, y: I8, weight: F64, row: int, out: Block) -> tuple[int, 
     return n, row
 
 
-@inline
+@part
 def _read(odd: I64, n: int, out: Block) -> None:
     """The figures of each row. Short loops over rows: they vectorise."""
     for i in range(n):
@@ -206,7 +206,7 @@ def _total(parts: I64) -> int:
     return total
 
 
-@inline
+@part
 def _add_ones(tally: Tally, n: int, out: Block) -> None:
     """Add rows of weight 1: whole numbers small enough for one limb until the block is done."""
     for k in (SCORE, BRIER, LOSS):
@@ -228,7 +228,7 @@ def _add_ones(tally: Tally, n: int, out: Block) -> None:
             carry(tally.odds[j, k])
 
 
-@inline
+@part
 def _add_weighed(tally: Tally, i: int, out: Block) -> None:
     """Add one row of any weight."""
     for k in range(7):
@@ -242,7 +242,7 @@ def _add_weighed(tally: Tally, i: int, out: Block) -> None:
         carry(tally.odds[out.odd[i], k])
 
 
-@inline
+@part
 def _add_base_loss(base: F64, n: int, heavy: bool, out: Block) -> None:
     """The loss of each label under (Σy+½)/(n+1) of those before it (Krichevsky & Trofimov 1981), h of them for weight h."""
     examples, ones = base[1], base[2]

@@ -14,6 +14,7 @@ from naive import Sgd
 from onlogit.kernels import sgd
 from onlogit.kernels.belief import LEARN, SCORE
 from onlogit.kernels.flips import NO_FLIPS, Flips, flips_of
+from onlogit.kernels.jit import kernel
 
 F64 = npt.NDArray[np.float64]
 RULES = {"sgd": sgd.SGD, "averaged": sgd.AVERAGED, "adagrad": sgd.ADAGRAD, "ftrl": sgd.FTRL}
@@ -182,8 +183,13 @@ def test_any_cut_of_the_tape_gives_the_same_bits(kind: str, batch: int) -> None:
     same(whole, cut)
 
 
+@kernel
+def residual(z: float, y: float) -> float:
+    return sgd.residual(z, y)
+
+
 @given(z=st.floats(-1e308, 1e308), y=st.sampled_from([0.0, 1.0]))
 def test_residual(z: float, y: float) -> None:
     held = min(max(z, -40.0), 40.0)
     p = 1 / (1 + math.exp(-held))
-    assert sgd.residual(z, y) == pytest.approx(p - y, rel=1e-8, abs=2e-8 * p)
+    assert residual(z, y) == pytest.approx(p - y, rel=1e-8, abs=2e-8 * p)
