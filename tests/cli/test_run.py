@@ -64,7 +64,7 @@ def options(folder: str, ending: str) -> tuple[str, ...]:
     return ("--state", f"{folder}/state", "--out", f"{folder}/out.{ending}", "--alarms", f"{folder}/alarms.ndjson")
 
 
-@pytest.mark.parametrize(("ending", "rows", "kills"), [("ndjson", 9000, 12), ("csv", 6000, 4), ("parquet", 16000, 8)])
+@pytest.mark.parametrize(("ending", "rows", "kills"), [("ndjson", 12000, 12), ("csv", 12000, 4), ("parquet", 16000, 8)])
 def test_killed_at_random_it_leaves_what_one_that_never_stopped_leaves(
     onlogit: Call, started: Start, tmp_path: Path, flights: Make, ending: str, rows: int, kills: int
 ) -> None:
