@@ -244,10 +244,12 @@ class Exchange:
 
     def take(self, result: Any) -> None:
         """What the service answers: a result, or the exception that says why there is none."""
+        finish = self._finish
+        del self._finish  # it knows the work and that knows this: the body would stay until garbage is collected
         try:
             if isinstance(result, Exception):
                 raise result
-            answer = self._finish(result)
+            answer = finish(result)
         except Exception as error:
             answer = failed(error, "POST", self.known.path)
         self._answer(answer)
