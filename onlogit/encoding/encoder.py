@@ -32,8 +32,9 @@ from onlogit.encoding.lists import Seen as SeenList
 from onlogit.encoding.names import Names
 from onlogit.encoding.naming import Name, Namer
 from onlogit.encoding.numbers import Lit, NumberColumns, Seen, Standard
-from onlogit.encoding.rows import Encoded, Rows
+from onlogit.encoding.rows import Encoded, Rows, numbers_alone
 from onlogit.errors import ConfigError, SchemaError, StateError
+from onlogit.fixed import constant
 from onlogit.kernels import assembling, gather, hashing
 from onlogit.schema import Role, Schema
 from onlogit.terms import Bucket, Calendar, Category, Poly, Product, Read, Sparse, Term, read_as_they_are, text_of, walk
@@ -139,7 +140,7 @@ class Encoder:
         if accept is not None:
             accept(encoded)
         # from here on nothing is refused; a weight of 0 is what "without update" means to the kernels
-        weight = encoded.weight if update else np.zeros(batch.num_rows)
+        weight = encoded.weight if update else constant(np.float64(0), batch.num_rows)
         dense = np.empty((weight.size, len(self.dense_names)), np.float32)
         lit, standard = self._numbers.standardise(read.places, weight, self._tags, dense)
         numbers = [arrow.numbers(found[name]) for name in self._numbers.names] if self._derived.terms else []
@@ -190,11 +191,11 @@ class Encoder:
         n = values.shape[1]
         dense = np.empty((n, len(self.dense_names)), np.float32)
         values = np.ascontiguousarray(values)
-        lit, standard = self._numbers.standardise(arrow.places(values), np.zeros(n), self._tags, dense)
+        lit, standard = self._numbers.standardise(arrow.places(values), constant(np.float64(0), n), self._tags, dense)
         if not (lit.some.size or categories or lists or self._derived.terms):
-            return Rows(dense, np.zeros(n + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
+            return numbers_alone(dense)
         numbers = [gapped(column) for column in values] if self._derived.terms else []
-        return self._placed(dense, lit, standard, numbers, categories, lists, np.zeros(n))
+        return self._placed(dense, lit, standard, numbers, categories, lists, constant(np.float64(0), n))
 
     def encode_outcomes(self, batch: pa.RecordBatch) -> tuple[U64, npt.NDArray[np.int8]]:
         """Keys, u64[n], and labels, i8[n], of outcomes that came later: the key and the label column of the schema.
@@ -240,7 +241,7 @@ class Encoder:
 
         (w_name, w), (k_name, k), (t_name, t) = array("weight"), array("key"), array("time")
         (_, y), (l_name, known), (d_name, d) = array("label"), array("label_time"), array("due")
-        weight = np.ones(n) if w is None else read_weight(w, w_name, first_event)
+        weight = constant(np.float64(1), n) if w is None else read_weight(w, w_name, first_event)
         labels = np.full(n, -1, np.int8)
         if y is not None:
             labels, negative = self._labels.read(y, weight, first_event, negative)
@@ -399,6 +400,8 @@ def _assemble(dense: F32, always: I32, lit: Lit, parts: Parts, lists: Lists) -> 
     if lists.starts.size:
         entries = (lists.stops - lists.starts).sum(axis=0)
         most, widest = most + int(entries.sum()), widest + int(entries.max())
+    if not most:
+        return numbers_alone(dense)
     starts = np.zeros(n + 1, np.int64)
     slots, values = np.zeros(most, np.int32), np.zeros(most, np.float32)
     found = np.full(1 << (4 * widest + 1).bit_length(), -1, np.int64)

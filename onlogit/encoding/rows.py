@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from onlogit.fixed import constant
+
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I32 = npt.NDArray[np.int32]
@@ -31,6 +33,11 @@ class Encoded(NamedTuple):
     time: I64 | None  # [n] microseconds since 1970 UTC
     label_time: I64 | None  # [n] likewise; INT64_MAX where null
     due: I64 | None = None  # [n] likewise
+
+
+def numbers_alone(dense: F32) -> Rows:
+    """Rows that have no slots."""
+    return Rows(dense, constant(np.int64(0), len(dense) + 1), np.zeros(0, np.int32), np.zeros(0, np.float32))
 
 
 def slots_of(start: I64, length: I64, slots: I32, values: F32) -> tuple[I64, I32, F32]:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from onlogit.config import BeliefConfig
 from onlogit.encoding import Rows
 from onlogit.errors import StateError
+from onlogit.fixed import constant
 from onlogit.kernels import base_rate, belief, mixture, residuals, stacking, stating
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import NO_FLIPS, Flips, true_odds
@@ -221,7 +222,9 @@ class BeliefLearner:
 
     def _rest(self, rows: Rows, memo: F32) -> Scores:
         n = len(memo)
-        return self.learn(rows, Tape.of(n, SCORE), np.zeros(n), np.ones(n), memo, live=False)
+        return self.learn(
+            rows, Tape.of(n, SCORE), constant(np.float64(0), n), constant(np.float64(1), n), memo, live=False
+        )
 
     def coefficients(self, centre: Centre = NO_CENTRE) -> Coefficients:
         """Mean of each weight under the mixture and its sd, as standing.py has it; slots as when they were last learned."""
