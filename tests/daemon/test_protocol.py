@@ -1,15 +1,22 @@
 """Small requests go a short way that is not to be told from the long one; heads are known by their bytes and no other way."""
 
+import gc
 import json
 import socket
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from daemon_process import Running
+
+from onlogit.daemon.http import Answer, Direct
+from onlogit.daemon.protocol import Exchange, Known
+from onlogit.daemon.work import Work
 
 BODY = json.dumps({"x": 0.5, "town": "Ulm"}).encode()
 
@@ -191,3 +198,37 @@ def test_a_known_head_does_not_let_in_what_it_did_not(serve: Callable[..., Runni
         assert set(told) == {200, 429}
     counted = daemon.get("/metrics", authorization="Bearer a-token-to-learn-by").text
     assert 'onlogit_http_requests_total{method="POST",route="/v1/score",status="429"}' in counted
+
+
+class Rows:
+    """In the place of a batch: it can be seen to go."""
+
+
+def test_a_request_that_was_answered_is_let_go_at_once() -> None:
+    """Not when garbage is collected: bodies added up until then, and collecting them held up those who came next."""
+    submitted: list[Work] = []
+    sent: list[bytes] = []
+    alive: list[Callable[[], Rows | None]] = []
+
+    def begin(headers: Any, body: Any, reply: Callable[[Any], None]) -> Callable[[Any], Answer]:
+        rows: Any = Rows()
+        alive.append(weakref.ref(rows))
+        work = Work("score", reply, batch=rows)
+        submitted.append(work)
+        return lambda p: Answer(json.dumps([p] * (1 + work.rows)).encode())
+
+    protocol: Any = SimpleNamespace(
+        app=SimpleNamespace(gate=SimpleNamespace(pace=lambda client: None), observe=lambda *told: None),
+        transport=SimpleNamespace(write=sent.append), answered=lambda: None, client=None,
+    )  # fmt: skip
+    exchange = Exchange(protocol, Known("/v1/score", Direct(lambda: True, begin), "score", {}, 0))
+    gc.disable()
+    try:
+        exchange.begin("", b"")
+        assert alive[0]() is not None
+        submitted.pop().reply(0.25)
+        del exchange
+        assert alive[0]() is None
+    finally:
+        gc.enable()
+    assert sent[0].endswith(b"[0.25]")
