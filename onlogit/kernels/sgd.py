@@ -295,6 +295,28 @@ def _step_batch(settings: Settings, state: State) -> None:
     state.clock[LEARNED] = t + settings.batch
 
 
+@inline
+def _fetch(i: int, starts: I64, slots: I32, state: State) -> None:
+    """Have the slots of row i brought to the cache."""
+    for j in range(starts[i], starts[i + 1]):
+        prefetch(state.table, np.int64(slots[j]) * state.table.shape[0])
+
+
+@kernel
+def score(dense: F32, starts: I64, slots: I32, values: F32, settings: Settings, state: State, z_out: F64) -> None:
+    """The log-odds of all rows, as `walk` states them; arrays as there, the state stays as it is."""
+    x, t = np.zeros(state.dense.shape[1], np.float32), state.clock[LEARNED]
+    for i in range(z_out.size):
+        if i + AHEAD < z_out.size:
+            _fetch(i + AHEAD, starts, slots, state)
+        for j in range(dense.shape[1]):
+            x[j] = dense[i, j]
+        z = _product(0, x, slots, values, starts[i], starts[i + 1], state)
+        if len(settings.rule) == 2 and t > 0.0:
+            z -= _product(1, x, slots, values, starts[i], starts[i + 1], state) / t
+        z_out[i] = z
+
+
 @kernel
 def walk(
     row: I64,  # [ops] row of the tile
@@ -315,9 +337,7 @@ def walk(
         i = row[k]
         low, high = starts[i], starts[i + 1]
         if k + AHEAD < row.size:
-            coming = row[k + AHEAD]
-            for j in range(starts[coming], starts[coming + 1]):
-                prefetch(state.table, np.int64(slots[j]) * state.table.shape[0])
+            _fetch(row[k + AHEAD], starts, slots, state)
         for j in range(dense.shape[1]):
             x[j] = dense[i, j]
         h = weight[i] if act[k] & LEARN else 0.0

@@ -16,13 +16,11 @@ import numpy.typing as npt
 from onlogit.config import SGD_RATES, SgdConfig
 from onlogit.encoding import Rows
 from onlogit.errors import ConfigError, StateError
-from onlogit.fixed import constant
 from onlogit.kernels import sgd
 from onlogit.kernels.flips import NO_FLIPS, Flips
 from onlogit.learners.protocol import (
     NO_CENTRE,
     NO_LOOKS,
-    SCORE,
     Centre,
     Coefficients,
     Glance,
@@ -88,15 +86,11 @@ class SgdLearner:
         return scores
 
     def score(self, rows: Rows) -> Scores:
-        """Score every row; a tape without labels changes nothing."""
+        """Score every row; changes nothing."""
         n = len(rows.dense)
-        return self.learn(
-            rows,
-            Tape.of(n, SCORE),
-            constant(np.float64(0), n),
-            constant(np.float64(1), n),
-            np.empty((n, 0), np.float32),
-        )
+        scores = Scores(np.empty(n), np.full(n, np.nan))
+        sgd.score(*rows, self._settings, self.weights, scores.z)
+        return scores
 
     def coefficients(self, centre: Centre = NO_CENTRE) -> Coefficients:
         """The weights that scores are made of; a slot whose weight is exactly 0 is not listed, unless it is centred."""

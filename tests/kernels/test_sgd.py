@@ -183,6 +183,23 @@ def test_any_cut_of_the_tape_gives_the_same_bits(kind: str, batch: int) -> None:
     same(whole, cut)
 
 
+@pytest.mark.parametrize("kind", RULES)
+def test_rows_are_scored_alone_as_on_a_tape(kind: str) -> None:
+    stream, settings = Stream(150, seed=14), told(kind, Case())
+    state = sgd.new_state(settings.rule, D, H)
+    stream.walk(state, settings, np.ones(stream.n), row=list(range(100)))
+    before = [array.copy() for array in state]
+    z, on_tape = np.empty(stream.n), np.empty(stream.n)
+    columns = stream.dense, stream.starts, stream.slots, stream.values
+    sgd.score(*columns, settings, state, z)
+    act = np.full(stream.n, SCORE, np.uint8)
+    sgd.walk(np.arange(stream.n), act, *columns, stream.y, np.ones(stream.n), settings, state, on_tape)
+    np.testing.assert_array_equal(z, on_tape)
+    assert len(np.unique(z)) > 100
+    for array, old in zip(state, before, strict=True):
+        np.testing.assert_array_equal(array, old)
+
+
 @kernel
 def residual(z: float, y: float) -> float:
     return sgd.residual(z, y)
