@@ -37,7 +37,7 @@ LEAST, MOST = 1_024, 65_536  # rows of a slice: fewer cost what their calls cost
 GROWS = 1.25  # the next slice over the one before, where its parts took less time than they may
 QUIET, RELAXED = 1.0, 4.0  # seconds without a score, after which parts may take as many times as long
 NICE = 5  # gives way to the thread that answers, where both want one core
-MARKS = 4_096  # moments that are remembered, to tell how late labels are
+MARKS = 1_024  # moments that are remembered, to tell how late labels are
 
 
 class Worker:
