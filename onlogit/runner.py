@@ -275,13 +275,14 @@ class Runner:
         begin = time.perf_counter()
         few = batch.slice(0, REHEARSED)
         self.model.begin(few.schema)
-        gc.disable()  # compiling makes millions of objects, most of which stay: looking through them took a tenth of it
+        gc.disable()  # compiling makes millions of objects, most of which stay
         try:
             with suppress(OnlogitError):  # a bad record is reported by the real step
                 fold = Pipeline(self.model.schema, replace(self.model.config, slot_bits=8))
                 fold.step(few, 0)
                 fold.finish()
         finally:
+            gc.freeze()  # to look through them would hold up the stream by a second
             gc.enable()
         self.rehearsal = time.perf_counter() - begin
 

@@ -80,12 +80,14 @@ def kernel(function: F) -> F:
 
 
 def inline(function: F) -> F:
-    """Compile a scalar function for use inside kernels, and there alone: Python cannot call it. LLVM inlines it."""
+    """Compile a scalar function for use inside kernels; LLVM inlines it. Not to be called from Python, which would crash:
+    it is compiled without what that takes, for a kernel to be ready sooner."""
     return _compiled(function, fastmath=IN_ORDER, forceinline=True, no_cpython_wrapper=True)
 
 
 def part(function: F) -> F:
-    """Part of one kernel: its body is put there before either is compiled, in half the time. Python cannot call it."""
+    """Part of a kernel, named for the reader: its body is put there before anything is compiled, and it is not compiled by
+    itself as well. For what is called from one place; where there are several, `inline` takes less time."""
     return _compiled(function, fastmath=IN_ORDER, inline="always")
 
 
