@@ -275,6 +275,7 @@ class Runner:
         begin = time.perf_counter()
         few = batch.slice(0, REHEARSED)
         self.model.begin(few.schema)
+        collecting = gc.isenabled()
         gc.disable()  # compiling makes millions of objects, most of which stay
         try:
             with suppress(OnlogitError):  # a bad record is reported by the real step
@@ -283,7 +284,8 @@ class Runner:
                 fold.finish()
         finally:
             gc.freeze()  # to look through them would hold up the stream by a second
-            gc.enable()
+            if collecting:
+                gc.enable()
         self.rehearsal = time.perf_counter() - begin
 
     def _finish(self, heed: Heed) -> None:

@@ -1,5 +1,6 @@
 """The loop itself, with sources and sinks made for the purpose; the whole through real processes is in cli/test_run.py."""
 
+import gc
 import io
 import os
 import signal
@@ -118,6 +119,17 @@ def test_it_is_the_fold_and_the_rehearsal_leaves_no_trace() -> None:
     assert runner.rehearsal > 0.0
     assert runner.model.to_bytes() == model.to_bytes()
     assert 0.0 < runner.seconds <= runner.elapsed
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_garbage_is_collected_after_the_rehearsal_where_it_was_before(collecting: bool) -> None:
+    (gc.enable if collecting else gc.disable)()
+    try:
+        assert whole(64)[0].rehearsal > 0.0
+        assert gc.isenabled() == collecting
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 @pytest.mark.parametrize("slow", ["encode", "walk", "judge"])
