@@ -8,7 +8,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import queue
 import re
 import select
 import socket
@@ -57,41 +56,34 @@ def connections(port: int, count: int) -> list[socket.socket]:
 
 
 def open_loop(port: int, requests: list[bytes], rate: float) -> np.ndarray[Any, Any]:
-    """Seconds from when each request was due to its answer: [n]. One thread sends, one reads; neither spins."""
-    latency, due = np.full(len(requests), np.inf), np.empty(len(requests))
-    free: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
+    """Seconds from when each request was due to its answer: [n]. One thread, which sleeps until something is to be done."""
+    latency = np.empty(len(requests))
     asked: dict[int, tuple[socket.socket, int]] = {}  # by descriptor: the request that waits
     failed: list[bytes] = []
     pool, ready = connections(port, CONNECTIONS), select.epoll()
     for each in pool:
         ready.register(each, select.EPOLLIN)
-        free.put(each)
-
-    def receive() -> None:
-        left = len(requests)
-        while left:
-            for descriptor, _ in ready.poll():
-                plain, number = asked[descriptor]
-                data = plain.recv(1 << 16)
-                while not whole(data):
-                    data += plain.recv(1 << 16)
-                latency[number] = time.perf_counter() - due[number]
-                if not data.startswith(b"HTTP/1.1 200"):
-                    failed.append(data)
-                free.put(plain)
-                left -= 1
-
-    reader = threading.Thread(target=receive)
-    reader.start()
-    begin = time.perf_counter() + 0.05
-    due[:] = begin + np.arange(len(requests)) / rate
-    for number, moment in enumerate(due.tolist()):
-        while (ahead := moment - time.perf_counter()) > 0:
-            time.sleep(ahead)
-        plain = free.get()
-        asked[plain.fileno()] = plain, number
-        plain.sendall(requests[number])
-    reader.join()
+    free, sent, answered = list(pool), 0, 0
+    due = (time.perf_counter() + 0.05 + np.arange(len(requests)) / rate).tolist()
+    while answered < len(requests):
+        now = time.perf_counter()
+        while free and sent < len(due) and due[sent] <= now:
+            plain = free.pop()
+            asked[plain.fileno()] = plain, sent
+            plain.sendall(requests[sent])
+            sent += 1
+        more = free and sent < len(due)
+        select.select([ready], [], [], max(due[sent] - time.perf_counter(), 0.0) if more else None)
+        for descriptor, _ in ready.poll(0):
+            plain, number = asked[descriptor]
+            data = plain.recv(1 << 16)
+            while not whole(data):
+                data += plain.recv(1 << 16)
+            latency[number] = time.perf_counter() - due[number]
+            if not data.startswith(b"HTTP/1.1 200"):
+                failed.append(data)
+            free.append(plain)
+            answered += 1
     ready.close()
     for each in pool:
         each.close()
@@ -214,7 +206,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2000.0)
     parser.add_argument("--learner", default="belief", help="of the single events; the bodies use sgd")
     told = parser.parse_args()
-    sys.setswitchinterval(1e-4)  # of this process: its two threads take turns
+    sys.setswitchinterval(1e-4)  # of this process: the threads of closed_loop take turns
     table = dense(200_000, 20).table
     keyed = table.append_column("key", pa.array(np.arange(len(table))))
     with tempfile.TemporaryDirectory() as folder:

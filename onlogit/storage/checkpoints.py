@@ -71,7 +71,7 @@ class Checkpoints:
             with self._speaking():
                 if not self.path.exists():
                     create(self.path)
-                self._connection = connect(self.path)
+                self._connection = connect(self.path, statements=0)
                 self._check_version()
                 self._connection.execute("PRAGMA journal_mode = WAL")
                 self._connection.execute("PRAGMA synchronous = FULL")
@@ -178,9 +178,11 @@ class Checkpoints:
             self._lock.close()
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection without Python's implicit transactions, which waits for nobody. For one thread at a time."""
-    return sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+def connect(path: Path, statements: int = 128) -> sqlite3.Connection:
+    """A connection without Python's implicit transactions, which waits for nobody. For one thread at a time.
+
+    `statements`: how many are kept for their next use. A kept one holds a copy of the blob that it wrote last."""
+    return sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=statements)
 
 
 def create(path: Path) -> None:

@@ -67,6 +67,19 @@ def test_blobs_are_cut_into_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     held.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory in use is read from /proc")
+def test_what_was_saved_is_not_held_until_the_next_save(tmp_path: Path) -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    held = Checkpoints(tmp_path)
+    held.save({}, {"w": np.ones(10)}, {})
+    before = resident()
+    held.save({}, {f"w{k}": np.ones(1 << 17) for k in range(40)}, {})  # 40 MB, each small enough to be in the blob
+    assert resident() - before < 20 << 20
+    held.close()
+
+
 def test_a_damaged_newest_gives_the_one_before_with_a_warning(tmp_path: Path) -> None:
     save_some(tmp_path, 4)
     damage(tmp_path / "state.sqlite", np.full(100, 4.0).tobytes(), np.full(100, 4.5).tobytes())
