@@ -132,7 +132,7 @@ def numbers(array: pa.Array) -> Numbers:
 
 def place(column: Numbers) -> tuple[int, int, int, int]:
     """Where in memory a column is, as `gather.standardise_columns` wants it; the column has to be kept."""
-    values, validity = (each.__array_interface__["data"][0] for each in (column.values, column.validity))
+    values, validity = (each.ctypes.data for each in (column.values, column.validity))
     return values, validity if column.validity.size else 0, column.shift, int(column.values.dtype == np.float32)
 
 
@@ -180,8 +180,8 @@ def places_of(columns: Columns, names: Sequence[str]) -> tuple[I64, Any]:
 
 def places(columns: F64) -> I64:
     """The same, [d, 4], of d columns float64[d, n] in C order, NaN where missing."""
-    found = np.zeros((len(columns), 4), np.int64)
-    found[:, 0] = columns.__array_interface__["data"][0] + np.arange(len(columns)) * columns.strides[0]
+    found = np.empty((len(columns), 4), np.int64)
+    gather.rows_as_columns(columns, found)
     return found
 
 

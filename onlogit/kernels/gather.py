@@ -410,6 +410,14 @@ def find_columns(address: int, singles: U8, places: I64) -> bool:
 
 
 @kernel
+def rows_as_columns(columns: F64, places: I64) -> None:
+    """The places, i64[d, 4], of the rows of f64[d, n] in C order, none of which has a validity."""
+    for j in range(columns.shape[0]):
+        places[j, 0] = columns.ctypes.data + j * columns.strides[0]
+        places[j, 1:] = 0
+
+
+@kernel
 def unpack_bits(bits: U8, shift: int, out: I32) -> None:
     """out[i] = bit shift + i of Arrow's packed booleans, as 0 or 1. out: i32[n]."""
     for i in range(out.size):

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
-from onlogit.encoding.columns import Columns, numbers, place, places_of
+from onlogit.encoding.columns import Columns, Numbers, numbers, place, places, places_of
 
 
 def found(batch: pa.RecordBatch) -> tuple[Columns, list[str]]:
@@ -56,3 +56,10 @@ def test_what_is_not_aligned_is_copied() -> None:
 def test_none_and_no_rows() -> None:
     assert places_of(*found(pa.record_batch({})))[0].shape == (0, 4)
     assert places_of(*found(pa.record_batch({"x": pa.array([], pa.float64())})))[0].shape == (1, 4)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (1, 1), (3, 0), (0, 4)])
+def test_rows_of_an_array_are_where_each_is(shape: tuple[int, int]) -> None:
+    values, no_bits = np.arange(float(np.prod(shape))).reshape(shape), np.zeros(0, np.uint8)
+    apart = [place(Numbers(row, no_bits, 0)) for row in values]
+    assert [tuple(row) for row in places(values).tolist()] == apart
