@@ -2,7 +2,7 @@
 
 The limit is the larger of two: the bytes that a row has to move at the bandwidth of this machine, and its multiply-adds at
 the rate of this core; both are measured in the same run, because machines drift. A walk of SGD is bound by neither but by
-one chain of dependent operations, z -> σ(z) -> w; so a bare loop with the same chain and nothing else runs beside it.
+one chain of dependent operations, z -> σ(z) -> w; so bare loops with the same chain and nothing else run beside it.
 
 Run with `pytest bench/bench_kernels.py --benchmark-enable --benchmark-timer=time.thread_time -s`; without these flags each
 case runs once, as a test. Thread time because other work on the machine should not count. What fits into a cache may beat
@@ -19,15 +19,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
+from numba import njit
 
 from bench.workloads import Workload, categorical, dense, sigmoid
 from onlogit import Config, OnlineLogit
 from onlogit.encoding import Rows
 from onlogit.kernels import arms, evidence, gather, hashing, sgd, tally
-from onlogit.kernels.jit import kernel
 from onlogit.kernels.quality import quality as read
 from onlogit.learners import Tape
-from onlogit.learners.protocol import BOTH, SCORE
+from onlogit.learners.protocol import BOTH
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -47,17 +47,44 @@ class Case(NamedTuple):
     quality: Callable[[], str]
 
 
-@kernel
+# The loops that a textbook would have: no slots, no bias, no weights, no tape. Sums may be taken in any order.
+bare_loop = njit(fastmath=True, nogil=True)
+
+
+@bare_loop
 def bare_sgd(dense: F32, y: F64, rate: float, w: F32, z_out: F64) -> None:
-    """The loop that a textbook would have: no slots, no bias, no weights, no tape."""
     for i in range(dense.shape[0]):
-        z = 0.0
+        z = np.float32(0)
         for j in range(w.size):
             z += w[j] * dense[i, j]
         z_out[i] = z
         step = np.float32(rate * (y[i] - 1.0 / (1.0 + math.exp(-z))))
         for j in range(w.size):
             w[j] += step * dense[i, j]
+
+
+@bare_loop
+def bare_adagrad(dense: F32, y: F64, rate: float, w: F32, squares: F32, z_out: F64) -> None:
+    one, eta = np.float32(1), np.float32(rate)
+    for i in range(dense.shape[0]):
+        z = np.float32(0)
+        for j in range(w.size):
+            z += w[j] * dense[i, j]
+        z_out[i] = z
+        slope = np.float32(1.0 / (1.0 + math.exp(-z)) - y[i])
+        for j in range(w.size):
+            g = slope * dense[i, j]
+            squares[j] += g * g
+            w[j] -= eta * g / np.sqrt(one + squares[j])
+
+
+@bare_loop
+def bare_scores(dense: F32, w: F32, z_out: F64) -> None:
+    for i in range(dense.shape[0]):
+        z = np.float32(0)
+        for j in range(w.size):
+            z += w[j] * dense[i, j]
+        z_out[i] = z
 
 
 @cache
@@ -92,33 +119,57 @@ def regret(work: Workload, z: F64, y: F64) -> str:
     return f"log loss {loss:.5f}, of the true probabilities {work.bayes_loss:.5f}"
 
 
-def walking(rule: sgd.Rule, rate: float, kind: str, act: int = BOTH) -> Case:
+def walking(rule: sgd.Rule, rate: float, kind: str) -> Case:
     work, rows, y = encoded(kind)
     n, d = rows.dense.shape
     s, planes = len(rows.slots) / n, sgd.PLANES[len(rule)]
-    tape, z, ones = Tape.of(n, act), np.zeros(n), np.ones(n)
+    tape, z, ones = Tape.of(n, BOTH), np.zeros(n), np.ones(n)
     settings = sgd.Settings(rule, rate, sgd.CONSTANT, 0.0, 0.0, 1)
-    learned = sgd.new_state(rule, d, 1 << SLOT_BITS)
 
     def run() -> None:
-        state = sgd.new_state(rule, d, 1 << SLOT_BITS) if act == BOTH else learned
+        state = sgd.new_state(rule, d, 1 << SLOT_BITS)
         sgd.walk(tape.row, tape.act, rows.dense, rows.starts, rows.slots, rows.values, y, ones, settings, state, z)
 
-    cells = 4.0 * s * (2 * planes if act == BOTH else 1)  # read and written; a whole cache line where the slot is rare
-    learning = (1 + planes) * (d + s) if act == BOTH else 0.0
-    quality = (lambda: regret(work, z, y)) if act == BOTH else (lambda: "")
-    return Case(n, run, 4.0 * d + 8.0 * s + cells + 33.0, d + s + learning, quality)
+    cells = 8.0 * s * planes  # read and written; a whole cache line where the slot is rare
+    learning = (1 + planes) * (d + s)
+    return Case(n, run, 4.0 * d + 8.0 * s + cells + 33.0, d + s + learning, lambda: regret(work, z, y))
 
 
-def bare() -> Case:
+def scoring(kind: str) -> Case:
+    _, rows, _ = encoded(kind)
+    n, d = rows.dense.shape
+    s, z, state = len(rows.slots) / n, np.zeros(n), sgd.new_state(sgd.SGD, d, 1 << SLOT_BITS)
+    state.dense[0, :d] = 0.1
+    settings = sgd.Settings(sgd.SGD, 0.01, sgd.CONSTANT, 0.0, 0.0, 1)
+
+    def quality() -> str:
+        error = float(np.max(np.abs(z - 0.1 * rows.dense.sum(axis=1, dtype=np.float64))))
+        assert error < 1e-5
+        return f"log-odds within {error:.0e} of float64"
+
+    return Case(n, lambda: sgd.score(*rows, settings, state, z), 4.0 * d + 12.0 * s + 16.0, d + s, quality)
+
+
+def bare(rule: sgd.Rule) -> Case:
     work, rows, y = encoded("dense")
     n, d = rows.dense.shape
     z = np.zeros(n)
 
     def run() -> None:
-        bare_sgd(rows.dense, y, 0.01, np.zeros(d, np.float32), z)
+        w = np.zeros((2, d), np.float32)
+        if rule == sgd.SGD:
+            bare_sgd(rows.dense, y, 0.01, w[0], z)
+        else:
+            bare_adagrad(rows.dense, y, 0.2, w[0], w[1], z)
 
-    return Case(n, run, 4.0 * d + 16.0, 2.0 * d, lambda: regret(work, z, y))
+    return Case(n, run, 4.0 * d + 16.0, (1.0 + len(rule)) * d, lambda: regret(work, z, y))
+
+
+def bare_scoring() -> Case:
+    rows = encoded("dense")[1]
+    n, d = rows.dense.shape
+    z, w = np.zeros(n), np.full(d, 0.1, np.float32)
+    return Case(n, lambda: bare_scores(rows.dense, w, z), 4.0 * d + 8.0, float(d), lambda: "")
 
 
 def standardising(weight: float) -> Case:
@@ -192,12 +243,14 @@ def gathering_evidence() -> Case:
 
 
 CASES: dict[str, Callable[[], Case]] = {
-    "bare loop, dense": bare,
+    "bare loop, sgd, dense": lambda: bare(sgd.SGD),
+    "bare loop, adagrad, dense": lambda: bare(sgd.ADAGRAD),
+    "bare loop, scores alone, dense": bare_scoring,
     "sgd, dense": lambda: walking(sgd.SGD, 0.01, "dense"),
     "averaged, dense": lambda: walking(sgd.AVERAGED, 0.02, "dense"),
     "adagrad, dense": lambda: walking(sgd.ADAGRAD, 0.2, "dense"),
     "ftrl, dense": lambda: walking(sgd.FTRL, 0.2, "dense"),
-    "scores alone, dense": lambda: walking(sgd.SGD, 0.01, "dense", SCORE),
+    "scores alone, dense": lambda: scoring("dense"),
     "sgd, categorical": lambda: walking(sgd.SGD, 0.01, "categorical"),
     "adagrad, categorical": lambda: walking(sgd.ADAGRAD, 0.2, "categorical"),
     "ftrl, categorical": lambda: walking(sgd.FTRL, 0.2, "categorical"),
