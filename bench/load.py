@@ -11,6 +11,7 @@ import os
 import re
 import select
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -171,6 +172,22 @@ def resident(daemon: Running) -> float:
 
 
 @contextmanager
+def awake(asked: bool) -> Iterator[None]:
+    """No processor halts meanwhile: each has a process that runs when nothing else does. A virtual one that has halted may
+    take milliseconds to come back, which is nothing that the daemon could do about (Linux)."""
+    idle = "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))"
+    told = f"import os, sys; os.sched_setaffinity(0, {{int(sys.argv[1])}}); {idle}"
+    processors = sorted(os.sched_getaffinity(0)) if asked else []
+    spinning = [subprocess.Popen([sys.executable, "-c", f"{told}\nwhile True: pass", str(k)]) for k in processors]
+    try:
+        yield
+    finally:
+        for each in spinning:
+            each.kill()
+            each.wait()
+
+
+@contextmanager
 def learning(daemon: Running, batches: list[bytes], outcomes: list[bytes], every: float) -> Iterator[Callable[[], int]]:
     """Events and their outcomes go in beside what is measured, a body every so many seconds; how many did. From a process
     of its own, so that this one has nothing to do but to measure."""
@@ -205,6 +222,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rate", type=float, default=2000.0)
     parser.add_argument("--learner", default="belief", help="of the single events; the bodies use sgd")
+    parser.add_argument(
+        "--awake", action="store_true", help="keep processors from halting while single events are sent"
+    )
     told = parser.parse_args()
     sys.setswitchinterval(1e-4)  # of this process: the threads of closed_loop take turns
     table = dense(200_000, 20).table
@@ -214,7 +234,8 @@ def main() -> None:
             (Path(folder) / name).mkdir()
         daemon = Running(Path(folder) / "single", "--label", "y", "--key", "key", "--learner", told.learner)
         try:
-            measure_single(daemon, keyed, told.seconds, told.rate)
+            with awake(told.awake):
+                measure_single(daemon, keyed, told.seconds, told.rate)
         finally:
             daemon.end()
         daemon = Running(Path(folder) / "bulk", "--label", "y", "--key", "key", "--learner", "sgd")
