@@ -35,6 +35,7 @@ I8 = npt.NDArray[np.int8]
 U8 = npt.NDArray[np.uint8]
 NO_BITS = np.zeros(0, np.uint8)
 SLOT_BITS = 20
+EVEN = 0.1  # the weight of each number where rows are only scored
 
 
 class Case(NamedTuple):
@@ -139,15 +140,16 @@ def scoring(kind: str) -> Case:
     _, rows, _ = encoded(kind)
     n, d = rows.dense.shape
     s, z, state = len(rows.slots) / n, np.zeros(n), sgd.new_state(sgd.SGD, d, 1 << SLOT_BITS)
-    state.dense[0, :d] = 0.1
+    state.dense[0, :d] = EVEN
     settings = sgd.Settings(sgd.SGD, 0.01, sgd.CONSTANT, 0.0, 0.0, 1)
+    cost = 4.0 * d + 12.0 * s + 16.0
+    return Case(n, lambda: sgd.score(*rows, settings, state, z), cost, d + s, lambda: rounding(rows, z))
 
-    def quality() -> str:
-        error = float(np.max(np.abs(z - 0.1 * rows.dense.sum(axis=1, dtype=np.float64))))
-        assert error < 1e-5
-        return f"log-odds within {error:.0e} of float64"
 
-    return Case(n, lambda: sgd.score(*rows, settings, state, z), 4.0 * d + 12.0 * s + 16.0, d + s, quality)
+def rounding(rows: Rows, z: F64) -> str:
+    error = float(np.max(np.abs(z - EVEN * rows.dense.sum(axis=1, dtype=np.float64))))
+    assert error < 1e-5
+    return f"log-odds within {error:.0e} of float64"
 
 
 def bare(rule: sgd.Rule) -> Case:
@@ -162,14 +164,14 @@ def bare(rule: sgd.Rule) -> Case:
         else:
             bare_adagrad(rows.dense, y, 0.2, w[0], w[1], z)
 
-    return Case(n, run, 4.0 * d + 16.0, (1.0 + len(rule)) * d, lambda: regret(work, z, y))
+    return Case(n, run, 4.0 * d + 16.0, (2.0 if rule == sgd.SGD else 4.0) * d, lambda: regret(work, z, y))
 
 
 def bare_scoring() -> Case:
     rows = encoded("dense")[1]
     n, d = rows.dense.shape
-    z, w = np.zeros(n), np.full(d, 0.1, np.float32)
-    return Case(n, lambda: bare_scores(rows.dense, w, z), 4.0 * d + 8.0, float(d), lambda: "")
+    z, w = np.zeros(n), np.full(d, EVEN, np.float32)
+    return Case(n, lambda: bare_scores(rows.dense, w, z), 4.0 * d + 8.0, float(d), lambda: rounding(rows, z))
 
 
 def standardising(weight: float) -> Case:
