@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels.jit import inline, part
-from onlogit.kernels.lanes import add, divide, fma, lanes, larger, load, multiply, smaller, splat
+from onlogit.kernels.lanes import fma, lanes, larger, load, smaller, splat
 from onlogit.kernels.link import exponential
 
 F64 = npt.NDArray[np.float64]
@@ -161,15 +161,15 @@ def read_terms(n: int, out: Any) -> None:
 def likelihood(odds: Any, low: float, high: float) -> Any:
     """L = (1 + u0) / (1 + uq) of lanes of odds uq of what did *not* happen, u0 being uq held between low and high."""
     one = splat(1.0, odds)
-    held = smaller(larger(odds, splat(low, odds)), splat(high, odds))
-    return divide(add(one, held), add(one, odds))
+    held = smaller(larger(odds, low), high)
+    return (one + held) / (one + odds)
 
 
 @part
 def levels(r: int, out: Block) -> Any:
     """L of the levels under row r."""
     like = lanes(0.0, LANES)
-    odds = multiply(splat(out.u[r], like), load(out.factors, out.happened[r] * LANES, like))
+    odds = out.u[r] * load(out.factors, out.happened[r] * LANES, like)
     return likelihood(odds, out.low[r], out.high[r])
 
 
@@ -178,9 +178,9 @@ def slopes(r: int, out: Block) -> Any:
     """L of the slopes under row r."""
     like, at = lanes(0.0, LANES), out.happened[r] * 3 * LANES
     power = out.power[r]
-    odds = multiply(splat(out.root[r], like), load(out.slopes, at, like))
-    odds = fma(splat(power, like), load(out.slopes, at + LANES, like), odds)
-    odds = fma(splat(power * power, like), load(out.slopes, at + 2 * LANES, like), odds)
+    odds = out.root[r] * load(out.slopes, at, like)
+    odds = fma(power, load(out.slopes, at + LANES, like), odds)
+    odds = fma(power * power, load(out.slopes, at + 2 * LANES, like), odds)
     return likelihood(odds, out.low[r], out.high[r])
 
 
@@ -188,5 +188,5 @@ def slopes(r: int, out: Block) -> Any:
 def here(r: int, out: Block) -> Any:
     """L of the two arms of the score bin that row r is in."""
     like = lanes(0.0, 2)
-    odds = multiply(splat(out.u[r], like), load(out.here, 2 * out.happened[r], like))
+    odds = out.u[r] * load(out.here, 2 * out.happened[r], like)
     return likelihood(odds, out.low[r], out.high[r])

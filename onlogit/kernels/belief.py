@@ -29,13 +29,11 @@ from onlogit.kernels.lanes import (
     lanes,
     larger,
     load,
-    multiply,
     place,
     prefetch,
     splat,
     spread,
     store,
-    subtract,
 )
 from onlogit.kernels.link import exponential as scalar_exponential
 
@@ -67,12 +65,12 @@ def _slots_score(
         then = touched[slots[j]]
         v = v0
         if then != UNTOUCHED:
-            kept = exponential(multiply(slow, splat(np.float32(then - now), z)))
-            v = fma(kept, load(table, at + width, z), multiply(v0, subtract(one, kept)))
+            kept = exponential(slow * np.float32(then - now))
+            v = fma(kept, load(table, at + width, z), v0 * (one - kept))
         if learn:
             store(table, at + width, v)
         z = fma(load(table, at, z), value, z)
-        s2 = fma(multiply(v, value), value, s2)
+        s2 = fma(v * value, value, s2)
     return z, s2
 
 
@@ -82,13 +80,13 @@ def _slots_learn(
 ) -> None:
     """w <- w + δ v x;  v <- v - c (v x)², for the experts e .. e + 8."""
     zero = lanes(ZERO, LANES)
-    step, less = load(delta, e, zero), multiply(load(shrink, e, zero), splat(-ONE, zero))
+    step, less = load(delta, e, zero), load(shrink, e, zero) * -ONE
     for j in range(low, high):
         at = 2 * width * np.int64(slots[j]) + e
         v = load(table, at + width, zero)
-        u = multiply(v, splat(values[j], zero))
+        u = v * values[j]
         store(table, at, fma(step, u, load(table, at, zero)))
-        store(table, at + width, larger(fma(multiply(less, u), u, v), zero))
+        store(table, at + width, larger(fma(less * u, u, v), zero))
 
 
 @kernel

@@ -18,8 +18,6 @@ from onlogit.kernels.lanes import (
     fma,
     lanes,
     load,
-    multiply,
-    negative,
     splat,
     spread,
     square_root,
@@ -75,14 +73,14 @@ def product(cov: F32, e: int, x: F32, used: int, g: F32) -> None:
 @inline
 def _shrunk(cov: F32, at: int, held: F32, a: int, gb: Any, kept: Any) -> Any:
     """f S[a, b] - g_a g_b for the lanes b, of which `gb` has -g_b: a product that commutes, so S stays symmetric to the bit."""
-    return fma(spread(held, a, gb), gb, multiply(kept, load(cov, at, gb)))
+    return fma(spread(held, a, gb), gb, kept * load(cov, at, gb))
 
 
 @inline
 def _columns_update(cov: F32, e: int, b: int, held: F32, kept: np.float32, x: F32, used: int, sums: Any) -> Any:
     """The columns of the lanes, from b on, of S <- f S - g g', and of S x: one pass over S for both."""
     d, first = x.size, e * x.size
-    gb, f = negative(load(held, first + b, sums)), splat(kept, sums)
+    gb, f = -load(held, first + b, sums), splat(kept, sums)
     at = first * d + b
     for a in range(used):
         row = _shrunk(cov, at, held, first + a, gb, f)
@@ -100,8 +98,8 @@ def _two_updates(
     another."""
     d, first = x.size, e * x.size
     gl, gr, fl, fr = (
-        negative(load(held, first + b, left)),
-        negative(load(held, first + b + STRIP, right)),
+        -load(held, first + b, left),
+        -load(held, first + b + STRIP, right),
         splat(kept, left),
         splat(kept, right),
     )
@@ -164,7 +162,7 @@ def score(mean: F32, e: int, g: F32, x: F32) -> tuple[float, float]:
 def _move(mean: F32, at: int, g: F32, held: F32, delta: Any, root: Any) -> None:
     gb = load(g, at, delta)
     store(mean, at, fma(delta, gb, load(mean, at, delta)))
-    store(held, at, multiply(root, gb))
+    store(held, at, root * gb)
 
 
 @inline
@@ -192,4 +190,4 @@ def steps(
         step, c = flipped_steps(load(z, e, like), load(s2, e, like), y, h, flips)
     store(delta, e, step)
     store(shrink, e, c)
-    store(root, e, square_root(multiply(c, load(kept, e, like))))
+    store(root, e, square_root(c * load(kept, e, like)))

@@ -52,7 +52,7 @@ from onlogit.kernels.arms import (
     slopes,
 )
 from onlogit.kernels.jit import inline, kernel, part, reduction
-from onlogit.kernels.lanes import add, fma, lanes, larger, load, multiply, splat, store, total, where_above, where_equal
+from onlogit.kernels.lanes import fma, lanes, larger, load, splat, store, total, where_above, where_equal
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -140,21 +140,21 @@ def settle(state: Evidence) -> None:
 @inline
 def grow(sums: Any, ratio: Any, start: float) -> Any:
     """(R_k + s_k) L_k of lanes of arms. Where the tolerance covers q, s_k = 0."""
-    begun = where_equal(ratio, splat(1.0, ratio), splat(0.0, ratio), splat(start, ratio))
-    return multiply(add(sums, begun), ratio)
+    begun = where_equal(ratio, 1.0, 0.0, start)
+    return (sums + begun) * ratio
 
 
 @inline
 def opening(runs: Any, ratio: Any, last: Any, row: int) -> Any:
     """The last row at which an arm left its floor: this one, if it does so here."""
     one = splat(1.0, ratio)
-    return where_above(runs, one, last, where_above(ratio, one, splat(float(row), ratio), last))
+    return where_above(runs, one, last, where_above(ratio, one, float(row), last))
 
 
 @inline
 def run_on(runs: Any, ratio: Any) -> Any:
     """max(C_k, 1) L_k."""
-    return multiply(larger(runs, splat(1.0, ratio)), ratio)
+    return larger(runs, 1.0) * ratio
 
 
 @reduction
@@ -207,7 +207,7 @@ def recur(state: Evidence, patience: float, elapsed: F64, rows: I64, n: int, out
         store(runs, k, run_on(before, local))
         store(sums, k, own)
         region[j] = out.region_weight[0] * total(own)
-        wide = multiply(level_sums, load(out.weights, 0, like))
+        wide = level_sums * load(out.weights, 0, like)
         m = total(fma(slope_sums, load(out.weights, LANES, like), wide)) + _added(region)
         peak = max(peak, m)
         if m >= patience:
@@ -242,8 +242,8 @@ def add_up(state: Evidence, rows: I64, n: int, event: I64, time: I64, out: Block
         terms, inside = load(out.terms, r * LANES, like), load(out.totals, bin_at, like)
         store(out.before, at, everywhere)
         store(out.before, at + LANES, inside)
-        everywhere = add(everywhere, terms)
-        store(out.totals, bin_at, add(inside, terms))
+        everywhere = everywhere + terms
+        store(out.totals, bin_at, inside + terms)
         weight += out.terms[r * LANES + 3]
         moment += out.terms[r * LANES + 5]
         state.cells[int((min(max(out.l[r], -15.99), 15.99) + 16.0) * 8.0)] += 1.0

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels.jit import inline
-from onlogit.kernels.lanes import add, divide, fma, larger, multiply, splat, subtract
+from onlogit.kernels.lanes import fma, larger, splat
 from onlogit.kernels.lanes import sigmoid as sigmoids
 
 F32 = npt.NDArray[np.float32]
@@ -67,18 +67,18 @@ def lift(y: float, flips: Flips) -> float:
 @inline
 def soft_labels(z: Any, y: float, flips: Flips) -> Any:
     """q of each lane."""
-    return sigmoids(add(z, splat(np.float32(lift(y, flips)), z)))
+    return sigmoids(z + np.float32(lift(y, flips)))
 
 
 @inline
 def information(p: Any, flips: Flips) -> Any:
     """The expected Fisher information of a label about z, for the lanes p = σ(z)."""
     kept, tiny = splat(np.float32(flips[KEPT]), p), splat(TINY, p)
-    no = subtract(splat(ONE, p), p)
-    slope = multiply(kept, multiply(p, no))
-    yes = fma(kept, p, splat(np.float32(flips[FP]), p))
-    no = fma(kept, no, splat(np.float32(flips[FN]), p))
-    return divide(multiply(slope, divide(slope, larger(yes, tiny))), larger(no, tiny))
+    no = ONE - p
+    slope = kept * (p * no)
+    yes = fma(kept, p, np.float32(flips[FP]))
+    no = fma(kept, no, np.float32(flips[FN]))
+    return slope * (slope / larger(yes, tiny)) / larger(no, tiny)
 
 
 @inline

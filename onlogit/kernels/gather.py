@@ -44,17 +44,14 @@ from onlogit.kernels.lanes import (
     larger,
     load,
     lowest,
-    multiply,
     numbers_at,
     signed,
     single,
     smaller,
     splat,
     store,
-    subtract,
     turned,
 )
-from onlogit.kernels.lanes import add as sum_lanes
 from onlogit.kernels.lanes import total as sum_of
 
 U8 = npt.NDArray[np.uint8]
@@ -188,11 +185,11 @@ def _ordinary(x: Any, first: int, stop: int, mean: float, rate: float, out: F32)
     even = first + (stop - first) // LANES * LANES
     for i in range(first, even, LANES):
         v = double(load(x, i, like))
-        z = multiply(subtract(v, splat(mean, v)), splat(rate, v))
-        steps = floor(sum_lanes(multiply(z, splat(UNIT, z)), splat(0.5, z)))
-        total, squares, size = sum_lanes(total, steps), fma(steps, steps, squares), absolute(z)
+        z = (v - mean) * rate
+        steps = floor(z * UNIT + 0.5)
+        total, squares, size = total + steps, fma(steps, steps, squares), absolute(z)
         far, low, high = larger(size, far), smaller(v, low), larger(v, high)
-        store(out, i - first, single(signed(smaller(size, splat(CLIP, size)), z)))
+        store(out, i - first, single(signed(smaller(size, CLIP), z)))
     t, q, most, least, greatest = sum_of(total), sum_of(squares), highest(far), lowest(low), highest(high)
     for i in range(even, stop):
         v = float(x[i])
@@ -211,10 +208,10 @@ def _unlearned(x: Any, first: int, stop: int, mean: float, rate: float, out: F32
     even = first + (stop - first) // LANES * LANES
     for i in range(first, even, LANES):
         v = double(load(x, i, like))
-        odd = fma(v, splat(0.0, v), odd)
-        held = larger(smaller(v, splat(LARGEST, v)), splat(-LARGEST, v))
-        z = multiply(subtract(held, splat(mean, v)), splat(rate, v))
-        store(out, i - first, single(signed(smaller(absolute(z), splat(CLIP, z)), z)))
+        odd = fma(v, 0.0, odd)
+        held = larger(smaller(v, LARGEST), -LARGEST)
+        z = (held - mean) * rate
+        store(out, i - first, single(signed(smaller(absolute(z), CLIP), z)))
     nothing = float(sum_of(odd))
     for i in range(even, stop):
         v = float(x[i])

@@ -13,15 +13,11 @@ import numpy as np
 from onlogit.kernels.flips import Flips, information, lift, soft_labels
 from onlogit.kernels.jit import inline
 from onlogit.kernels.lanes import (
-    add,
-    divide,
     fma,
     highest,
     larger,
-    multiply,
     smaller,
     splat,
-    subtract,
 )
 from onlogit.kernels.lanes import sigmoid as sigmoids
 from onlogit.kernels.link import sigmoid
@@ -81,28 +77,28 @@ def implicit_steps(z: Any, s2: Any, y: float, h: float) -> tuple[Any, Any]:
     """For each lane δ as in `implicit_step`, and c = r / (1 + r s²) with r = h q (1 - q), q = σ(z + s² δ)."""
     one, weight = splat(ONE, z), splat(np.float32(h), z)
     sign = splat(np.float32(2.0 * y - 1.0), z)
-    q = _roots(multiply(sign, z), multiply(weight, s2))
-    r = multiply(multiply(weight, q), subtract(one, q))
-    return multiply(multiply(sign, weight), q), divide(r, fma(r, s2, one))
+    q = _roots(sign * z, weight * s2)
+    r = weight * q * (one - q)
+    return sign * weight * q, r / fma(r, s2, one)
 
 
 @inline
 def _roots(margin: Any, reach: Any) -> Any:
     """As `_root`, for each lane."""
     one, nothing = splat(ONE, margin), splat(ZERO, margin)
-    t = larger(margin, smaller(nothing, add(margin, reach)))
+    t = larger(margin, smaller(nothing, margin + reach))
     for _ in range(_iterations(highest(reach))):
-        q = sigmoids(subtract(nothing, t))
-        pull = multiply(reach, q)
-        t = subtract(t, divide(subtract(subtract(t, margin), pull), fma(pull, subtract(one, q), one)))
-    return sigmoids(subtract(nothing, t))
+        q = sigmoids(nothing - t)
+        pull = reach * q
+        t = t - (t - margin - pull) / fma(pull, one - q, one)
+    return sigmoids(nothing - t)
 
 
 @inline
 def flipped_steps(z: Any, s2: Any, y: float, h: float, flips: Flips) -> tuple[Any, Any]:
     """For each lane δ as in `flipped_step`, and c = r / (1 + r s²) with r = h times the information at z + s² δ."""
     one, nothing, weight = splat(ONE, z), splat(ZERO, z), splat(np.float32(h), z)
-    soft, reach = soft_labels(z, y, flips), multiply(weight, s2)
-    p = _roots(subtract(nothing, fma(reach, soft, z)), reach)
-    r = multiply(weight, information(p, flips))
-    return multiply(weight, subtract(soft, p)), divide(r, fma(r, s2, one))
+    soft, reach = soft_labels(z, y, flips), weight * s2
+    p = _roots(nothing - fma(reach, soft, z), reach)
+    r = weight * information(p, flips)
+    return weight * (soft - p), r / fma(r, s2, one)

@@ -4,17 +4,28 @@ Numba cannot tell LLVM that arrays do not overlap, so a loop that reads one arra
 memory. A vector is a value and lives in registers; LLVM cuts it into what the processor has. Each function below is one
 LLVM instruction or intrinsic, `exponential` a dozen. The covariance step of kernels/belief.py is five times as fast so.
 
-`load` and `splat` take a vector `like` for its width and type. Arrays are contiguous and one-dimensional, and nothing
-checks bounds: whoever uses a vector pads its arrays.
+Vectors add, subtract, multiply and divide as scalars do; a scalar among them stands in every lane, in their precision. What
+is said of one number may so be said once for both: `load`, `store`, `splat`, `larger`, `smaller`, `absolute`, `signed` and
+`square_root` take scalars too.
+
+`load` and `splat` take a vector (or scalar) `like` for its width and type. Arrays are contiguous, of any number of
+dimensions, and places in them are counted from the first number in memory. Nothing checks bounds: whoever uses a vector
+pads its arrays, or asks `load_first` for what there is.
 """
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped,unused-ignore]
 from numba import carray, types  # type: ignore[import-untyped,attr-defined,unused-ignore]
-from numba.core import cgutils  # type: ignore[import-untyped,unused-ignore]
+from numba.core import (
+    cgutils,  # type: ignore[import-untyped,unused-ignore]
+    imputils,  # type: ignore[import-untyped,unused-ignore]
+)
+from numba.core.typeconv import Conversion  # type: ignore[import-untyped,attr-defined,unused-ignore]
+from numba.core.typing import templates  # type: ignore[import-untyped,unused-ignore]
 from numba.extending import intrinsic, models, register_model  # type: ignore[import-untyped,unused-ignore]
 from numba.np import arrayobj  # type: ignore[import-untyped,unused-ignore]
 
@@ -31,6 +42,10 @@ LEAST, MOST = np.float32(-87.0), np.float32(88.0)
 ZERO, ONE = np.float32(0), np.float32(1)
 declare: Any = cgutils.get_or_insert_function
 make_array: Any = arrayobj.make_array
+signature: Any = templates.signature
+infer_global: Any = templates.infer_global
+lower_builtin: Any = imputils.lower_builtin
+lower_cast: Any = imputils.lower_cast
 
 
 def instruction(define: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,6 +61,10 @@ class Lanes(types.Type):  # type: ignore[misc,unused-ignore]
         self.dtype, self.count = dtype, count
         super().__init__(name=f"Lanes({dtype}, {count})")
 
+    def can_convert_from(self, typing: Any, other: Any) -> Any:
+        """A scalar stands in every lane."""
+        return Conversion.unsafe if isinstance(other, types.Float) else None
+
 
 @register_model(Lanes)
 class LanesModel(models.PrimitiveModel):  # type: ignore[misc,unused-ignore]
@@ -56,8 +75,13 @@ class LanesModel(models.PrimitiveModel):  # type: ignore[misc,unused-ignore]
         super().__init__(manager, lanes, vector)  # type: ignore[no-untyped-call,unused-ignore]
 
 
-def _width(lanes: Lanes) -> str:
-    return f"v{lanes.count}f{lanes.dtype.bitwidth}"
+def _width(kind: Any) -> str:
+    return f"v{kind.count}f{kind.dtype.bitwidth}" if isinstance(kind, Lanes) else f"f{kind.bitwidth}"
+
+
+def _bits(kind: Any) -> int:
+    """Of one number."""
+    return int(kind.dtype.bitwidth if isinstance(kind, Lanes) else kind.bitwidth)
 
 
 def _call(context: Any, builder: Any, lanes: Lanes, name: str, args: Any, **options: Any) -> Any:
@@ -80,6 +104,40 @@ def _fill(builder: Any, vector: Any, value: Any) -> Any:
     return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(INT32, vector.count), [0] * vector.count))
 
 
+def _stand_in_every_lane(context: Any, builder: Any, scalar: Any, kind: Any, value: Any) -> Any:
+    return _fill(builder, context.get_value_type(kind), context.cast(builder, value, scalar, kind.dtype))
+
+
+lower_cast(types.Float, Lanes)(_stand_in_every_lane)
+
+
+def _common(*kinds: Any) -> Any:
+    """The vector among these types, or the first of scalars: what all of them are taken as."""
+    return next((kind for kind in kinds if isinstance(kind, Lanes)), kinds[0])
+
+
+class Arithmetic(templates.AbstractTemplate):  # type: ignore[misc,unused-ignore]
+    """The type of what vectors, or a vector and scalars, make."""
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        """That of the vector among them; None, which leaves it to others, where none is."""
+        kind = _common(*args)
+        return signature(kind, *[kind] * len(args)) if isinstance(kind, Lanes) else None
+
+
+def _means(sign: Any, build: Callable[..., Any], kinds: int = 2) -> None:
+    """What an operator's sign means among vectors: an instruction of the builder's."""
+    infer_global(sign)(type(sign.__name__, (Arithmetic,), {"key": sign}))
+    lower_builtin(sign, *[Lanes] * kinds)(lambda context, builder, signature, args: build(builder, *args))
+
+
+_means(operator.add, ir.IRBuilder.fadd)
+_means(operator.sub, ir.IRBuilder.fsub)
+_means(operator.mul, ir.IRBuilder.fmul)
+_means(operator.truediv, ir.IRBuilder.fdiv)
+_means(operator.neg, ir.IRBuilder.fneg, 1)
+
+
 @instruction
 def lanes(typing: Any, zero: Any, count: Any) -> Any:
     """`count` lanes, a literal number, of the scalar `zero`."""
@@ -96,11 +154,7 @@ def lanes(typing: Any, zero: Any, count: Any) -> Any:
 @instruction
 def splat(typing: Any, value: Any, like: Any) -> Any:
     """The scalar in every lane."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _fill(builder, context.get_value_type(like), args[0])
-
-    return like(like.dtype, like), build
+    return like(value, like), lambda context, builder, signature, args: context.cast(builder, args[0], value, like)
 
 
 @instruction
@@ -108,9 +162,25 @@ def load(typing: Any, array: Any, i: Any, like: Any) -> Any:
     """array[i : i + lanes]."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load(_place(context, builder, array, args[0], args[1], like), align=like.dtype.bitwidth // 8)
+        return builder.load(_place(context, builder, array, args[0], args[1], like), align=_bits(like) // 8)
 
     return like(array, types.intp, like), build
+
+
+@instruction
+def load_first(typing: Any, array: Any, i: Any, n: Any, like: Any) -> Any:
+    """array[i : i + lanes], of which only the first n are read; 0 in the lanes after them."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place, vector = _place(context, builder, array, args[0], args[1], like), context.get_value_type(like)
+        whole = ir.VectorType(INT32, like.count)
+        count = _fill(builder, whole, builder.trunc(args[2], INT32))
+        there = builder.icmp_signed("<", ir.Constant(whole, list(range(like.count))), count)
+        kind = ir.FunctionType(vector, [place.type, INT32, there.type, vector])
+        function = declare(builder.module, kind, f"llvm.masked.load.{_width(like)}.p0{_width(like)}")
+        return builder.call(function, [place, ir.Constant(INT32, _bits(like) // 8), there, ir.Constant(vector, None)])
+
+    return like(array, types.intp, types.intp, like), build
 
 
 @instruction
@@ -125,63 +195,42 @@ def spread(typing: Any, array: Any, i: Any, like: Any) -> Any:
 
 
 @instruction
-def negative(typing: Any, a: Any) -> Any:
-    """-a."""
-    return a(a), lambda context, builder, signature, args: builder.fneg(*args)
-
-
-@instruction
 def store(typing: Any, array: Any, i: Any, value: Any) -> Any:
     """array[i : i + lanes] = value."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         place = _place(context, builder, array, args[0], args[1], value)
-        builder.store(args[2], place, align=value.dtype.bitwidth // 8)
+        builder.store(args[2], place, align=_bits(value) // 8)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), build
 
 
 @instruction
-def add(typing: Any, a: Any, b: Any) -> Any:
-    """a + b."""
-    return a(a, b), lambda context, builder, signature, args: builder.fadd(*args)
-
-
-@instruction
-def multiply(typing: Any, a: Any, b: Any) -> Any:
-    """a b."""
-    return a(a, b), lambda context, builder, signature, args: builder.fmul(*args)
-
-
-@instruction
-def subtract(typing: Any, a: Any, b: Any) -> Any:
-    """a - b."""
-    return a(a, b), lambda context, builder, signature, args: builder.fsub(*args)
-
-
-@instruction
-def divide(typing: Any, a: Any, b: Any) -> Any:
-    """a / b."""
-    return a(a, b), lambda context, builder, signature, args: builder.fdiv(*args)
-
-
-@instruction
 def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """a b + c, rounded once where the processor can."""
-    return a(a, b, c), lambda context, builder, signature, args: _call(context, builder, a, "fmuladd", args)
+    kind = _common(a, b, c)
+    return kind(kind, kind, kind), lambda context, builder, signature, args: _call(
+        context, builder, kind, "fmuladd", args
+    )
 
 
 @instruction
 def larger(typing: Any, a: Any, b: Any) -> Any:
     """The larger of each two lanes; b where one is NaN."""
-    return a(a, b), lambda context, builder, signature, args: builder.select(builder.fcmp_ordered(">", *args), *args)
+    kind = _common(a, b)
+    return kind(kind, kind), lambda context, builder, signature, args: builder.select(
+        builder.fcmp_ordered(">", *args), *args
+    )
 
 
 @instruction
 def smaller(typing: Any, a: Any, b: Any) -> Any:
     """The smaller of each two lanes; b where one is NaN."""
-    return a(a, b), lambda context, builder, signature, args: builder.select(builder.fcmp_ordered("<", *args), *args)
+    kind = _common(a, b)
+    return kind(kind, kind), lambda context, builder, signature, args: builder.select(
+        builder.fcmp_ordered("<", *args), *args
+    )
 
 
 def _choice(predicate: str) -> Callable[..., Any]:
@@ -189,7 +238,8 @@ def _choice(predicate: str) -> Callable[..., Any]:
         def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             return builder.select(builder.fcmp_ordered(predicate, args[0], args[1]), args[2], args[3])
 
-        return a(a, b, x, y), build
+        kind = _common(a, b, x, y)
+        return kind(kind, kind, kind, kind), build
 
     return define
 
@@ -386,14 +436,14 @@ def numbers_at(address: int, zero: Any, n: int) -> Any:
 @inline
 def exponential(x: Any) -> Any:
     """e^x of float32 lanes for -87 <= x <= 88 to 1e-7 relative, and held at those ends beyond them."""
-    x = smaller(larger(x, splat(LEAST, x)), splat(MOST, x))
-    rounded = fma(x, splat(LOG2E, x), splat(ROUND, x))
-    n = subtract(rounded, splat(ROUND, x))
-    r = fma(n, splat(-LN2_LOW, x), fma(n, splat(-LN2_HIGH, x), x))
-    r2 = multiply(r, r)  # Taylor to r^6 on |r| <= ln(2)/2, in pairs: a shorter chain than term by term
-    e = fma(r2, splat(np.float32(1 / 720), x), fma(r, splat(np.float32(1 / 120), x), splat(np.float32(1 / 24), x)))
-    e = fma(r2, e, fma(r, splat(np.float32(1 / 6), x), splat(np.float32(1 / 2), x)))
-    e = fma(r2, e, add(r, splat(ONE, x)))
+    x = smaller(larger(x, LEAST), MOST)
+    rounded = fma(x, LOG2E, ROUND)
+    n = rounded - ROUND
+    r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x))
+    r2 = r * r  # Taylor to r^6 on |r| <= ln(2)/2, in pairs: a shorter chain than term by term
+    e = fma(r2, np.float32(1 / 720), fma(r, np.float32(1 / 120), np.float32(1 / 24)))
+    e = fma(r2, e, fma(r, np.float32(1 / 6), np.float32(1 / 2)))
+    e = fma(r2, e, r + ONE)
     return _times_power(e, rounded)
 
 
@@ -401,16 +451,16 @@ def exponential(x: Any) -> Any:
 def logarithm(x: Any) -> Any:
     """ln x of float32 lanes, for normal x above 0, to 2e-7 of the larger of 1 and |ln x|."""
     m, n = _mantissa(x), _power(x)
-    s = divide(subtract(m, splat(ONE, x)), add(m, splat(ONE, x)))  # ln m = 2 artanh s, |s| <= .172
-    s2 = multiply(s, s)
-    series = fma(s2, splat(np.float32(2 / 9), x), splat(np.float32(2 / 7), x))
-    series = fma(s2, fma(s2, series, splat(np.float32(2 / 5), x)), splat(np.float32(2 / 3), x))
-    ln_m = fma(multiply(s2, s), series, add(s, s))
-    return fma(n, splat(LN2_HIGH, x), fma(n, splat(LN2_LOW, x), ln_m))
+    s = (m - ONE) / (m + ONE)  # ln m = 2 artanh s, |s| <= .172
+    s2 = s * s
+    series = fma(s2, np.float32(2 / 9), np.float32(2 / 7))
+    series = fma(s2, fma(s2, series, np.float32(2 / 5)), np.float32(2 / 3))
+    ln_m = fma(s2 * s, series, s + s)
+    return fma(n, LN2_HIGH, fma(n, LN2_LOW, ln_m))
 
 
 @inline
 def sigmoid(x: Any) -> Any:
     """1 / (1 + e^-x) of float32 lanes."""
     one = splat(ONE, x)
-    return divide(one, add(one, exponential(subtract(splat(ZERO, x), x))))
+    return one / (one + exponential(ZERO - x))

@@ -35,8 +35,6 @@ from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import FN, FP, KEPT, Flips
 from onlogit.kernels.jit import inline, kernel, part
 from onlogit.kernels.lanes import (
-    add,
-    divide,
     exponential,
     fma,
     highest,
@@ -44,12 +42,10 @@ from onlogit.kernels.lanes import (
     larger,
     load,
     logarithm,
-    multiply,
     smaller,
     splat,
     square_root,
     store,
-    subtract,
     total,
 )  # fmt: skip
 
@@ -69,10 +65,10 @@ ZERO, ONE = np.float32(0), np.float32(1)
 @inline
 def _say(z: Any, voices: int, at: int, said: F32) -> None:
     """σ(-z) and σ(z) of some voices, floored."""
-    e = exponential(subtract(splat(ZERO, z), z))
-    p = divide(splat(ONE, z), add(splat(ONE, z), e))
+    e = exponential(ZERO - z)
+    p = ONE / (ONE + e)
     low, high = splat(FLOOR, z), splat(ONE - FLOOR, z)
-    store(said, at, smaller(larger(multiply(e, p), low), high))
+    store(said, at, smaller(larger(e * p, low), high))
     store(said, voices + at, smaller(larger(p, low), high))
 
 
@@ -83,7 +79,7 @@ def _listen(memo: F32, at: int, experts: int, said: F32) -> None:
     for e in range(0, experts, LANES):
         z, s2 = load(memo, at + e, like), load(memo, at + experts + e, like)
         _say(z, 2 * experts, e, said)
-        _say(divide(z, square_root(fma(splat(PI_8, z), s2, splat(ONE, z)))), 2 * experts, experts + e, said)
+        _say(z / square_root(fma(PI_8, s2, ONE)), 2 * experts, experts + e, said)
 
 
 @inline
@@ -91,7 +87,7 @@ def _flip(said: F32, first: int, size: int, wrong: float, kept: float) -> None:
     """What voices say of a true outcome as what they say of its label: said <- wrong + kept said, of `size` from `first`."""
     for k in range(first, first + size, LANES):
         p = load(said, k, lanes(ZERO, LANES))
-        store(said, k, fma(splat(np.float32(kept), p), p, splat(np.float32(wrong), p)))
+        store(said, k, fma(np.float32(kept), p, np.float32(wrong)))
 
 
 @inline
@@ -109,7 +105,7 @@ def _pool(u: F32, omega: F64, pooled: F32) -> None:
     for k in range(0, pooled.size, LANES):
         sums = lanes(ZERO, LANES)
         for a in range(omega.size):
-            sums = fma(splat(np.float32(omega[a]), sums), load(u, a * pooled.size + k, sums), sums)
+            sums = fma(np.float32(omega[a]), load(u, a * pooled.size + k, sums), sums)
         store(pooled, k, sums)
 
 
@@ -121,7 +117,7 @@ def _raise(said: F32, told: int, h: float, out: int, size: int) -> None:
         most = larger(most, load(said, told + k, most))
     top, power = splat(np.float32(math.log(highest(most))), most), splat(np.float32(h), most)
     for k in range(0, size, LANES):
-        store(said, out + k, exponential(multiply(power, subtract(logarithm(load(said, told + k, top)), top))))
+        store(said, out + k, exponential(power * (logarithm(load(said, told + k, top)) - top)))
 
 
 @part
@@ -129,15 +125,15 @@ def _expect(late: float, fading: F32, uniform: F32, prior: F32) -> None:
     """prior[k] = what each voice weighs before any label, while so many events on average wait for theirs."""
     experts, sums = fading.size, lanes(ZERO, LANES)
     for e in range(0, experts, LANES):
-        left = exponential(multiply(load(fading, e, sums), splat(np.float32(-0.125 * late), sums)))
-        left = larger(left, splat(FAINTEST, sums))
-        plain, moderated = multiply(left, load(uniform, e, sums)), multiply(left, load(uniform, experts + e, sums))
+        left = exponential(load(fading, e, sums) * np.float32(-0.125 * late))
+        left = larger(left, FAINTEST)
+        plain, moderated = left * load(uniform, e, sums), left * load(uniform, experts + e, sums)
         store(prior, e, plain)
         store(prior, experts + e, moderated)
-        sums = add(sums, add(plain, moderated))
+        sums = sums + (plain + moderated)
     whole = splat(np.float32(1.0 / float(total(sums))), sums)
     for k in range(0, 2 * experts, LANES):
-        store(prior, k, multiply(load(prior, k, sums), whole))
+        store(prior, k, load(prior, k, sums) * whole)
 
 
 @inline
@@ -161,7 +157,7 @@ def _reweigh(said: F32, told: int, h: float, kept: F64, prior: F32, u: F32, omeg
         after = before[a] if h == 1.0 else _dot(u, a * voices, said, raised, voices)
         keep, share = splat(np.float32(kept[a] / after), one), splat(np.float32(1.0 - kept[a]), one)
         for k in range(0, voices, LANES):
-            weight = multiply(load(u, a * voices + k, one), multiply(load(said, raised + k, one), keep))
+            weight = load(u, a * voices + k, one) * (load(said, raised + k, one) * keep)
             anew = load(prior, k, one)
             store(u, a * voices + k, larger(fma(share, anew, weight), smaller(anew, least)))
     _reweigh_mixtures(h, before, omega)
@@ -185,8 +181,8 @@ def _spread(memo: F32, at: int, pooled: F32, z: float) -> float:
     """The sd of z under the mixture: within each expert, and between them."""
     experts, sums = pooled.size // 2, lanes(ZERO, LANES)
     for e in range(0, experts, LANES):
-        gap = subtract(load(memo, at + e, sums), splat(np.float32(z), sums))
-        share = add(load(pooled, e, sums), load(pooled, experts + e, sums))
+        gap = load(memo, at + e, sums) - np.float32(z)
+        share = load(pooled, e, sums) + load(pooled, experts + e, sums)
         sums = fma(share, fma(gap, gap, load(memo, at + experts + e, sums)), sums)
     return math.sqrt(float(total(sums)))
 

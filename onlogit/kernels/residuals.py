@@ -27,7 +27,7 @@ from onlogit.kernels.belief import LEARN, SCORE
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import FP, KEPT, Flips
 from onlogit.kernels.jit import inline, kernel, part
-from onlogit.kernels.lanes import divide, fma, lanes, larger, load, multiply, place, splat, store
+from onlogit.kernels.lanes import fma, lanes, larger, load, place, store
 from onlogit.kernels.link import sigmoid
 
 F32 = npt.NDArray[np.float32]
@@ -57,8 +57,8 @@ def fresh() -> tuple[F32, F32, F32]:
 def _tail(sums: F32, weights: F32, z: float, odds: float) -> Any:
     """[z, residuals, gap to the running rate, odds of the running rate]."""
     nothing = lanes(ZERO, LANES)
-    weigh = larger(load(weights, 0, nothing), splat(LEAST, nothing))
-    tail = multiply(splat(SCALE, nothing), divide(load(sums, 0, nothing), weigh))
+    weigh = larger(load(weights, 0, nothing), LEAST)
+    tail = SCALE * (load(sums, 0, nothing) / weigh)
     gap = min(max(math.log(odds) - z, -REACH), REACH)
     return place(place(place(tail, 0, np.float32(z)), GAP, np.float32(gap)), ODDS, np.float32(odds))
 
@@ -96,7 +96,7 @@ def walk(
         if act[t] & LEARN and weight[i] > 0.0:
             p = sigmoid(z) if len(flips) == 2 else flips[FP] + flips[KEPT] * sigmoid(z)
             wrong = weight[i] * math.sqrt(counts[t] / weight[i]) * (y[i] - p)
-            store(sums, 0, fma(decay, load(sums, 0, like), splat(np.float32(wrong), like)))
-            store(weights, 0, fma(decay, load(weights, 0, like), splat(np.float32(weight[i]), like)))
+            store(sums, 0, fma(decay, load(sums, 0, like), np.float32(wrong)))
+            store(weights, 0, fma(decay, load(weights, 0, like), np.float32(weight[i])))
             counted[0] += weight[i] * y[i]
             counted[1] += weight[i]

@@ -32,8 +32,21 @@ import numpy.typing as npt
 from onlogit.kernels.belief import LEARN, SCORE
 from onlogit.kernels.flips import NO_FLIPS, Flips, lift
 from onlogit.kernels.implicit import flipped_step, implicit_step
-from onlogit.kernels.jit import inline, kernel, reduction
-from onlogit.kernels.lanes import prefetch
+from onlogit.kernels.jit import inline, kernel
+from onlogit.kernels.lanes import (
+    absolute,
+    fma,
+    lanes,
+    larger,
+    load,
+    load_first,
+    prefetch,
+    signed,
+    splat,
+    square_root,
+    store,
+    total,
+)
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -115,62 +128,54 @@ def residual(z: float, y: float) -> float:
     return 1.0 / (1.0 + (low + high * (square * square)) * power) - y
 
 
+# From here to `_reach`: of one coordinate, or of as many as fill a vector.
+
+
 @inline
-def shrunk(w: float, by: float) -> float:
+def shrunk(w: Any, by: Any) -> Any:
     """sign(w) max(|w| - by, 0)."""
-    return math.copysign(max(abs(w) - by, by - by), w)  # by - by: a zero of its precision
+    return signed(larger(absolute(w) - by, splat(0.0, w)), w)
 
 
 @inline
-def _sgd(cells: Cells, j: int, g: float, c: float, eta: float, l1: float, l2: float) -> None:
-    w = cells[0, j]
-    cells[0, j] = shrunk(w - eta * c * (g + l2 * w), eta * c * l1)
+def _stepped(w: Any, g: Any, c: float, eta: Any, l1: float, l2: float) -> Any:
+    """A weight after a step of sgd."""
+    return shrunk(w - eta * c * (g + l2 * w), eta * c * l1)
 
 
 @inline
-def _averaged(cells: Cells, j: int, g: float, c: float, eta: float, l1: float, l2: float, t: float) -> None:
-    w = cells[0, j]
-    _sgd(cells, j, g, c, eta, l1, l2)
-    cells[1, j] += t * (cells[0, j] - w)
-
-
-@inline
-def _adagrad(cells: Cells, j: int, g: float, c: float, eta: float, l1: float, l2: float) -> None:
-    one = cells.dtype.type(1)
-    cells[1, j] += c * g * g
-    _sgd(cells, j, g, c, eta / math.sqrt(one + cells[1, j]), l1, l2)
-
-
-@inline
-def _ftrl(cells: Cells, j: int, g: float, c: float, eta: float, l1: float, l2: float) -> None:
-    one = cells.dtype.type(1)
-    s = cells[1, j]
-    root = math.sqrt(s * s + c * g * g)
-    pull = cells[2, j] + c * g - cells[0, j] * (root - s) / eta
-    cells[1, j] = root
-    cells[2, j] = pull
-    cells[0, j] = -shrunk(pull, l1) * eta / (one + root + l2 * eta)
-
-
-@inline
-def _move(rule: Rule, cells: Cells, j: int, g: float, c: float, eta: float, l1: float, l2: float, t: float) -> None:
-    """One step of the rule on coordinate j; all scalars have the precision of `cells`."""
+def _move(
+    rule: Rule, cells: Cells, at: int, plane: int, g: Any, c: float, eta: float, l1: float, l2: float, t: float
+) -> None:
+    """One step of the rule along g; all scalars have the precision of `cells`, in which plane 0 of the coordinates is at
+    `at`, and the next plane that many numbers behind it."""
+    w = load(cells, at, g)
     if len(rule) == 1:
-        _sgd(cells, j, g, c, eta, l1, l2)
+        store(cells, at, _stepped(w, g, c, eta, l1, l2))
     elif len(rule) == 2:
-        _averaged(cells, j, g, c, eta, l1, l2, t)
+        now = _stepped(w, g, c, eta, l1, l2)
+        store(cells, at, now)
+        store(cells, at + plane, load(cells, at + plane, g) + t * (now - w))
     elif len(rule) == 3:
-        _adagrad(cells, j, g, c, eta, l1, l2)
+        n = load(cells, at + plane, g) + c * g * g
+        store(cells, at + plane, n)
+        store(cells, at, _stepped(w, g, c, eta / square_root(splat(1.0, n) + n), l1, l2))
     else:
-        _ftrl(cells, j, g, c, eta, l1, l2)
+        s = load(cells, at + plane, g)
+        root = square_root(s * s + c * g * g)
+        pull = load(cells, at + 2 * plane, g) + c * g - w * (root - s) / eta
+        store(cells, at + plane, root)
+        store(cells, at + 2 * plane, pull)
+        store(cells, at, -shrunk(pull, l1) * eta / (splat(1.0, root) + root + l2 * eta))
 
 
 @inline
-def _reach(rule: Rule, cells: Cells, j: int) -> float:
-    """The rate of coordinate j over η, before its next step."""
+def _reach(rule: Rule, cells: Cells, at: int, plane: int, like: Any) -> Any:
+    """The rate of coordinates over η, before their next step."""
+    one = splat(1.0, like)
     if len(rule) == 3:
-        return 1.0 / math.sqrt(1.0 + cells[1, j])
-    return 1.0 / (1.0 + cells[1, j]) if len(rule) == 4 else 1.0
+        return one / square_root(one + load(cells, at + plane, like))
+    return one / (one + load(cells, at + plane, like)) if len(rule) == 4 else one
 
 
 @inline
@@ -179,12 +184,25 @@ def single(x: float) -> float:
     return np.float32(x)  # type: ignore[return-value,unused-ignore]
 
 
-@reduction
-def _dot(a: F32, b: F32) -> float:
-    total = np.float32(0)
-    for j in range(a.size):
-        total += a[j] * b[j]
-    return total  # type: ignore[return-value,unused-ignore]
+@inline
+def _vector() -> Any:
+    return lanes(np.float32(0), LANES)
+
+
+@inline
+def _read(dense: F32, i: int, x: F32) -> None:
+    """x = row i of the tile, and zeros behind it. By whole vectors: a vector that was stored in pieces is slow to load."""
+    d = dense.shape[1]
+    for j in range(0, x.size, LANES):
+        store(x, j, load_first(dense, i * d + j, d - j, _vector()))
+
+
+@inline
+def _dot(a: F32, x: F32) -> float:
+    products = _vector()
+    for j in range(0, x.size, LANES):
+        products = fma(load(a, j, products), load(x, j, products), products)
+    return total(products)  # type: ignore[no-any-return,unused-ignore]
 
 
 @inline
@@ -213,11 +231,13 @@ def _step(
     eta = _rate(settings, t)
     g4, c4, eta4, t4 = single(g), single(c), single(eta), single(t)
     l1, l2 = single(settings.l1), single(settings.l2)
-    _move(settings.rule, state.bias, 0, g, c, eta, 0.0, 0.0, t)
-    for j in range(x.size):
-        _move(settings.rule, state.dense, j, g4 * x[j], c4, eta4, l1, l2, t4)
+    _move(settings.rule, state.bias, 0, 1, g, c, eta, 0.0, 0.0, t)
+    for j in range(0, x.size, LANES):
+        _move(settings.rule, state.dense, j, x.size, g4 * load(x, j, _vector()), c4, eta4, l1, l2, t4)
+    planes = state.table.shape[0]
     for j in range(low, high):
-        _move(settings.rule, state.table, slots[j], g4 * values[j], c4, eta4, l1, l2, t4)
+        at = np.int64(slots[j]) * planes
+        _move(settings.rule, state.table, at, 1, g4 * values[j], c4, eta4, l1, l2, t4)
     state.clock[LEARNED] = t + c
 
 
@@ -241,11 +261,14 @@ def _implicit(
     x: F32, slots: I32, values: F32, low: int, high: int, z: float, y: float, c: float, settings: Settings, state: State
 ) -> float:
     """σ - y where one step that counts c > 1 ends."""
-    s = _reach(settings.rule, state.bias, 0)
-    for j in range(x.size):
-        s += _reach(settings.rule, state.dense, j) * x[j] * x[j]
+    sums, planes = _vector(), state.table.shape[0]
+    for j in range(0, x.size, LANES):
+        some = load(x, j, sums)
+        sums = sums + _reach(settings.rule, state.dense, j, x.size, sums) * some * some
+    s = _reach(settings.rule, state.bias, 0, 1, 0.0) + total(sums)
     for j in range(low, high):
-        s += _reach(settings.rule, state.table, slots[j]) * values[j] * values[j]
+        at = np.int64(slots[j]) * planes
+        s += _reach(settings.rule, state.table, at, 1, single(0.0)) * values[j] * values[j]
     s *= _rate(settings, state.clock[LEARNED])
     return -_whole_step(z, s, y, c, settings.flips) / c
 
@@ -263,8 +286,8 @@ def _hold(x: F32, slots: I32, values: F32, low: int, high: int, g: float, state:
     """Add g x to the gradient of the mini-batch, and note the slots that it touches."""
     g4 = single(g)
     state.bias_grad[0] += g
-    for j in range(x.size):
-        state.grad[j] += g4 * x[j]
+    for j in range(0, x.size, LANES):
+        store(state.grad, j, load(state.grad, j, _vector()) + g4 * load(x, j, _vector()))
     for j in range(low, high):
         slot = slots[j]
         state.table_grad[slot] += g4 * values[j]
@@ -281,14 +304,16 @@ def _step_batch(settings: Settings, state: State) -> None:
     eta = _rate(settings, t)
     one, mean, eta4, t4 = single(1.0), single(1.0 / settings.batch), single(eta), single(t)
     l1, l2 = single(settings.l1), single(settings.l2)
-    _move(settings.rule, state.bias, 0, state.bias_grad[0] / settings.batch, 1.0, eta, 0.0, 0.0, t)
+    _move(settings.rule, state.bias, 0, 1, state.bias_grad[0] / settings.batch, 1.0, eta, 0.0, 0.0, t)
     state.bias_grad[0] = 0.0
-    for j in range(state.grad.size):
-        _move(settings.rule, state.dense, j, state.grad[j] * mean, one, eta4, l1, l2, t4)
-        state.grad[j] = 0
+    width, planes = state.grad.size, state.table.shape[0]
+    for j in range(0, width, LANES):
+        _move(settings.rule, state.dense, j, width, load(state.grad, j, _vector()) * mean, one, eta4, l1, l2, t4)
+        store(state.grad, j, _vector())
     for k in range(state.slots_held[0]):
         slot = state.touched[k]
-        _move(settings.rule, state.table, slot, state.table_grad[slot] * mean, one, eta4, l1, l2, t4)
+        at = np.int64(slot) * planes
+        _move(settings.rule, state.table, at, 1, state.table_grad[slot] * mean, one, eta4, l1, l2, t4)
         state.table_grad[slot] = 0
         state.held[slot] = 0
     state.slots_held[0] = 0
@@ -310,8 +335,7 @@ def score(dense: F32, starts: I64, slots: I32, values: F32, settings: Settings, 
     for i in range(z_out.size):
         if i + AHEAD < z_out.size:
             _fetch(i + AHEAD, starts, slots, state)
-        for j in range(dense.shape[1]):
-            x[j] = dense[i, j]
+        _read(dense, i, x)
         z = _product(0, x, slots, values, starts[i], starts[i + 1], state)
         if len(settings.rule) == 2 and t > 0.0:
             z -= _product(1, x, slots, values, starts[i], starts[i + 1], state) / t
@@ -339,8 +363,7 @@ def walk(
         low, high = starts[i], starts[i + 1]
         if k + AHEAD < row.size:
             _fetch(row[k + AHEAD], starts, slots, state)
-        for j in range(dense.shape[1]):
-            x[j] = dense[i, j]
+        _read(dense, i, x)
         h = weight[i] if act[k] & LEARN else 0.0
         left = h
         score = (act[k] & SCORE) != 0

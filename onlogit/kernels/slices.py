@@ -25,7 +25,7 @@ import numpy.typing as npt
 from onlogit.kernels.arms import BLOCK, likelihood, read_odds, read_terms
 from onlogit.kernels.evidence import START, grow, judged_rows, opening, run_on
 from onlogit.kernels.jit import inline, kernel, part
-from onlogit.kernels.lanes import add, lanes, load, multiply, place, splat, store, total
+from onlogit.kernels.lanes import lanes, load, place, splat, store, total
 from onlogit.kernels.link import exponential
 
 F64 = npt.NDArray[np.float64]
@@ -144,7 +144,7 @@ def _likelihood(
 ) -> Any:
     """L of each arm of slice s: u or bent = u^.6, times what the arm makes of it."""
     like = lanes(0.0, ARMS)
-    odds = multiply(splat(u, like), load(factors, happened * ARMS, like))
+    odds = u * load(factors, happened * ARMS, like)
     odds = place(odds, len(LEVELS), bent * slopes[s, 2 * happened])
     odds = place(odds, len(LEVELS) + 1, u * bent * slopes[s, 2 * happened + 1])
     return likelihood(odds, low, high)
@@ -173,7 +173,7 @@ def _recur(
         ratio = _likelihood(u[r], bent[r], factors, slopes, happened[r], s, low[r], high[r])
         grown = grow(load(sums, s * ARMS, ratio), ratio, start)
         store(sums, s * ARMS, grown)
-        m = total(multiply(grown, load(weights, 0, ratio)))
+        m = total(grown * load(weights, 0, ratio))
         level[s, AT], level[s, EVIDENCE], level[s, PEAK] = clock[0], m, max(level[s, PEAK], m)
         so_far, ran = load(totals, s * ARMS, ratio), load(runs, s * ARMS, ratio)
         store(runs, s * ARMS, run_on(ran, ratio))
@@ -182,7 +182,7 @@ def _recur(
             if opens[k] > 0.0:
                 onset_event[s, k], onset_time[s, k] = event[i], time[i]
                 store(before, (s * ARMS + k) * ARMS, so_far)
-        store(totals, s * ARMS, add(so_far, load(terms, r * ARMS, ratio)))
+        store(totals, s * ARMS, so_far + load(terms, r * ARMS, ratio))
         r += 1
         count = int(totals[s, 0])
         if m >= patience or grade[s] > 0 or (count & (count - 1) == 0 and count >= FIRST_SETTLE):

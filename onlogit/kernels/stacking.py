@@ -22,7 +22,7 @@ from onlogit.kernels.belief import LEARN, SCORE
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import Flips
 from onlogit.kernels.jit import kernel, part
-from onlogit.kernels.lanes import lanes, larger, load, place, smaller, splat, store, subtract
+from onlogit.kernels.lanes import lanes, larger, load, place, smaller, splat, store
 from onlogit.kernels.link import exponential
 
 F32 = npt.NDArray[np.float32]
@@ -42,8 +42,8 @@ def _inputs(memo: F32, at: int, experts: int, x: F32) -> None:
     z = memo[at + 2 * experts]
     nothing = lanes(ZERO, LANES)
     for e in range(0, experts, LANES):
-        gap = subtract(load(memo, at + e, nothing), splat(z, nothing))
-        store(x, e, smaller(larger(gap, splat(-REACH, gap)), splat(REACH, gap)))
+        gap = load(memo, at + e, nothing) - z
+        store(x, e, smaller(larger(gap, -REACH), REACH))
     store(x, experts, place(load(memo, at + 2 * experts, nothing), LANES - 1, ONE))
 
 
