@@ -30,7 +30,7 @@ from onlogit.kernels.lanes import (
     larger,
     load,
     place,
-    prefetch,
+    prefetch_to_write,
     splat,
     spread,
     store,
@@ -139,8 +139,8 @@ def walk(
         low, high = starts[i], starts[i + 1]
         if op + AHEAD < row.size:
             for j in range(starts[row[op + AHEAD]], starts[row[op + AHEAD] + 1]):
-                prefetch(w, 2 * padded * np.int64(slots[j]))
-                prefetch(touched, np.int64(slots[j]))
+                prefetch_to_write(w, 2 * padded * np.int64(slots[j]))
+                prefetch_to_write(touched, np.int64(slots[j]))
         for first in range(0, padded, LANES):
             zs, ss = nothing, nothing
             for e in range(first, min(first + LANES, experts)):

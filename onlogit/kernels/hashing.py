@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels.jit import inline, kernel
+from onlogit.kernels.lanes import prefetch
 
 U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
@@ -27,6 +28,7 @@ MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 MIX_B = np.uint64(0x94D049BB133111EB)
 EMPTY = 0  # states of a tag, beside the fingerprints 1..127
 SHARED = 255
+AHEAD = 16  # tags that are on their way to the cache
 
 
 @inline
@@ -127,9 +129,10 @@ def place(hashes: U64, weight: F64, null: np.uint64, tags: U8, out: I32) -> int:
     Rows of weight > 0 leave their mark in `tags` (u8[slots]): EMPTY, the fingerprint 1..127 of the one hash seen there,
     or SHARED. The mark does not depend on the order of arrival. Two hashes share a fingerprint once in 127 times.
     """
-    mask = np.uint64(tags.size - 1)
+    mask, last = np.uint64(tags.size - 1), out.size - 1
     nulls = 0
     for i in range(out.size):
+        prefetch(tags, np.int64(hashes[min(i + AHEAD, last)] & mask))
         h = hashes[i]
         slot = h & mask
         out[i] = np.int32(slot)

@@ -367,21 +367,24 @@ def _pointer(typing: Any, address: Any, zero: Any) -> Any:
     return kind(types.intp, zero), build
 
 
-@instruction
-def prefetch(typing: Any, array: Any, i: Any) -> Any:
-    """Have the cache line of the number i places behind the first of an array fetched, to be read and written soon."""
+def _fetching(written: int) -> Callable[..., Any]:
+    def define(typing: Any, array: Any, i: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            data = make_array(array)(context, builder, args[0]).data
+            where = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(8).as_pointer())
+            kind = ir.FunctionType(ir.VoidType(), [where.type, INT32, INT32, INT32])
+            function = builder.module.declare_intrinsic("llvm.prefetch", (where.type,), kind)
+            near, data_and_not_code = 3, 1
+            builder.call(function, [where, *(ir.Constant(INT32, told) for told in (written, near, data_and_not_code))])
+            return context.get_dummy_value()
 
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = make_array(array)(context, builder, args[0]).data
-        where = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(8).as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [where.type, INT32, INT32, INT32])
-        function = builder.module.declare_intrinsic("llvm.prefetch", (where.type,), kind)
-        builder.call(
-            function, [where, *(ir.Constant(INT32, told) for told in (1, 3, 1))]
-        )  # to write, to stay near, data
-        return context.get_dummy_value()
+        return types.void(array, types.intp), build
 
-    return types.void(array, types.intp), build
+    return define
+
+
+prefetch = instruction(_fetching(0))  # (array, i): have the cache line of array[i] fetched, to be read soon
+prefetch_to_write = instruction(_fetching(1))
 
 
 @instruction

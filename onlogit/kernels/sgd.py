@@ -41,6 +41,7 @@ from onlogit.kernels.lanes import (
     load,
     load_first,
     prefetch,
+    prefetch_to_write,
     signed,
     splat,
     square_root,
@@ -65,7 +66,8 @@ CONSTANT, SQRT, INVERSE = 0, 1, 2
 HORIZON = 10_000.0  # weight learned after which a falling rate starts to fall
 REPEATS = 16.0  # a step of a heavy example is one repeat, or this part of what was learned of it so far
 LANES = 8  # numbers are padded to a multiple of this, one vector of float32
-AHEAD = 2  # rows whose slots are on their way to the cache
+LINE = 16  # numbers to a cache line
+AHEAD, SLOTS_AHEAD = 16, 2  # rows that are on their way to the cache, and rows whose slots are
 LEARNED, HELD = 0, 1  # places in `clock`
 ROUND = 1.5 * 2.0**52  # added to a small number it leaves the nearest integer in the low bits
 
@@ -322,19 +324,22 @@ def _step_batch(settings: Settings, state: State) -> None:
 
 
 @inline
-def _fetch(i: int, starts: I64, slots: I32, state: State) -> None:
-    """Have the slots of row i brought to the cache."""
+def _fetch(i: int, far: int, dense: F32, starts: I64, slots: I32, state: State) -> None:
+    """Have the slots of row i and the numbers of row `far` brought to the cache."""
+    d, planes = dense.shape[1], state.table.shape[0]
+    for j in range(far * d, far * d + d, LINE):
+        prefetch(dense, j)
     for j in range(starts[i], starts[i + 1]):
-        prefetch(state.table, np.int64(slots[j]) * state.table.shape[0])
+        prefetch_to_write(state.table, np.int64(slots[j]) * planes)
 
 
 @kernel
 def score(dense: F32, starts: I64, slots: I32, values: F32, settings: Settings, state: State, z_out: F64) -> None:
     """The log-odds of all rows, as `walk` states them; arrays as there, the state stays as it is."""
+    last = z_out.size - 1
     x, t = np.zeros(state.dense.shape[1], np.float32), state.clock[LEARNED]
     for i in range(z_out.size):
-        if i + AHEAD < z_out.size:
-            _fetch(i + AHEAD, starts, slots, state)
+        _fetch(min(i + SLOTS_AHEAD, last), min(i + AHEAD, last), dense, starts, slots, state)
         _read(dense, i, x)
         z = _product(0, x, slots, values, starts[i], starts[i + 1], state)
         if len(settings.rule) == 2 and t > 0.0:
@@ -357,12 +362,11 @@ def walk(
     z_out: F64,  # [n] log-odds; written where a row is scored
 ) -> None:
     """Walk the tape in order: state z where a row is scored, step where it is learned."""
-    x = np.zeros(state.dense.shape[1], np.float32)
+    x, last = np.zeros(state.dense.shape[1], np.float32), row.size - 1
     for k in range(row.size):
         i = row[k]
         low, high = starts[i], starts[i + 1]
-        if k + AHEAD < row.size:
-            _fetch(row[k + AHEAD], starts, slots, state)
+        _fetch(row[min(k + SLOTS_AHEAD, last)], row[min(k + AHEAD, last)], dense, starts, slots, state)
         _read(dense, i, x)
         h = weight[i] if act[k] & LEARN else 0.0
         left = h
