@@ -45,6 +45,7 @@ from onlogit.kernels.lanes import (
     load,
     lowest,
     numbers_at,
+    prefetch,
     signed,
     single,
     smaller,
@@ -80,6 +81,7 @@ LANES = 4  # float64 at a time; with 8 the sums do not stay in registers
 SIDE_BY_SIDE = 16  # float32 columns to a cache line of the tile
 CHUNK = 128  # rows of as many columns stay in the nearest cache
 STAGGER = 16  # numbers between columns there, so that no two of them begin a power of two apart
+LINE = 64  # bytes of the cache
 BLOCK = 64  # values that enter settled moments together
 UNIT = float(1 << 20)  # steps to a sd in their sums: the square of 10 sd, 64 times, is below 2^53
 
@@ -350,19 +352,23 @@ def standardise_columns(
     if the values are float32, 0 if float64; they have to stay there. moments: f64[d, 8]; counts: i64[d, 4]; spans: f64[d, 2],
     the lowest and highest finite value in rows of weight > 0; missing: u8[d, n], written in columns where there is any.
 
-    Some rows of some columns at a time, so that they are in the nearest cache when they are put side by side.
+    Some rows of some columns at a time, so that they are in the nearest cache when they are put side by side, and the rows of
+    the tile still in the next one when the columns after these come.
     """
     n, d = tile.shape[0], lost.size
     learned = _count_others(weight, 1.0) == 0
     scored = not learned and _count_others(weight, 0.0) == 0
     some = np.empty((SIDE_BY_SIDE, CHUNK + STAGGER), np.float32)
     lost[:] = 0
-    for left in range(0, d, SIDE_BY_SIDE):
-        width = min(SIDE_BY_SIDE, d - left)
-        for first in range(0, n, CHUNK):
-            last = min(n, first + CHUNK)
+    for first in range(0, n, CHUNK):
+        last = min(n, first + CHUNK)
+        for left in range(0, d, SIDE_BY_SIDE):
+            width = min(SIDE_BY_SIDE, d - left)
             for c in range(width):
                 j = left + c
+                size = 4 if places[j, 3] == 1 else 8
+                for k in range(last * size, min(last + CHUNK, n) * size, LINE):  # what this column is read of next
+                    prefetch(numbers_at(places[j, 0], np.uint8(0), 0), k)
                 bits = (places[j, 2] + n + 7) // 8 if places[j, 1] else 0
                 validity = numbers_at(places[j, 1], np.uint8(0), bits)
                 if places[j, 3] == 1:
