@@ -4,6 +4,7 @@ The AUC is read from 4,096 bins of 1/128 in z, in which ties count half: within 
 .1 logits or more; `auc_error` bounds the error always. Cost: some 100 µs a reading.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -46,7 +47,7 @@ class Quality(NamedTuple):
     expected: float | None  # mean stated probability
     observed_over_expected: float | None
     log_loss: float | None  # nats an example
-    base_log_loss: float | None  # of the running base rate
+    base_log_loss: float | None  # of the running base rate, (Σy+½)/(n+1) before each label
     brier: float | None
     auc: float | None
     auc_error: float | None  # the binned AUC is off by this at most
@@ -62,8 +63,12 @@ def quality(tally: Tally) -> Quality:
     error, squared = _calibration_errors(tally, n)
     auc, auc_error = _auc(tally)
     ratio = y / p if p > 0.0 else None
-    base = float(tally.base[0]) / n
-    return Quality(n, y / n, p / n, ratio, loss / n, base, brier / n, auc, auc_error, error, squared)
+    return Quality(n, y / n, p / n, ratio, loss / n, _base_loss(n, y) / n, brier / n, auc, auc_error, error, squared)
+
+
+def _base_loss(n: float, ones: float) -> float:
+    """The log loss of the running base rate over n labels, which is the same in every order (Krichevsky & Trofimov 1981)."""
+    return math.lgamma(n + 1.0) + math.log(math.pi) - math.lgamma(ones + 0.5) - math.lgamma(n - ones + 0.5)
 
 
 def _calibration_errors(tally: Tally, n: float) -> tuple[float, float]:

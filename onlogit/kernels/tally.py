@@ -3,15 +3,14 @@
 One pass over (z, y, weight). Sums are whole numbers: each addend is rounded to 2^-36 (weights to 2^-20), times its
 weight, and kept in two int64 limbs, value = whole + part / 2^36 with 0 <= part < 2^36. So adding has no order, and
 
-    merge(tally(a), tally(b)) == tally(a then b)        to the byte,
+    merge(tally(a), tally(b)) == tally(a then b)        to the byte.
 
-but for `base`, the log loss of the running base rate, which depends on order by its nature: of a merged tally it is
-the sum of both parts', each with its own running rate. A sum bears 2^63 whole units, a weight count 2^43 = 8.8e12; one
+A sum bears 2^63 whole units, a weight count 2^43 = 8.8e12; one
 weight may be up to 2^20. A weight of h is h repeats (exactly so for whole h up to 2,048, beyond that to 1e-15), a
 weight of 0 changes nothing, and a row without label is passed over.
 
 z is held to ±64 for losses, so that an outcome stated as impossible costs 64 nats and not infinity, and to ±16 for
-ranks. Cost: 27 ns an event on one core, 140 ns under weights other than 1; 67 kB. kernels/quality.py reads figures from it.
+ranks. Cost: 20 ns an event on one core, 100 ns under weights other than 1; 67 kB. kernels/quality.py reads figures from it.
 """
 
 import math
@@ -54,7 +53,6 @@ class Tally(NamedTuple):
     shares: I64  # [20, 4, 2] per equal-width bin of p: Σ h times 1, p, y, p(1-p)
     odds: I64  # [20, 4, 2] the same per bin of ℓ, with EDGES between the bins and open ends
     ranks: I64  # [4096, 2] weight of negatives and of positives per bin of z in ±16, in units of 2^-20
-    base: F64  # [3] log loss in nats of the running base rate (Σy+½)/(n+1) before each label; its own Σh and Σh y
 
 
 def new_tally() -> Tally:
@@ -64,37 +62,23 @@ def new_tally() -> Tally:
         np.zeros((BINS, 4, 2), np.int64),
         np.zeros((BINS, 4, 2), np.int64),
         np.zeros((RANKS, 2), np.int64),
-        np.zeros(3),
     )
 
 
 def merge_tallies(a: Tally, b: Tally) -> Tally:
-    """The tally of both streams; all fields but `base` as if one tally had seen every row."""
+    """The tally of both streams, as if one tally had seen every row."""
     sums = []
     for x, y in zip(a[:3], b[:3], strict=True):
         total = x + y
         total[..., 0] += total[..., 1] >> PART_BITS
         total[..., 1] &= MASK
         sums.append(total)
-    return Tally(sums[0], sums[1], sums[2], a.ranks + b.ranks, a.base + b.base)
+    return Tally(sums[0], sums[1], sums[2], a.ranks + b.ranks)
 
 
 def values(sums: I64) -> F64:
     """Two-limb sums as doubles."""
     return sums[..., 0] + sums[..., 1] / UNIT
-
-
-@inline
-def log_gamma_step(x: float, h: float) -> float:
-    """log Γ(x+h) - log Γ(x) for x >= ½, h > 0."""
-    shift = 0.0
-    while x < 10.0:  # Γ(x) = Γ(x+1)/x, until Stirling's series is good to 1e-12
-        shift += math.log((x + h) / x)
-        x += 1.0
-    end = x + h
-    series = (1.0 / end - 1.0 / x) / 12.0 - (1.0 / end**3 - 1.0 / x**3) / 360.0
-    series += (1.0 / end**5 - 1.0 / x**5) / 1260.0
-    return (x - 0.5) * math.log1p(h / x) + h * math.log(end) - h + series - shift
 
 
 @inline
@@ -154,9 +138,6 @@ class Block(NamedTuple):
     share: I64  # [BLOCK] bin of p
     odd: I64  # [BLOCK] bin of l
     parts: I64  # [7, BLOCK] in the order of Tally.totals
-    over: F64  # [BLOCK] the running base rate's examples + 1, and the count of those with this label + ½
-    under: F64  # [BLOCK]
-    loss: F64  # [BLOCK] of the running base rate
     sums: I64  # [2, BINS, 4] of a block whose weights are all 1, by bin of p and of l
 
 
@@ -242,29 +223,6 @@ def _add_weighed(tally: Tally, i: int, out: Block) -> None:
         carry(tally.odds[out.odd[i], k])
 
 
-@part
-def _add_base_loss(base: F64, n: int, heavy: bool, out: Block) -> None:
-    """The loss of each label under (Σy+½)/(n+1) of those before it (Krichevsky & Trofimov 1981), h of them for weight h."""
-    examples, ones = base[1], base[2]
-    for i in range(n):
-        out.over[i] = examples + 1.0
-        out.under[i] = (ones if out.label[i] == 1 else examples - ones) + 0.5
-        examples += out.weight[i]
-        ones += out.weight[i] * out.label[i]
-    base[1], base[2] = examples, ones
-    for i in range(n):
-        out.loss[i] = logarithm(out.over[i] / max(out.under[i], 0.5))
-    if heavy:
-        for i in range(n):
-            if out.weight[i] != 1.0:
-                h = out.weight[i]
-                out.loss[i] = log_gamma_step(out.over[i], h) - log_gamma_step(out.under[i], h)
-    total = base[0]
-    for i in range(n):
-        total += out.loss[i]
-    base[0] = total
-
-
 @kernel
 def tally_rows(tally: Tally, z: F64, y: I8, weight: F64) -> None:
     """Add rows in order. z: float64[n] log-odds, not NaN; y: int8[n], 1, 0 or -1; weight: float64[n] in [0, 2^20]."""
@@ -276,9 +234,6 @@ def tally_rows(tally: Tally, z: F64, y: I8, weight: F64) -> None:
         share=np.empty(BLOCK, np.int64),
         odd=np.empty(BLOCK, np.int64),
         parts=np.empty((7, BLOCK), np.int64),
-        over=np.empty(BLOCK),
-        under=np.empty(BLOCK),
-        loss=np.empty(BLOCK),
         sums=np.empty((2, BINS, 4), np.int64),
     )
     row = 0
@@ -296,4 +251,3 @@ def tally_rows(tally: Tally, z: F64, y: I8, weight: F64) -> None:
         for i in range(n):
             rank = min(max(int((out.l[i] + 16.0) * 128.0), 0), RANKS - 1)
             tally.ranks[rank, out.label[i]] += np.int64(out.weight[i] * WEIGHT_UNIT)
-        _add_base_loss(tally.base, n, heavy > 0, out)

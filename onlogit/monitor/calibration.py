@@ -94,7 +94,7 @@ class CalibrationMonitor:
     def merge(cls, parts: Sequence["CalibrationMonitor"]) -> "CalibrationMonitor":
         """One monitor of workers that judged parts of one stream of probabilities, with the same settings, each in order.
 
-        Tallies are exactly those of one worker, but for the running base rate. Evidence and windows go on from where the
+        Tallies are exactly those of one worker. Evidence and windows go on from where the
         workers were together (monitor/merging.py). ConfigError where settings differ, or a reference is involved.
         """
         first = parts[0]

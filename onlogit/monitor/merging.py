@@ -1,7 +1,7 @@
 """The monitors of several workers as one: tallies add exactly.
 
-A tally is a sum of whole numbers, so that of all parts, each less the common base, is to the byte the tally of one monitor
-that judged every event; but for the log loss of the running base rate, in which each part has its own running rate.
+A tally is a sum of whole numbers, so that of all parts, each less the common base, is to the byte the tally of one
+monitor that judged every event.
 
 `merge` is for models: what is merged states other probabilities than its parts did, so evidence against theirs restarts at
 zero, and no alarm is open. `merge_evidence` is for workers that judged parts of one stream of probabilities.

@@ -220,7 +220,7 @@ def test_damaged_states_are_refused() -> None:
     long_ago[0] = 10**9
     damaged = [
         good | {"evidence.clock": long_ago},
-        {k: v for k, v in good.items() if k != "tally.base"},
+        {k: v for k, v in good.items() if k != "tally.odds"},
         good | {"extra": np.zeros(1)},
         good | {"evidence.sums": np.zeros(33)},
         good | {"evidence.sums": good["evidence.sums"].astype(np.float32)},
