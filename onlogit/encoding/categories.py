@@ -9,7 +9,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.encoding import columns as arrow
 from onlogit.encoding.hashes import Seed, seeds
-from onlogit.kernels import derive, gather, hashing
+from onlogit.kernels import derive, hashing, layout
 from onlogit.kernels.gather import STAGGER
 from onlogit.schema import CALENDAR, Column
 from onlogit.terms import Calendar, Category, Read, Term, text_of
@@ -75,13 +75,13 @@ class Categories:
             return Seen(arrow.texts(array), NO_HASHES)
         places, (validity, shift) = np.zeros(len(array), np.int32), arrow.bits(array)
         if not isinstance(leaf, Calendar):
-            gather.unpack_bits(*arrow.packed(array), places)
+            layout.unpack_bits(*arrow.packed(array), places)
         else:
             ticks, per_day = arrow.ticks(arrow.local(array, column.zone, column.name))
             if leaf.part == "hour":
-                gather.calendar_codes(ticks, per_day // 24, 0, 24, places)
+                layout.calendar_codes(ticks, per_day // 24, 0, 24, places)
             elif leaf.part == "weekday":
-                gather.calendar_codes(ticks, per_day, MONDAY, 7, places)
+                layout.calendar_codes(ticks, per_day, MONDAY, 7, places)
             else:
                 derive.months(ticks, per_day, places)
         return Seen(arrow.Codes(arrow.frozen(places), validity, shift), self.tables[j])

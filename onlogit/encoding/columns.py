@@ -15,7 +15,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from onlogit.errors import DataError, SchemaError
-from onlogit.kernels import gather
+from onlogit.kernels import layout
 
 U8 = npt.NDArray[np.uint8]
 I32 = npt.NDArray[np.int32]
@@ -172,7 +172,7 @@ def places_of(columns: Columns, names: Sequence[str]) -> tuple[I64, Any]:
     found = np.empty((len(names), 4), np.int64)
     exported = floats.__arrow_c_array__()[1]
     singles = np.array([each == FLOAT32 for each in types], np.uint8)
-    if gather.find_columns(_pointer(exported, b"arrow_array"), singles, found):
+    if layout.find_columns(_pointer(exported, b"arrow_array"), singles, found):
         return found, exported
     apart = [numbers(columns[name]) for name in names]
     return np.array([place(each) for each in apart], np.int64), apart
@@ -181,7 +181,7 @@ def places_of(columns: Columns, names: Sequence[str]) -> tuple[I64, Any]:
 def places(columns: F64) -> I64:
     """The same, [d, 4], of d columns float64[d, n] in C order, NaN where missing."""
     found = np.empty((len(columns), 4), np.int64)
-    gather.rows_as_columns(columns, found)
+    layout.rows_as_columns(columns, found)
     return found
 
 

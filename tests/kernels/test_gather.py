@@ -231,22 +231,6 @@ def test_float32_and_float64_columns_agree() -> None:
 
 
 @settings(deadline=None)  # the first call compiles
-@given(st.lists(st.booleans(), max_size=70), st.integers(0, 9))
-def test_bits_are_unpacked(bits: list[bool], shift: int) -> None:
-    out = np.zeros(len(bits), np.int32)
-    gather.unpack_bits(np.packbits(np.array([True] * shift + bits, bool), bitorder="little"), shift, out)
-    assert out.tolist() == [int(b) for b in bits]
-
-
-@settings(deadline=None)  # the first call compiles
-@given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=30), st.sampled_from([24, 86_400, 3_600_000_000]))
-def test_calendar_codes_are_floored(ticks: list[int], unit: int) -> None:
-    out = np.zeros(len(ticks), np.int32)
-    gather.calendar_codes(np.array(ticks, np.int64), unit, 3, 7, out)
-    assert out.tolist() == [((t // unit) + 3) % 7 for t in ticks]
-
-
-@settings(deadline=None)  # the first call compiles
 @given(st.data(), st.integers(1, 35), st.sampled_from([0, 3, 600, 1300]))
 def test_columns_side_by_side_are_each_of_them_alone(data: st.DataObject, d: int, n: int) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
