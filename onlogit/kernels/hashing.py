@@ -26,6 +26,8 @@ BLOCK = np.uint64(0xC6A4A7935BD1E995)  # multiplier of MurmurHash2
 LENGTH = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio
 MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 MIX_B = np.uint64(0x94D049BB133111EB)
+WORD = 8  # bytes
+ONES = np.uint64((1 << 64) - 1)
 EMPTY = 0  # states of a tag, beside the fingerprints 1..127
 SHARED = 255
 AHEAD = 16  # tags that are on their way to the cache
@@ -71,6 +73,11 @@ def hash_strings(
     inline it as a function: 9 ns a string instead of 24.
     """
     size = data.size
+    if size < WORD:  # so that there is a whole word to load
+        few = data
+        data = np.zeros(WORD, np.uint8)
+        data[:size] = few
+    farthest = data.size - WORD
     all_valid = validity.size == 0
     for i in range(out.size):
         at = int(offsets[i])
@@ -79,18 +86,12 @@ def hash_strings(
             at = stop = 0
         h = seed ^ (np.uint64(stop - at) * LENGTH)
         while at < stop:
-            left = stop - at
-            if at + 8 <= size:  # one load; what follows the string is masked away
-                word = _word(data, np.uint64(at))
-                if left < 8:
-                    word &= (np.uint64(1) << np.uint64(8 * left)) - np.uint64(1)
-            else:
-                word = np.uint64(0)
-                for j in range(min(left, 8)):
-                    word |= np.uint64(data[at + j]) << np.uint64(8 * j)
+            first = min(at, farthest)  # one load; what comes before and after the string is shifted and masked away
+            word = _word(data, np.uint64(first)) >> np.uint64(8 * (at - first))
+            word &= ONES >> np.uint64(8 * (WORD - min(stop - at, WORD)))
             h = (h ^ word) * BLOCK
             h ^= h >> np.uint64(32)
-            at += 8
+            at += WORD
         valid = all_valid or is_valid(validity, shift + i)
         out[i] = mix(h) if valid else null
 
