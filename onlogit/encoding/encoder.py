@@ -21,13 +21,14 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.encoding import columns as arrow
+from onlogit.encoding.assembling import assemble
 from onlogit.encoding.categories import Categories, Leaf, name_of
 from onlogit.encoding.categories import Seen as SeenCategory
-from onlogit.encoding.derived import NO_PARTS, Derived, Operands, Parts
+from onlogit.encoding.derived import NO_PARTS, Derived, Operands
 from onlogit.encoding.direct import Box, DirectRows, gapped
 from onlogit.encoding.event_columns import read_key, read_time, read_weight
 from onlogit.encoding.label_values import LabelValues
-from onlogit.encoding.lists import ListColumns, Lists
+from onlogit.encoding.lists import ListColumns
 from onlogit.encoding.lists import Seen as SeenList
 from onlogit.encoding.names import Names
 from onlogit.encoding.naming import Name, Namer
@@ -35,7 +36,7 @@ from onlogit.encoding.numbers import Lit, NumberColumns, Seen, Standard
 from onlogit.encoding.rows import Encoded, Rows, numbers_alone
 from onlogit.errors import ConfigError, SchemaError, StateError
 from onlogit.fixed import constant
-from onlogit.kernels import assembling, gather, hashing
+from onlogit.kernels import gather, hashing
 from onlogit.schema import Role, Schema
 from onlogit.terms import Bucket, Calendar, Category, Poly, Product, Read, Sparse, Term, read_as_they_are, text_of, walk
 
@@ -45,7 +46,6 @@ I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
-MOST = 100.0  # what the entries of a list may add up to in one slot
 NO_ROWS = Rows(np.zeros((0, 0), np.float32), np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
 
 
@@ -180,7 +180,7 @@ class Encoder:
             raw = dict(zip(self._numbers.names, numbers, strict=True))
             operands = Operands(raw, standard, hashes, weight, self._tags)
             parts = self._derived.evaluate(operands, dense, self._numbers.features)
-        return _assemble(dense, always, lit, parts, self._lists.place(lists, weight, self._tags))
+        return assemble(dense, always, lit, parts, self._lists.place(lists, weight, self._tags))
 
     def direct(self, numbers: Sequence[str], others: dict[str, Box]) -> DirectRows:
         """What makes rows for scores of plain values: see encoding/direct.py."""
@@ -387,38 +387,3 @@ class Encoder:
         for name, array in own.items():
             array[...] = state[name]
         self._labels.negative = text[1:] if text else None
-
-
-def _assemble(dense: F32, always: I32, lit: Lit, parts: Parts, lists: Lists) -> Rows:
-    k, n = len(always), len(dense)
-    some, some_lit = lit
-    if lists.null_slots.size:
-        some, some_lit = np.append(some, lists.null_slots), np.concatenate([some_lit, lists.absent])
-    most, widest = k * n + int(np.count_nonzero(some_lit)), k + some.size
-    if parts.values.size:
-        most, widest = most + int(np.count_nonzero(parts.values)), widest + len(parts.values)
-    if lists.starts.size:
-        entries = (lists.stops - lists.starts).sum(axis=0)
-        most, widest = most + int(entries.sum()), widest + int(entries.max())
-    if not most:
-        return numbers_alone(dense)
-    starts = np.zeros(n + 1, np.int64)
-    slots, values = np.zeros(most, np.int32), np.zeros(most, np.float32)
-    found = np.full(1 << (4 * widest + 1).bit_length(), -1, np.int64)
-    end = assembling.assemble(
-        always,
-        some,
-        some_lit,
-        *parts,
-        lists.starts,
-        lists.stops,
-        lists.slots,
-        lists.values,
-        found,
-        starts,
-        slots,
-        values,
-    )
-    if lists.starts.size:
-        np.clip(values, -MOST, MOST, out=values)
-    return Rows(dense, starts, slots[:end], values[:end])
