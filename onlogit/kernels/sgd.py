@@ -18,9 +18,10 @@ in it reaches its size; the rule then sees the mean gradient, with c = 1, and wh
 learned and u = Σ t (change of w at t), so that a coordinate that nothing touches costs nothing.
 
 Cost: about d + s multiply-adds to score and 1 to 4 times that to learn; nothing is allocated per row. Measured on one
-thread, d = 20: 44 ns an example (sgd; a bare loop 35), 60 (adagrad; 68), a tenth more (ftrl), most of it the chain
-z -> σ(z) -> w of dependent operations; 12 ns a row for scores alone (7). In some processes half as much again, where the bare
-loops stay as they are. A slot of a large table costs one cache line: 7 ns (sgd), 9 (adagrad), 12 (ftrl).
+thread, d = 20, beside bare loops over the same rows: 42 ns an example (sgd; 35), 58 (adagrad; 68), 63 (ftrl), most of it
+the chain z -> σ(z) -> w of dependent operations; 10 ns a row for scores alone (7; where all rows are in a near cache, 9 and
+3). Rows are fetched ahead: without that half as much again where somebody else works on the same core. A slot of a large
+table costs one cache line: 7 ns (sgd), 9 (adagrad), 12 (ftrl).
 """
 
 import math
