@@ -114,8 +114,9 @@ def read_odds(z: F64, y: I8, slack: F64, rows: I64, n: int, out: Any) -> None:
         i = rows[r]
         l = min(max(z[i], -REACH), REACH)
         out.l[r] = l
-        out.happened[r] = 1 if y[i] == 1 else 0
-        out.t[r] = -l if y[i] == 1 else l
+        happened = np.int64(y[i] == 1)  # (by arithmetic: no processor foresees a branch on labels)
+        out.happened[r] = happened
+        out.t[r] = l * float(1 - 2 * happened)
     for r in range(n):
         out.u[r] = exponential(out.t[r])
     for r in range(n):
@@ -149,8 +150,9 @@ def read_terms(n: int, out: Any) -> None:
         u, q, l, at = out.u[r], out.q[r], out.l[r], r * LANES
         v = u * q * q
         out.terms[at] = 1.0
-        out.terms[at + 1] = out.happened[r]
-        out.terms[at + 2] = q if out.happened[r] == 1 else u * q
+        happened = float(out.happened[r])
+        out.terms[at + 1] = happened
+        out.terms[at + 2] = q * (happened + (1.0 - happened) * u)
         out.terms[at + 3] = v
         out.terms[at + 4] = u * q * -out.t[r]
         out.terms[at + 5] = v * l
