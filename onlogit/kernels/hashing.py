@@ -73,11 +73,6 @@ def hash_strings(
     inline it as a function: 9 ns a string instead of 24.
     """
     size = data.size
-    if size < WORD:  # so that there is a whole word to load
-        few = data
-        data = np.zeros(WORD, np.uint8)
-        data[:size] = few
-    farthest = data.size - WORD
     all_valid = validity.size == 0
     for i in range(out.size):
         at = int(offsets[i])
@@ -86,9 +81,14 @@ def hash_strings(
             at = stop = 0
         h = seed ^ (np.uint64(stop - at) * LENGTH)
         while at < stop:
-            first = min(at, farthest)  # one load; what comes before and after the string is shifted and masked away
-            word = _word(data, np.uint64(first)) >> np.uint64(8 * (at - first))
-            word &= ONES >> np.uint64(8 * (WORD - min(stop - at, WORD)))
+            if size >= WORD:  # one load; what comes before and after the string is shifted and masked away
+                first = min(at, size - WORD)
+                word = _word(data, np.uint64(first)) >> np.uint64(8 * (at - first))
+                word &= ONES >> np.uint64(8 * (WORD - min(stop - at, WORD)))
+            else:
+                word = np.uint64(0)
+                for j in range(at, stop):
+                    word |= np.uint64(data[j]) << np.uint64(8 * (j - at))
             h = (h ^ word) * BLOCK
             h ^= h >> np.uint64(32)
             at += WORD
