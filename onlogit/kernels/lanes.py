@@ -384,7 +384,7 @@ def _fetching(written: int) -> Callable[..., Any]:
 
 
 prefetch = instruction(_fetching(0))  # (array, i): have the cache line of array[i] fetched, to be read soon
-prefetch_to_write = instruction(_fetching(1))
+prefetch_to_write = instruction(_fetching(1))  # likewise, to be changed soon
 
 
 @instruction
