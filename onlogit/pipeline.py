@@ -10,6 +10,7 @@ has the ways.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
@@ -159,9 +160,10 @@ class Pipeline:
         return not self.times.keyed
 
     @property
-    def can_judge_behind(self) -> bool:
-        """Whether a batch may be walked before the one before it is judged: not where alarms are acted upon."""
-        return self.repair is None
+    def parts(self) -> list[Callable[[Any], Any]]:
+        """The parts that may each be at another batch. Where alarms are acted upon, a batch is judged before the next is
+        walked."""
+        return [self.encode, self.walk, self.conclude] if self.repair is None else [self.encode, self.fold]
 
     def encode(self, batch: pa.RecordBatch, now: int | None = None, key: U64 | None = None) -> Encoded:
         """The first part of a step: all that can refuse the batch. Changes the encoder alone."""

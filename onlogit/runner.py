@@ -1,9 +1,9 @@
 """Drives the fold: source -> step -> outputs, with positions and checkpoints.
 
 One loop for a file and for a stream without end. A source is read ahead in a thread of its own, so that one that waits
-holds up neither a signal nor a checkpoint. Where batches queue up, three are in work at a time, each in a thread: the next
-ones are encoded while this one is learned and the one before it is judged. What comes of it is the same as one after the
-other, and is written in order.
+holds up neither a signal nor a checkpoint. Where batches queue up, several are in work at a time (relay.py): the next one is
+encoded while this one is learned and the one before it is judged. What comes of it is the same as one after the other, and
+is written in order.
 
 A checkpoint is made in this order: outputs are made durable, then the model's state and the positions of the source and
 of every output are written in one transaction. A process killed at any instant is continued from its last checkpoint: the
@@ -14,12 +14,10 @@ a function of state and batch alone.
 import gc
 import os
 import signal
-import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -29,20 +27,18 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.decisions import Decider
-from onlogit.encoding import Encoded
 from onlogit.errors import DataError, OnlogitError
 from onlogit.model import OnlineLogit
 from onlogit.monitor import Alarm
 from onlogit.pipeline import Pipeline
 from onlogit.records import Recorder
+from onlogit.relay import Relay
 from onlogit.steps import Step
 from onlogit.storage import Checkpoints
 from onlogit.storage.arrays import Array
 from onlogit.streams import Position, Sink, Source
 from onlogit.streams.ahead import ENDED, Ahead
 
-BESIDE = 2  # batches encoded before they are learned, and as many learned that are not yet judged
-BACKWARD = 10  # how much nicer the thread that encodes is
 REHEARSED = 32  # records that the throw-away model is shown
 DECIDER = "decider."
 Heed = Callable[[Step], None]
@@ -52,18 +48,6 @@ def nothing(alarms: list[Alarm]) -> Step:
     """A step of no events."""
     none = np.empty(0)
     return Step(np.empty(0, np.int64), none, none, none, np.empty(0, np.int8), alarms)
-
-
-def step_back() -> None:
-    """Let other threads go before this one, where there are more of them than processors: Linux alone knows of that.
-
-    A batch that is encoded later than it might be waits for nothing; one that is judged later holds up those behind it.
-    Measured on two processors: sgd learns 7 % more events a second, belief as many.
-    """
-    if sys.platform == "linux":
-        thread = threading.get_native_id()
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + BACKWARD)
 
 
 class BrokenOff(DataError):
@@ -83,20 +67,12 @@ class Output:
     decider: Decider | None = None
 
 
-class Read(NamedTuple):
-    """A batch from the source, the position after it, and its rows where they are being encoded already."""
+class Taken(NamedTuple):
+    """A batch that was taken from the source, the position after it, and the step it is on; none of an empty one."""
 
     batch: pa.RecordBatch
     position: Position
-    encoded: Future[Encoded] | None = None
-
-
-class Learned(NamedTuple):
-    """A batch that was learned, the position after it, and its step, which may still be judged; none of an empty one."""
-
-    batch: pa.RecordBatch
-    position: Position
-    step: Future[Step] | None = None
+    step: Future[Step] | None
 
 
 class Stop:
@@ -143,7 +119,8 @@ class Runner:
         self.model, self.source, self.outputs = model, source, outputs
         self.checkpoints, self.every, self.stop = checkpoints, every, stop
         self.positions: dict[str, Position] = {"source": {}}
-        self._learned: deque[Learned] = deque()  # not told yet
+        self._relay: Relay | None = None
+        self._taken: deque[Taken] = deque()  # not told yet
         self.news = False  # something happened since the last checkpoint
         self.asleep = False  # the source never came back from its last read
         self.rehearsal = 0.0  # seconds spent on compiling or loading kernels
@@ -177,11 +154,7 @@ class Runner:
         self.began = self.ended = self._saved = time.perf_counter()
         ahead = Ahead(self.source)
         try:
-            with (
-                ThreadPoolExecutor(1, "onlogit encoding", step_back) as encoding,
-                ThreadPoolExecutor(1, "onlogit judging") as judging,
-            ):
-                self._loop(ahead, encoding, judging, heed)
+            self._loop(ahead, heed)
         except BrokenOff:
             if finish:
                 self._finish(heed)
@@ -190,50 +163,42 @@ class Runner:
             if finish:
                 self._finish(heed)
         finally:
+            if self._relay is not None:
+                self._relay.close()
+                self._relay = None
             self.ended = time.perf_counter()
             self.asleep = not ahead.close()
 
-    def _loop(self, ahead: Ahead, encoding: Executor, judging: Executor, heed: Heed) -> None:
+    def _loop(self, ahead: Ahead, heed: Heed) -> None:
         """Fold batch after batch. Where none follows at once, all is told, and state is whole for a checkpoint."""
-        ready: deque[Read] = deque()
         try:
-            while ready or not self.stop():
-                if not ready:
+            while self._taken or not self.stop():
+                if not self._taken:
                     item = self._read(ahead)
                     if item == ENDED:
                         return
                     if not isinstance(item, str):
-                        ready.append(Read(*item))
-                if ready:
-                    self._fold(ready.popleft(), judging, heed, lambda: self._read_on(ready, ahead, encoding))
-                if not ready:
+                        self._fold(*item)
+                while self._may_go_on() and ahead.has_batch():
+                    self._fold(*ahead.take())
+                if self._taken:
                     self._tell(heed)
-                    if self._due():
-                        self.checkpoint()
-                        self._saved = time.perf_counter()
+                if not self._taken and self._due():
+                    self.checkpoint()
+                    self._saved = time.perf_counter()
         finally:
-            self._tell(heed)
+            while self._taken:
+                self._tell(heed)
 
     def _due(self) -> bool:
         return self.checkpoints is not None and time.perf_counter() - self._saved >= self.every
 
-    def _read_on(self, ready: deque[Read], ahead: Ahead, encoding: Executor) -> None:
-        """Let batches that are there already be encoded, unless state has to become whole.
-
-        Behind one that is refused none is encoded: state is that of the batches before it.
-        """
-        pipeline = self.model.pipeline
-        while (
-            len(ready) < BESIDE and pipeline.can_encode_ahead and ahead.has_batch() and not (self.stop() or self._due())
-        ):
-            batch, position = ahead.take()
-            before = ready[-1].encoded if ready else None
-            ready.append(Read(batch, position, encoding.submit(self._encode, batch, before)))
-
-    def _encode(self, batch: pa.RecordBatch, before: Future[Encoded] | None) -> Encoded:
-        if before is not None:
-            before.result()  # raises what it was refused with
-        return self.model.pipeline.encode(batch)
+    def _may_go_on(self) -> bool:
+        """Whether one more batch may be taken behind those that are not told yet: not where state has to become whole."""
+        relay = self._relay
+        if not self._taken or relay is None or len(self._taken) > relay.threads or self.stop() or self._due():
+            return False
+        return self.model.pipeline.can_encode_ahead
 
     def _read(self, ahead: Ahead) -> tuple[pa.RecordBatch, Position] | str:
         try:
@@ -246,38 +211,29 @@ class Runner:
             raise
         return ENDED if self.stop() else item
 
-    def _fold(self, ready: Read, judging: Executor, heed: Heed, read_on: Callable[[], None]) -> None:
-        """Learn one batch, and leave its judging to another thread."""
+    def _fold(self, batch: pa.RecordBatch, position: Position) -> None:
+        """Send one batch on its way."""
         step: Future[Step] | None = None
-        if ready.batch.num_rows:
-            if not self.rehearsal:
-                self._rehearse(ready.batch)
-            pipeline = self.model.pipeline
-            encoded = ready.encoded.result() if ready.encoded else pipeline.encode(ready.batch)
-            read_on()
-            if pipeline.can_judge_behind:
-                step = judging.submit(pipeline.conclude, pipeline.walk(encoded))
-            else:
-                self._tell(heed)
-                step = judging.submit(pipeline.fold, encoded)
-                step.exception()  # has ended
-        self._learned.append(Learned(ready.batch, ready.position, step))
-        self._tell(heed, BESIDE)
+        if batch.num_rows:
+            if self._relay is None:
+                self._rehearse(batch)
+                self._relay = Relay(self.model.pipeline.parts)
+            step = self._relay.take(batch)
+        self._taken.append(Taken(batch, position, step))
 
-    def _tell(self, heed: Heed, behind: int = 0) -> None:
-        """Write what came of batches that were learned, in their order, once they are judged; all but the last few."""
-        while len(self._learned) > behind:
-            batch, position, judged = self._learned.popleft()
-            if judged is not None:
-                try:
-                    step = judged.result()
-                    self._record(batch, step)
-                    heed(step)
-                except BaseException:
-                    self._learned.clear()  # none is told behind one that could not be
-                    raise
-            self.news = self.news or position != self.positions["source"]
-            self.positions["source"] = position
+    def _tell(self, heed: Heed) -> None:
+        """Write what came of the first batch that is not told yet, once it is judged."""
+        batch, position, step = self._taken.popleft()
+        if step is not None:
+            try:
+                told = step.result()
+                self._record(batch, told)
+                heed(told)
+            except BaseException:
+                self._taken.clear()  # none is told behind one that could not be
+                raise
+        self.news = self.news or position != self.positions["source"]
+        self.positions["source"] = position
 
     def _record(self, batch: pa.RecordBatch, step: Step) -> None:
         for output in self.outputs.values():

@@ -37,7 +37,7 @@ class RunningMoments:
     def add(self, x: float, w: float) -> float:
         """Let x enter; its standardised value."""
         mean, var = self.mean_var(self.total)
-        if self.next == math.inf and w == 1 and abs(x - mean) < 10 * math.sqrt(var):
+        if self.next == math.inf and w == 1 and abs(x - mean) < 7 * math.sqrt(var):
             z = self.standardised(x)
             self.gathered.append((x, w))
             if len(self.gathered) == 64:
@@ -50,7 +50,7 @@ class RunningMoments:
     def add_alone(self, x: float, w: float) -> None:
         mean, var = self.mean_var(self.total)
         if self.rows >= 16 and var > 0:
-            reach = 10 * math.sqrt(var)
+            reach = 7 * math.sqrt(var)
             x = mean + reach if x > mean + reach else mean - reach if x < mean - reach else x
         if self.next < math.inf and self.rows >= 16:
             if var == 0 and x != mean:
@@ -74,7 +74,7 @@ class RunningMoments:
 
     def standardised(self, x: float) -> float:
         mean, var = self.mean_var(self.total)
-        return 0.0 if var == 0 else max(-6.0, min(6.0, (x - mean) / math.sqrt(var)))
+        return 0.0 if var == 0 else max(-3.0, min(3.0, (x - mean) / math.sqrt(var)))
 
 
 def standardise(x: list[float | None], weight: list[float]) -> tuple[list[float], list[bool], RunningMoments]:
@@ -539,7 +539,7 @@ def hats_of(x: float, knots: list[float]) -> dict[int, float]:
 
 
 def scaled_lists(lists: list[list[float]], weight: list[float]) -> list[list[float]]:
-    """Values as multiples of the running root mean square of those that are neither 0 nor missing, within ±6."""
+    """Values as multiples of the running root mean square of those that are neither 0 nor missing, within ±3."""
     moments, out = RunningMoments(), []
     for values, w in zip(lists, weight, strict=True):
         for v in values:
@@ -548,7 +548,7 @@ def scaled_lists(lists: list[list[float]], weight: list[float]) -> list[list[flo
         mean, var = moments.mean_var(moments.total)
         rms = math.sqrt(mean**2 + var)
         fine = [max(-1e100, min(1e100, v)) if math.isfinite(v) else 0.0 for v in values]
-        out.append([max(-6.0, min(6.0, v / rms)) if rms > 0 else 0.0 for v in fine])
+        out.append([max(-3.0, min(3.0, v / rms)) if rms > 0 else 0.0 for v in fine])
     return out
 
 

@@ -1,7 +1,7 @@
 """Derived terms over the columns of a batch: what onlogit/terms.py describes becomes numbers of the tile and valued slots.
 
 A number that a term computes (a logarithm, a product, a power) is standardised by moments of its own, as columns are, so
-that every coordinate has the same scale. Numbers enter products and powers standardised and held within ±6, logarithms and
+that every coordinate has the same scale. Numbers enter products and powers standardised and held within ±3, logarithms and
 buckets as they are. What is missing:
 
 - a missing number makes a product or power 0 and lights nothing; log(x), missing where x is missing or x <= 0, lights

@@ -1,7 +1,7 @@
 """Record batches -> rows. Here, through `columns`, Arrow becomes numbers; nothing above this floor sees a string.
 
 Numbers become a dense tile, standardised by robust running moments that include the row itself (kernels/gather.py says
-how) and held within ±6; null, NaN and ±inf become 0, are counted, and light the slot of (column, None). Strings,
+how) and held within ±3; null, NaN and ±inf become 0, are counted, and light the slot of (column, None). Strings,
 dictionaries and bools become the slot of (column, text), null being a category of its own: a dictionary gives exactly
 the slots of the strings that it stands for, a dictionary of numbers those of its numbers as text. Timestamps give
 `hour(column)` 0..23 and `weekday(column)` 0 (Monday)..6, dates the weekday; by the clock of the timestamp's own zone,
@@ -254,14 +254,14 @@ class Encoder:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Oddities in rows of weight > 0 so far: null numbers, categories and list entries, NaN, infinite, and clipped
-        numbers; with terms that take a logarithm, numbers that are not above 0 under one."""
+        """Oddities in rows of weight > 0 so far: null numbers, categories and list entries, NaN, infinite, and far
+        from the mean (7 sd or more); with terms that take a logarithm, numbers that are not above 0 under one."""
         odd = self._numbers.odd.sum(axis=0) + self._lists.odd.sum(axis=0)
         found = {
             "null": int(odd[gather.NULL] + self._categories.nulls.sum()),
             "nan": int(odd[gather.NAN]),
             "infinite": int(odd[gather.INFINITE]),
-            "clipped": int(odd[gather.CLIPPED] + self._derived.odd[:, gather.CLIPPED].sum()),
+            "far": int(odd[gather.FAR] + self._derived.odd[:, gather.FAR].sum()),
         }
         return found | ({"not_positive": int(self._derived.outside.sum())} if self._derived.logs else {})
 

@@ -3,7 +3,7 @@
 Counts add exactly, and the slots' marks combine as if one encoder had seen every row. Means and variances are pooled. A
 base whose guards against junk were still at work (its first rows, see kernels/gather.py) may be gone from a worker's
 moments, so it is not taken off again: its rows, some thousand at most, then count once for every worker. A worker that is
-itself at that stage moves the pool no further than 10 sd of those that are past it. Edges of buckets and knots of splines
+itself at that stage moves the pool no further than 7 sd of those that are past it. Edges of buckets and knots of splines
 name slots, so all workers need the same ones: a base that has them settled.
 """
 
@@ -176,7 +176,7 @@ def _sum(base: F64, parts: F64) -> F64:
 
 
 def _bounded(parts: F64, past: npt.NDArray[np.bool_]) -> F64:
-    """(weight, mean, variance) [K, d, 3], those under guard held within 10 sd of those past it."""
+    """(weight, mean, variance) [K, d, 3], those under guard held within 7 sd of those past it."""
     trusted = parts[:, :, :3] * past[:, :, None]
     pool = _sum(np.zeros_like(trusted[0]), trusted)
     held = parts[:, :, :3].copy()

@@ -17,7 +17,7 @@ U64 = npt.NDArray[np.uint64]
 class Rows(NamedTuple):
     """Events as numbers."""
 
-    dense: F32  # [n, d] standardised numbers within ±6, 0 where missing; C order
+    dense: F32  # [n, d] standardised numbers within ±3, 0 where missing; C order
     starts: I64  # [n + 1] row i owns slots[starts[i]:starts[i + 1]]
     slots: I32  # [starts[n]] in [0, 2**slot_bits), no slot twice in a row
     values: F32  # [starts[n]] 1 for a category; duplicates within a row are summed

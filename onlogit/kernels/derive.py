@@ -14,14 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels.gather import (
-    CLIP,
-    CLIPPED,
+    FAR,
+    HOLD,
     INFINITE,
     LARGEST,
     MEAN,
     NAN,
     NEXT,
     NULL,
+    REACH,
     VAR,
     WEIGHT,
     add,
@@ -158,7 +159,7 @@ def list_values(
     counts: I64,
     out: F32,
 ) -> None:
-    """out[starts[i] + j] = x[at[i] + j] / rms for the list of row i, held within ±CLIP; 0 where missing.
+    """out[starts[i] + j] = x[at[i] + j] / rms for the list of row i, held within ±HOLD; 0 where missing.
 
     rms is the running root mean square of the values other than 0, those of the row included, from moments with the
     guards of kernels/gather.py: √(mean² + variance). at, starts, stops: i64[n]; x: as long as they reach; moments: f64[8];
@@ -180,8 +181,5 @@ def list_values(
             v = min(max(float(x[source]), -LARGEST), LARGEST) * scale
             if not _present(x, validity, shift, source):
                 v = 0.0
-            elif abs(v) > CLIP:
-                v = math.copysign(CLIP, v)
-                if weight[i] > 0.0:
-                    counts[CLIPPED] += 1
-            out[starts[i] + j] = v
+            counts[FAR] += weight[i] > 0.0 and abs(v) >= REACH
+            out[starts[i] + j] = math.copysign(min(abs(v), HOLD), v)

@@ -134,7 +134,7 @@ def test_any_cut_gives_the_same_bytes_beyond_the_trial_period(name: str) -> None
 @given(
     cuts=st.lists(st.integers(0, 3000), max_size=6),
     at=st.integers(1024, 2999),
-    odd=st.sampled_from([math.nan, 9.0, 11.0, 1e30]),
+    odd=st.sampled_from([math.nan, 4.0, 6.5, 8.0, 1e30]),
 )
 @settings(max_examples=30, deadline=None)
 def test_any_cut_gives_the_same_bytes_by_either_path(cuts: list[int], at: int, odd: float) -> None:
@@ -155,7 +155,7 @@ def test_weight_zero_changes_nothing_and_is_standardised() -> None:
     column.feed(np.random.default_rng(0).normal(size=300))
     before, counts = column.moments.copy(), column.counts.copy()
     z = column.feed([column.mean, column.mean + 2 * column.sd, 1e30, math.nan], 0.0)
-    np.testing.assert_allclose(z, [0, 2, 6, 0], atol=1e-6)
+    np.testing.assert_allclose(z, [0, 2, 3, 0], atol=1e-6)
     assert column.moments.tobytes() == before.tobytes()
     assert column.counts.tobytes() == counts.tobytes()
 
@@ -189,14 +189,14 @@ def test_one_absurd_value_never_silences_a_column(junk: float, at: int, before: 
     assert abs(column.mean - 5.0) < 0.5
 
 
-def test_junk_in_half_a_percent_of_the_rows_is_outvoted() -> None:
+def test_junk_in_a_percent_of_the_rows_is_outvoted() -> None:
     rng = np.random.default_rng(11)
     x = rng.normal(size=20_000)
-    x[rng.random(x.size) < 0.005] = 1e15
+    x[rng.random(x.size) < 0.01] = 1e15
     column = Column()
     z = column.feed(x)
     good = np.abs(x) < 10
-    assert 0.5 < z[10_000:][good[10_000:]].std() < 1.1
+    assert 0.6 < z[10_000:][good[10_000:]].std() < 1.1
 
 
 @pytest.mark.parametrize("n", [300, 1000, 5000])
@@ -204,9 +204,9 @@ def test_an_honest_change_of_scale_is_caught_up_with(n: int) -> None:
     rng = np.random.default_rng(n)
     column = Column()
     column.feed(rng.normal(size=n))
-    z = column.feed(1000 * rng.normal(size=n))
-    assert np.mean(np.abs(z[: n // 10]) == 6) > 0.5
-    assert np.mean(np.abs(z[n // 3 :]) == 6) < 0.02
+    z = column.feed(1000 * rng.normal(size=n // 2))
+    assert np.mean(np.abs(z[: n // 10]) == 3) > 0.5
+    assert column.sd > 300  # 577 by all rows alike
 
 
 def test_moments_of_ordinary_numbers_are_welfords() -> None:
@@ -221,7 +221,7 @@ def test_constant_columns_are_zero_and_rare_values_stand_out() -> None:
     column = Column()
     assert not column.feed(np.full(5000, 0.1)).any()
     assert column.mean == 0.1
-    assert column.feed([1.0])[0] == 6
+    assert column.feed([1.0])[0] == 3
     assert np.abs(column.feed(np.full(100, 0.1))).max() < 0.2
 
 
