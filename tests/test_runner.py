@@ -4,7 +4,6 @@ import gc
 import io
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -143,26 +142,6 @@ def test_whichever_part_of_a_step_is_slow_order_and_state_stay(slow: str, monkey
     assert told == list(range(700))
     assert sink.rows == first.rows
     assert runner.model.to_bytes() == at_once.model.to_bytes()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
-def test_only_the_thread_that_encodes_ahead_steps_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: dict[str, set[int]] = {}
-
-    def noted(name: str, own: Callable[..., Any]) -> Callable[..., Any]:
-        def part(self: Pipeline, *args: Any) -> Any:
-            time.sleep(0.003)  # batches queue up
-            seen.setdefault(name, set()).add(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
-            return own(self, *args)
-
-        return part
-
-    for name in ("encode", "walk", "judge"):
-        monkeypatch.setattr(Pipeline, name, noted(name, getattr(Pipeline, name)))
-    before = os.getpriority(os.PRIO_PROCESS, 0)
-    whole(31)
-    assert seen == {"encode": {before, min(before + 10, 19)}, "walk": {before}, "judge": {before}}
-    assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
 def test_a_failed_output_leaves_the_checkpoint_before_it(tmp_path: Path) -> None:
