@@ -9,7 +9,7 @@ do.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Literal, cast, get_args
@@ -17,7 +17,7 @@ from typing import Literal, cast, get_args
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.errors import ConfigError, OnlogitError, SchemaError, StateError
-from onlogit.terms import Calendar, Operand, Read, Sparse, Term, check, parse, text_of, walk
+from onlogit.terms import EVERY, Calendar, Operand, Read, Sparse, Term, check, parse, spelled_out, text_of, walk
 
 Role = Literal[
     "number",
@@ -187,8 +187,7 @@ class Schema:
         """
         dropped = (drop,) if isinstance(drop, str) else tuple(drop)
         told_terms = (features,) if isinstance(features, str) else tuple(features)
-        if len(told_terms) > MOST_TERMS:
-            raise ConfigError(f"{len(told_terms)} derived terms; accepted are at most {MOST_TERMS}")
+        _no_more_than_most(told_terms)
         terms = {text: parse(text) for text in told_terms}
         told = {"label": label, "weight": weight, "key": key, "time": time, "label_time": label_time, "due": due}
         roles: dict[str, Role] = {}
@@ -210,11 +209,15 @@ class Schema:
             _column(field, roles.get(field.name), field.name in unwanted, field.name in read) for field in arrow
         )
         operands = {column.name: column.operand for column in columns}
+        plain: list[Term] = []
         for text, term in terms.items():
-            check(term, text, operands)
-        columns = _paired(columns, terms.values())
+            for each in _spelled_out(term, columns):
+                check(each, text, operands)
+                plain.append(each)
+        _no_more_than_most(plain)
+        columns = _paired(columns, plain)
         schema = cls(columns, _as_text(positive))
-        texts = dict.fromkeys(text_of(term) for term in terms.values())
+        texts = dict.fromkeys(text_of(term) for term in plain)
         schema = replace(schema, terms=tuple(text for text in texts if text not in schema.coordinates))
         _check_positive(schema)
         return schema
@@ -243,6 +246,11 @@ class Schema:
     def operands(self) -> frozenset[str]:
         """Names of the columns that derived terms read."""
         return frozenset(part.column for term in self.parsed for part in walk(term) if isinstance(part, Read))
+
+    def spelled(self, features: Iterable[str]) -> tuple[str, ...]:
+        """The derived terms of a schema with these columns that is given those texts."""
+        terms = (each for text in features for each in _spelled_out(parse(text), self.columns))
+        return tuple(text for text in dict.fromkeys(map(text_of, terms)) if text not in self.coordinates)
 
     def check_sliced(self, names: Iterable[str]) -> None:
         """SchemaError where one of these columns has no values that could be watched one by one."""
@@ -351,6 +359,18 @@ def _check_kept(schema: Schema) -> None:
     normal = dict.fromkeys(text_of(term) for term in schema.parsed)
     if tuple(normal) != schema.terms or len(normal) > MOST_TERMS:
         raise StateError(f"schema: its derived terms are not at most {MOST_TERMS} different ones in normal spelling")
+
+
+def _no_more_than_most(terms: Sequence[object]) -> None:
+    if len(terms) > MOST_TERMS:
+        raise ConfigError(f"{len(terms)} derived terms; accepted are at most {MOST_TERMS}")
+
+
+def _spelled_out(term: Term, columns: tuple[Column, ...]) -> tuple[Term, ...]:
+    """The term, or one for each number column where it says so and there are any; no column is called like that."""
+    numbers = [column.name for column in columns if column.feature and column.operand == "number"]
+    known = any(column.name == EVERY for column in columns)
+    return (term,) if known or not numbers else spelled_out(term, numbers)
 
 
 def _paired(columns: tuple[Column, ...], terms: Iterable[Term]) -> tuple[Column, ...]:

@@ -11,19 +11,19 @@
     hour(t), weekday(t), month(t)          categories, by the clock of the timestamp's own zone
     sparse(indices, values)                two list columns of one length: a slot for each index, with its value
 
-Any number of factors may be multiplied; log, category, hour, weekday, month and bucket are factors
-too. A column whose name is no
-plain word (dots are fine) is written in quotes: 'lead time'*country. Texts are parsed with Python's `ast` and never
-evaluated; a mistake is an error that points at its character.
+Any number of factors may be multiplied; log, category, hour, weekday, month and bucket are factors too. A column whose name
+is no plain word (dots are fine) is written in quotes: 'lead time'*country. '*' stands for every number column that is a
+feature, one after the other: poly('*', 2) is the square of each. Texts are parsed with Python's `ast` and never evaluated; a
+mistake is an error that points at its character.
 """
 
 import ast
 import difflib
 import keyword
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from onlogit.errors import ConfigError, OnlogitError, SchemaError
 
@@ -42,6 +42,7 @@ ARGUMENTS = {
     "month": "t",
     "sparse": "indices, values",
 }
+EVERY = "*"  # in the place of a column
 SIZES = {"poly": (2, 6), "bucket": (2, 256), "spline": (2, 256)}
 LONGEST = 200  # characters of one term
 
@@ -153,6 +154,26 @@ def walk(term: Term) -> Iterator[Term]:
     for part in _inside(term):
         yield from walk(part)
     yield term
+
+
+def spelled_out(term: Term, numbers: Iterable[str]) -> tuple[Term, ...]:
+    """The terms that one with `EVERY` in it stands for, one for each of these columns; any other term is itself."""
+    if not any(isinstance(part, Read) and part.column == EVERY for part in walk(term)):
+        return (term,)
+    return tuple(_put_in(term, name) for name in numbers)
+
+
+def _put_in(term: Term, name: str) -> Any:
+    """The term with a column in the place of `EVERY`."""
+    match term:
+        case Read(column):
+            return replace(term, column=name) if column == EVERY else term
+        case Product(factors):
+            return replace(term, factors=tuple(_put_in(factor, name) for factor in factors))
+        case Sparse(indices, values):
+            return replace(term, indices=_put_in(indices, name), values=_put_in(values, name))
+        case _:
+            return replace(term, of=_put_in(term.of, name))
 
 
 def read_as_they_are(term: Term) -> Iterator[str]:
@@ -286,6 +307,8 @@ def check(term: Term, text: str, columns: Mapping[str, Operand]) -> Operand:
     match term:
         case Read(column, at):
             if column not in columns:
+                if column == EVERY:
+                    raise mistake(text, at, f"there is no number column for {EVERY!r} to stand for", SchemaError)
                 near = difflib.get_close_matches(column, list(columns), 3)
                 known = f" (near: {', '.join(near)})" if near else ""
                 raise mistake(text, at, f"there is no column {column!r}{known}", SchemaError)

@@ -208,6 +208,39 @@ def test_json_gives_the_terms_back_and_refuses_foreign_ones() -> None:
             Schema.from_json({**data, "features": bad})
 
 
+def test_a_star_stands_for_every_number_column() -> None:
+    every = ("x", "n", "'lead time'", "emp.var")
+    assert schema("poly('*', 2)").terms == tuple(f"poly({name}, 2)" for name in every)
+    assert schema("c*log('*')").terms == tuple(f"c*log({name})" for name in every)
+    assert schema("'*'*'*'", drop=("i", "v", "n")).terms == ("x*x", "'lead time'*'lead time'", "emp.var*emp.var")
+    assert schema("poly(x, 2)", "poly('*', 2)") == schema("poly(x, 2)", *(f"poly({name}, 2)" for name in every[1:]))
+
+
+def test_a_star_that_stands_for_nothing_is_pointed_at() -> None:
+    text = "c*log('*')"
+    with pytest.raises(SchemaError) as told:
+        Schema.of(pa.schema([("c", pa.string()), ("y", pa.bool_())]), label="y", features=[text])
+    assert str(told.value).splitlines() == [
+        f"feature {text!r}, character 7: there is no number column for '*' to stand for", "  c*log('*')", "        ^",
+    ]  # fmt: skip
+    with pytest.raises(SchemaError, match="character 6: x is a number; accepted in hour"):
+        schema("hour('*')")
+
+
+def test_a_column_called_star_is_itself() -> None:
+    columns = pa.schema([("*", pa.float64()), ("x", pa.float64()), ("y", pa.bool_())])
+    ours = Schema.of(columns, label="y", features=["poly('*', 2)"])
+    assert ours.terms == ("poly('*', 2)",)
+    assert Schema.from_json(ours.to_json()) == ours
+
+
+def test_terms_are_spelled_as_a_schema_with_them_has_them() -> None:
+    texts = "poly('*', 2)", "c*b", "hour(t)", "c * b"
+    assert schema().spelled(texts) == schema(*texts).terms
+
+
 def test_there_is_a_limit_to_their_number() -> None:
     with pytest.raises(ConfigError, match="1001 derived terms"):
         schema(*["x*n"] * 1001)
+    with pytest.raises(ConfigError, match="1004 derived terms"):
+        schema(*(f"spline('*', {k})" for k in range(2, 253)))

@@ -21,7 +21,6 @@ from onlogit.steps import Step
 from onlogit.storage import Checkpoint, Checkpoints
 from onlogit.streams import Source, open_sink, open_source
 from onlogit.streams.ahead import open_patiently
-from onlogit.terms import parse, text_of
 
 ROLES: tuple[Role, ...] = ("label", "weight", "key", "time", "label_time", "due")
 
@@ -190,10 +189,9 @@ def differences(model: OnlineLogit, events: dict[str, Any], config: dict[str, An
     hidden = {c.name for c in schema.columns if c.role in ("dropped", "slice") or (c.role == "time" and not c.feature)}
     kept |= {"positive": schema.positive, "drop": ",".join(sorted(hidden)) or None}
     kept["feature"] = ", ".join(sorted(schema.terms)) or None
-    terms = {text_of(term) for term in map(parse, events["features"])} - schema.coordinates
     asked = events | {
         "drop": ",".join(sorted(set(events["drop"]) - named)) or None,
-        "feature": ", ".join(sorted(terms)) or None,
+        "feature": ", ".join(sorted(schema.spelled(events["features"]))) or None,
     }
     told = [(flag(name), kept[name], asked[name]) for name in kept] + unlike(to_mapping(model.config), config)
     return [

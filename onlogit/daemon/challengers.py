@@ -24,7 +24,6 @@ from onlogit.monitor.comparison import Comparison
 from onlogit.pipeline import Pipeline
 from onlogit.schema import Schema
 from onlogit.storage.arrays import Array
-from onlogit.terms import parse, text_of
 
 log = logging.getLogger("onlogit.daemon")
 
@@ -259,8 +258,7 @@ def derived(schema: Schema, features: list[str] | None) -> Schema:
     """The champion's schema with other derived terms; they may read the columns that the champion reads."""
     if features is None:
         return schema
-    texts = dict.fromkeys(text_of(parse(text)) for text in features)
-    terms = tuple(text for text in texts if text not in schema.coordinates)
+    terms = schema.spelled(features)
     kept = {column.name for column in schema.columns if column.role != "dropped"} | schema.operands
     found = replace(schema, terms=terms)
     missing = sorted(found.operands - kept)
