@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import onlogit
-from bench.peers.protocol import F64, Feed, Limits, Peer
+from bench.peers.protocol import F64, STEADY, Feed, Limits, Peer
 
 VW_BEST = "vw best"
 BUSY = 1.5
@@ -69,10 +69,11 @@ def page(results: list[Result], limits: Limits) -> str:
         "## Log loss\n",
         _losses(results, WHOLE),
         "## Speed\n",
-        f"Thousand events a second, learned / scored only; the best of {rounds}, start-up and compiling apart. "
-        "onlogit and scikit-learn start from Arrow batches in a file, and their time includes encoding; onlogit's also its "
-        "quality figures and its calibration monitor, on both cores (reading, encoding, learning and judging each "
-        "in a thread, the default learner's mixture in one more; scoring batches side by side). VW "
+        f"Thousand events a second, learned / scored only; the best of {rounds}, start-up and compiling apart, after a "
+        f"throw-away model took the first {STEADY:,} events in the same process (River's not). onlogit "
+        "and scikit-learn start from Arrow batches in a file, and their time includes encoding; onlogit's also its "
+        "quality figures and its calibration monitor, on both cores (a batch is encoded, learned and judged in "
+        "one thread, two batches at a time, and read in another; the default learner's mixture has one more). VW "
         "starts from its own binary cache, where names are hashed already, on two threads (one parses, one learns). "
         "scikit-learn takes mini-batches of 256. River's is in the table of prefixes.\n",
         _table(at_once, TIMED, _speed, lambda r, name: -_per_second(r, name)),

@@ -9,7 +9,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 import onlogit
 from bench.peers.feeds import BATCH_ROWS
-from bench.peers.protocol import LABEL, Answer, Feed, Limits, Skipped, Warm, Watch
+from bench.peers.protocol import LABEL, STEADY, Answer, Feed, Limits, Skipped, Warm, Watch
 from onlogit.errors import ConfigError
 from onlogit.records import scored
 from onlogit.runner import Runner, score_stream
@@ -30,8 +30,10 @@ def learner(name: str) -> Callable[[Feed, Limits, Warm], Answer]:
         first = next(feed.batches()).slice(0, WARM_UP_ROWS)
         trial.step(first)
         trial.predict_proba(first)
-        del trial
         warm()
+        Runner(trial, _source(feed, STEADY), {}).run()
+        score_stream(trial, _source(feed, STEADY), Nowhere(), scored())
+        del trial
         p: list[npt.NDArray[np.float64]] = []
         runner = Runner(model, _source(feed), {})
         with Watch() as learning:
@@ -58,8 +60,29 @@ class Nowhere:
     def abort(self) -> None: ...
 
 
-def _source(feed: Feed) -> Source:
-    return open_source(feed.folder / "stream.arrows", batch_rows=BATCH_ROWS)
+class Beginning:
+    """The first batches of a source, `events` or a little more."""
+
+    format = "arrow"
+
+    def __init__(self, source: Source, events: int) -> None:
+        self.source, self.events, self.schema = source, events, source.schema
+
+    def read(self) -> tuple[pa.RecordBatch, Position] | None:
+        item = self.source.read() if self.events > 0 else None
+        self.events -= 0 if item is None else len(item[0])
+        return item
+
+    def seek(self, position: Position) -> None:
+        self.source.seek(position)
+
+    def close(self) -> None:
+        self.source.close()
+
+
+def _source(feed: Feed, events: int | None = None) -> Source:
+    source = open_source(feed.folder / "stream.arrows", batch_rows=BATCH_ROWS)
+    return source if events is None else Beginning(source, events)
 
 
 def _model(feed: Feed, name: str, slot_bits: int) -> "onlogit.OnlineLogit":

@@ -96,6 +96,7 @@ class Skipped(Exception):
 
 
 Warm = Callable[[], None]  # says: imported, compiled and warm; the clock of start-up stops here
+STEADY = 262_144  # events that a throw-away model takes after that: what is timed is a process that has been at work for a while
 
 
 class Peer(NamedTuple):

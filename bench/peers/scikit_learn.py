@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
-from bench.peers.protocol import F64, Answer, Feed, Limits, Warm, Watch
+from bench.peers.protocol import F64, STEADY, Answer, Feed, Limits, Warm, Watch
 
 MINI_BATCH = 256
 MOST_CATEGORIES = 254
@@ -77,6 +77,7 @@ def sgd(**settings: Any) -> Callable[[Feed, Limits, Warm], Answer]:
         trial.learn(*tile, np.arange(len(part)) % 2)
         trial.score(*tile)
         warm()
+        _learn_at_once(feed, trial, np.empty(min(feed.rows, STEADY)))
         p = np.empty(feed.rows)
         with Watch() as learning:
             (_learn_at_once if feed.at_once else _learn_late)(feed, model, p)
@@ -98,8 +99,11 @@ def _mini_batches(feed: Feed) -> Iterator[tuple[int, pa.RecordBatch]]:
 
 
 def _learn_at_once(feed: Feed, model: _Classifier, p: F64) -> None:
+    """As many events as there is room for in p."""
     y = feed.y()
     for first, batch in _mini_batches(feed):
+        if first == len(p):
+            break
         tile, end = model.encode(batch), first + len(batch)
         p[first:end] = model.score(*tile)
         model.learn(*tile, y[first:end])

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
-from bench.peers.protocol import I64, Answer, Feed, Limits, Warm, Watch, peak_mb
+from bench.peers.protocol import I64, STEADY, Answer, Feed, Limits, Warm, Watch, peak_mb
 
 SETTINGS: dict[str, list[str]] = {
     "default": [],
@@ -38,6 +38,7 @@ def setting(name: str) -> Callable[[Feed, Limits, Warm], Answer]:
         vw = import_module("vowpalwabbit")
         told, stated = SETTINGS[name], feed.folder / f"stated.{os.getpid()}"
         warm()
+        _drive(vw, feed, [*told, "--examples", str(STEADY)]).finish()
         with Watch() as learning:
             model = _drive(vw, feed, [*told, "-f", f"{stated}.model"])
         model.finish()

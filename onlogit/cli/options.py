@@ -117,7 +117,8 @@ def event_options(*, label_required: bool) -> Decorator[Any]:
         ),
         click.option(
             "--feature", "features", metavar="TERM", multiple=True,
-            help="Derived feature, such as \"origin*hour(at)\" or \"spline(age, 8)\"; may be given several times.",
+            help="Derived feature, such as \"origin*hour(at)\" or \"poly('*', 2)\", the square of every number; may be given "
+            "several times.",
         ),
     )  # fmt: skip
 
