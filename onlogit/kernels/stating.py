@@ -1,4 +1,7 @@
-"""What the default learner states of a few rows: the kernels that walk a tape, one after the other, in one call."""
+"""What the default learner states: the kernels that walk a tape, one after the other, in one call.
+
+A call from Python costs little by itself, but each takes the interpreter's lock when it returns, and waits for whoever has it.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +16,26 @@ F64 = npt.NDArray[np.float64]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 
+U8 = npt.NDArray[np.uint8]
+
 SCORE = np.uint8(1)
+
+
+@kernel
+def weigh(
+    row: I64, act: U8, weight: F64, counts: F64, late: F64, y: F64, memo: F32,
+    switching: F64, uniform: F32, fading: F32, u: F32, omega: F64,
+    kept: F32, sums: F32, weights: F32, counted: F64,
+    stack_pace: float, stack_prior: F32, stack_mean: F32, stack_cov: F32, word: int,
+    rate: F64, flips: Flips, z: F64, z_sd: F64,
+) -> None:  # fmt: skip
+    """All that follows the experts: mixture, last word, running rate; the arguments are those of the walks."""
+    place = 2 * fading.size
+    mixture.walk(row, act, counts, late, y, memo, switching, uniform, fading, u, omega, z_sd, flips)
+    residuals.walk(row, act, weight, counts, y, memo, place, kept, sums, weights, counted, flips)
+    stacking.walk(row, act, counts, y, memo, stack_pace, stack_prior, stack_mean, stack_cov, word, z, flips)
+    base_rate.walk(row, act, weight, counts, y, memo, rate, z, flips)
+    mixture.widen(row, act, memo, place, z, z_sd)
 
 
 @kernel
@@ -32,8 +54,7 @@ def state(
         row, act, dense, starts, slots, values, none, none, pace, slot_prior, dense_prior, clock, mean, cov, table,
         touched, memo, flips,
     )  # fmt: skip
-    mixture.walk(row, act, none, none, none, memo, switching, uniform, fading, u, omega, z_sd, flips)
-    residuals.walk(row, act, none, none, none, memo, 2 * pace.size, kept, sums, weights, counted, flips)
-    stacking.walk(row, act, none, none, memo, stack_pace, stack_prior, stack_mean, stack_cov, AT_REST, z, flips)
-    base_rate.walk(row, act, none, none, none, memo, rate, z, flips)
-    mixture.widen(row, act, memo, 2 * pace.size, z, z_sd)
+    weigh(
+        row, act, none, none, none, none, memo, switching, uniform, fading, u, omega, kept, sums, weights, counted,
+        stack_pace, stack_prior, stack_mean, stack_cov, AT_REST, rate, flips, z, z_sd,
+    )  # fmt: skip

@@ -19,7 +19,7 @@ from onlogit.config import BeliefConfig
 from onlogit.encoding import Rows
 from onlogit.errors import StateError
 from onlogit.fixed import constant
-from onlogit.kernels import base_rate, belief, mixture, residuals, stacking, stating
+from onlogit.kernels import base_rate, belief, mixture, residuals, stating
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import NO_FLIPS, Flips, true_odds
 from onlogit.kernels.stacking import AT_REST, LIVE
@@ -179,19 +179,17 @@ class BeliefLearner:
         told, ops = self._prepared(rows), len(tape.row)
         scores = unwritten(len(y))
         counts, late = np.zeros((2, ops))
+        pace = np.log(2.0) / self.config.stacking_half_life
         mixture.temper(tape.row, tape.act, tape.waiting, weight, self.flight, counts, late)
 
         def ask_experts(part: slice) -> None:
             belief.walk(tape.row[part], tape.act[part], *told, y, weight, *self.known, memo, self.flips)
 
         def weigh(part: slice) -> None:
-            row, act, count = tape.row[part], tape.act[part], counts[part]
-            mixture.walk(row, act, count, late[part], y, memo, *self.weights, scores.z_sd, self.flips)
-            residuals.walk(row, act, weight, count, y, memo, 2 * self.lanes, *self.recent, self.flips)
-            rate = np.log(2.0) / self.config.stacking_half_life
-            stacking.walk(row, act, count, y, memo, rate, *self.stack, LIVE if live else AT_REST, scores.z, self.flips)
-            base_rate.walk(row, act, weight, count, y, memo, self.rate, scores.z, self.flips)
-            mixture.widen(row, act, memo, 2 * self.lanes, scores.z, scores.z_sd)
+            stating.weigh(
+                tape.row[part], tape.act[part], weight, counts[part], late[part], y, memo, *self.weights, *self.recent,
+                pace, *self.stack, LIVE if live else AT_REST, self.rate, self.flips, scores.z, scores.z_sd,
+            )  # fmt: skip
 
         with Beside("onlogit mixture", alone=ops <= STRETCH) as beside:
             at, before = 0, None
