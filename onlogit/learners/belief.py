@@ -23,9 +23,9 @@ from onlogit.kernels import base_rate, belief, mixture, residuals, stating
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import NO_FLIPS, Flips, true_odds
 from onlogit.kernels.stacking import AT_REST, LIVE
-from onlogit.learners import forgetting, merging, pushes, standing
+from onlogit.learners import belief_merging, forgetting, pushes, standing
+from onlogit.learners.belief_merging import Settings
 from onlogit.learners.beside import Beside
-from onlogit.learners.merging import Gaussian, Slots
 from onlogit.learners.protocol import (
     NO_CENTRE,
     NO_LOOKS,
@@ -399,85 +399,10 @@ class BeliefLearner:
         known.table[seen], known.touched[seen] = table, now
 
     def merge(self, base: State, parts: Sequence[State], units: Sequence[Units]) -> State:
-        """What the parts learned since the base, as one belief; see learners/merging.py."""
-        learned = np.array([part["clock"][0] - base["clock"][0] for part in parts])
-        share = learned / learned.sum() if learned.sum() > 0 else np.full(len(parts), 1.0 / len(parts))
-        clock = [float(state["clock"][0]) for state in (base, *parts)]
-        merged = {"clock": base["clock"] + learned.sum(), "flight": self._merge_flight(base, parts, share)}
-        merged["counted"] = base["counted"] + sum(part["counted"] - base["counted"] for part in parts)
-        merged["residuals"] = sum(s * part["residuals"] for s, part in zip(share, parts, strict=True)).astype(
-            np.float32
-        )
-        merged["rate"] = self._merge_rate(base["rate"], [part["rate"] for part in parts])
-        voices = [[part[name].astype(np.float64) for part in parts] for name in ("u", "omega")]
-        u, merged["omega"] = merging.pool_voices(share, *voices)
-        merged["u"] = u.astype(np.float32)
-        merged["stack_mean"], merged["stack_cov"] = self._merge_stack(parts, share)
-        merged["mean"], merged["cov"] = self._merge_dense(base, parts, learned, [self._change(each) for each in units])
-        merged["slots"], merged["touched"], merged["table"] = self._merge_slots(base, parts, clock)
-        return merged
-
-    def _merge_stack(self, parts: Sequence[State], share: F64) -> tuple[F32, F32]:
-        """Mean and covariance of the last words; what has no prior is not in use and stays as it is."""
-        mean, cov = np.zeros_like(self.stack.mean), np.zeros_like(self.stack.cov)
-        for word, prior in enumerate(self.stack.prior):
-            used = np.flatnonzero(prior)
-            both = np.ix_(used, used)
-            beliefs = [
-                Gaussian(
-                    part["stack_mean"][word, used].astype(np.float64), part["stack_cov"][word][both].astype(np.float64)
-                )
-                for part in parts
-            ]
-            mean[word, used], cov[word][both] = merging.average_gaussians(share, beliefs)
-        return mean, cov
-
-    def _merge_slots(self, base: State, parts: Sequence[State], clock: Sequence[float]) -> Slots:
-        """Numbers, clocks and table of the slots, padding included."""
-        k = self.experts
-        tables = [Slots(s["slots"], s["touched"], s["table"][:, :, :k]) for s in (base, *parts)]
-        rate, prior = (setting[:k].astype(np.float64) for setting in (self.known.rate, self.known.slot_prior))
-        number, touched, table = merging.add_slots(tables[0], tables[1:], clock, rate, prior)
-        return Slots(number, touched, np.pad(table, ((0, 0), (0, 0), (0, self.lanes - k))))
-
-    def _merge_dense(
-        self, base: State, parts: Sequence[State], learned: F64, changes: Sequence[F64]
-    ) -> tuple[F32, F32]:
-        """Mean and covariance of the experts."""
-        known, c = self.known, 1 + self.dense
-        mean, cov = np.zeros_like(known.mean), np.zeros_like(known.cov)
-
-        def belief_of(state: State, e: int) -> Gaussian:
-            return Gaussian(state["mean"][e, :c].astype(np.float64), state["cov"][e, :c, :c].astype(np.float64))
-
-        for e in range(self.experts):
-            beliefs = [belief_of(part, e) for part in parts]
-            kept = np.exp(-float(known.rate[e]) * learned).tolist()
-            prior = np.diag(known.dense_prior[e, :c].astype(np.float64))
-            mean[e, :c], cov[e, :c, :c] = merging.add_gaussians(belief_of(base, e), beliefs, prior, kept, changes)
-        return mean, cov
-
-    def _change(self, units: Units) -> F64:
-        """The matrix that takes the merged weights to a part's, bias first; numbers beyond the dense block stay as they
-        are."""
-        change = np.diag(np.append(1.0, units.scale[: self.dense]))
-        change[0, 1:] = units.shift[: self.dense]
-        return change
-
-    @staticmethod
-    def _merge_rate(base: F64, parts: Sequence[F64]) -> F64:
-        """Weights multiply."""
-        merged = base + sum((part - base for part in parts), np.zeros(2))
-        merged[0] = base[0]
-        for part in parts:
-            base_rate.reweigh(merged, part[0] / base[0])
-        return merged
-
-    @staticmethod
-    def _merge_flight(base: State, parts: Sequence[State], share: F64) -> F64:
-        labels = base["flight"][1] + sum(part["flight"][1] - base["flight"][1] for part in parts)
-        waiting = sum(s * part["flight"][0] for s, part in zip(share, parts, strict=True))
-        return np.array([waiting, min(labels, mixture.MEMORY)])
+        """What the parts learned since the base, as one belief; see learners/belief_merging.py."""
+        known = self.known
+        settings = Settings(known.rate, known.slot_prior, known.dense_prior, self.stack.prior, self.experts, self.dense)
+        return belief_merging.merge(settings, base, parts, units)
 
 
 def _lines(*shape: int) -> F32:

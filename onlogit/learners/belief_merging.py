@@ -1,0 +1,114 @@
+"""The states of several workers' default learners as one: which rule of merging.py goes with which array."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from onlogit.kernels import base_rate, mixture
+from onlogit.learners import merging
+from onlogit.learners.merging import Gaussian, Slots
+from onlogit.learners.protocol import State, Units
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+
+
+class Settings(NamedTuple):
+    """What all workers have in common; arrays as in belief.py, of which lanes beyond `experts` are padding."""
+
+    rate: F32  # [E]
+    slot_prior: F32  # [E]
+    dense_prior: F32  # [K, D]
+    stack_prior: F32  # [2, D]
+    experts: int
+    dense: int  # numbers in the dense block
+
+
+def merge(own: Settings, base: State, parts: Sequence[State], units: Sequence[Units]) -> State:
+    """What the parts learned since the base, as one belief."""
+    learned = np.array([part["clock"][0] - base["clock"][0] for part in parts])
+    share = learned / learned.sum() if learned.sum() > 0 else np.full(len(parts), 1.0 / len(parts))
+    residuals = sum(s * part["residuals"] for s, part in zip(share, parts, strict=True))
+    u, omega = merging.pool_voices(
+        share, *([part[name].astype(np.float64) for part in parts] for name in ("u", "omega"))
+    )
+    stack_mean, stack_cov = _stack(own, parts, share)
+    mean, cov = _dense(own, base, parts, learned, [_change(own, each) for each in units])
+    slots, touched, table = _slots(own, base, parts)
+    return {
+        "clock": base["clock"] + learned.sum(),
+        "flight": _flight(base, parts, share),
+        "counted": base["counted"] + sum(part["counted"] - base["counted"] for part in parts),
+        "residuals": np.asarray(residuals, np.float32),
+        "rate": _rate(base["rate"], [part["rate"] for part in parts]),
+        "u": u.astype(np.float32), "omega": omega,
+        "stack_mean": stack_mean, "stack_cov": stack_cov,
+        "mean": mean, "cov": cov,
+        "slots": slots, "touched": touched, "table": table,
+    }  # fmt: skip
+
+
+def _stack(own: Settings, parts: Sequence[State], share: F64) -> tuple[F32, F32]:
+    """Mean and covariance of the last words; what has no prior is not in use and stays as it is."""
+    width = own.stack_prior.shape[1]
+    mean, cov = np.zeros((2, width), np.float32), np.zeros((2, width, width), np.float32)
+    for word, prior in enumerate(own.stack_prior):
+        used = np.flatnonzero(prior)
+        both = np.ix_(used, used)
+        beliefs = [
+            Gaussian(
+                part["stack_mean"][word, used].astype(np.float64), part["stack_cov"][word][both].astype(np.float64)
+            )
+            for part in parts
+        ]
+        mean[word, used], cov[word][both] = merging.average_gaussians(share, beliefs)
+    return mean, cov
+
+
+def _slots(own: Settings, base: State, parts: Sequence[State]) -> Slots:
+    """Numbers, clocks and table of the slots, padding included."""
+    k, clock = own.experts, [float(state["clock"][0]) for state in (base, *parts)]
+    tables = [Slots(s["slots"], s["touched"], s["table"][:, :, :k]) for s in (base, *parts)]
+    rate, prior = own.rate[:k].astype(np.float64), own.slot_prior[:k].astype(np.float64)
+    number, touched, table = merging.add_slots(tables[0], tables[1:], clock, rate, prior)
+    return Slots(number, touched, np.pad(table, ((0, 0), (0, 0), (0, len(own.rate) - k))))
+
+
+def _dense(own: Settings, base: State, parts: Sequence[State], learned: F64, changes: Sequence[F64]) -> tuple[F32, F32]:
+    """Mean and covariance of the experts."""
+    c = 1 + own.dense
+    mean, cov = np.zeros_like(base["mean"]), np.zeros_like(base["cov"])
+
+    def belief_of(state: State, e: int) -> Gaussian:
+        return Gaussian(state["mean"][e, :c].astype(np.float64), state["cov"][e, :c, :c].astype(np.float64))
+
+    for e in range(own.experts):
+        beliefs = [belief_of(part, e) for part in parts]
+        kept = np.exp(-float(own.rate[e]) * learned).tolist()
+        prior = np.diag(own.dense_prior[e, :c].astype(np.float64))
+        mean[e, :c], cov[e, :c, :c] = merging.add_gaussians(belief_of(base, e), beliefs, prior, kept, changes)
+    return mean, cov
+
+
+def _change(own: Settings, units: Units) -> F64:
+    """The matrix that takes the merged weights to a part's, bias first; numbers beyond the dense block stay as they are."""
+    change = np.diag(np.append(1.0, units.scale[: own.dense]))
+    change[0, 1:] = units.shift[: own.dense]
+    return change
+
+
+def _rate(base: F64, parts: Sequence[F64]) -> F64:
+    """Weights multiply."""
+    merged = base + sum((part - base for part in parts), np.zeros(2))
+    merged[0] = base[0]
+    for part in parts:
+        base_rate.reweigh(merged, part[0] / base[0])
+    return merged
+
+
+def _flight(base: State, parts: Sequence[State], share: F64) -> F64:
+    labels = base["flight"][1] + sum(part["flight"][1] - base["flight"][1] for part in parts)
+    waiting = sum(s * part["flight"][0] for s, part in zip(share, parts, strict=True))
+    return np.array([waiting, min(labels, mixture.MEMORY)])
