@@ -39,7 +39,7 @@ class Names:
 
     def learn(self, rows: Rows, weight: F64, found: Mapping[str, pa.Array], namer: Namer) -> None:
         """Name what is new in a batch, in order, then count all that is named."""
-        if not self.most:
+        if not self.most or not len(rows.slots):
             return
         first, widest = 0, int(np.diff(rows.starts).max(initial=0))
         while len(self.names) < self.most and first < len(weight):
