@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels.jit import inline, part
+from onlogit.kernels.jit import inline, part, unsigned
 from onlogit.kernels.lanes import fma, lanes, larger, load, smaller, splat
 from onlogit.kernels.link import exponential
 
@@ -111,7 +111,7 @@ def set_slopes(pivots: F64, slopes: F64) -> None:
 def read_odds(z: F64, y: I8, slack: F64, rows: I64, n: int, out: Any) -> None:
     """What arms of any kind are made of, for rows[:n], into a block. One short loop each: these vectorise."""
     for r in range(n):
-        i = rows[r]
+        i = unsigned(rows[r])
         l = min(max(z[i], -REACH), REACH)
         out.l[r] = l
         happened = np.int64(y[i] == 1)  # (by arithmetic: no processor foresees a branch on labels)

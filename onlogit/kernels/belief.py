@@ -22,7 +22,7 @@ import numpy.typing as npt
 from onlogit.kernels import covariance
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import Flips
-from onlogit.kernels.jit import kernel, part
+from onlogit.kernels.jit import kernel, part, unsigned
 from onlogit.kernels.lanes import (
     exponential,
     fma,
@@ -62,7 +62,7 @@ def _slots_score(
     for j in range(low, high):
         at = 2 * width * np.int64(slots[j]) + e
         value = spread(values, j, z)
-        then = touched[slots[j]]
+        then = touched[unsigned(slots[j])]
         v = v0
         if then != UNTOUCHED:
             kept = exponential(slow * np.float32(then - now))
@@ -136,9 +136,10 @@ def walk(
         learn = not last and (act[op] & LEARN) != 0 and h > 0.0
         for j in range(d):
             x[1 + j] = dense[i, j]
-        low, high = starts[i], starts[i + 1]
+        low, high = unsigned(starts[i]), unsigned(starts[i + 1])
         if op + AHEAD < row.size:
-            for j in range(starts[row[op + AHEAD]], starts[row[op + AHEAD] + 1]):
+            ahead = row[op + AHEAD]
+            for j in range(unsigned(starts[ahead]), unsigned(starts[ahead + 1])):
                 prefetch_to_write(w, 2 * padded * np.int64(slots[j]))
                 prefetch_to_write(touched, np.int64(slots[j]))
         for first in range(0, padded, LANES):
@@ -177,6 +178,6 @@ def walk(
             covariance.learn(m, e, width, g, held, delta[e], root[e])
             covariance.renew(s, e, width, 1 + d, kept[e], fill[e], s0)
         for j in range(low, high):
-            touched[slots[j]] = now
+            touched[unsigned(slots[j])] = now
         now += h
     clock[0] = now

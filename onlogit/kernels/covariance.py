@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from onlogit.kernels.flips import Flips
 from onlogit.kernels.implicit import flipped_steps, implicit_steps
-from onlogit.kernels.jit import inline
+from onlogit.kernels.jit import inline, unsigned
 from onlogit.kernels.lanes import (
     fma,
     lanes,
@@ -142,7 +142,7 @@ def renew(cov: F32, e: int, width: int, used: int, kept: np.float32, fill: np.fl
         return
     more, at = fill / kept, e * width * width
     for a in range(used):
-        cov[at] += more * prior[e * width + a]
+        cov[unsigned(at)] += more * prior[unsigned(e * width + a)]
         at += width + 1
 
 

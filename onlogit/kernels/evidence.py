@@ -51,7 +51,7 @@ from onlogit.kernels.arms import (
     set_slopes,
     slopes,
 )
-from onlogit.kernels.jit import inline, kernel, part, reduction
+from onlogit.kernels.jit import inline, kernel, part, reduction, unsigned
 from onlogit.kernels.lanes import fma, lanes, larger, load, splat, store, total, where_above, where_equal
 
 F64 = npt.NDArray[np.float64]
@@ -206,7 +206,7 @@ def recur(state: Evidence, patience: float, elapsed: F64, rows: I64, n: int, out
         store(out.opened, k, opening(before, local, load(out.opened, k, pair), r))
         store(runs, k, run_on(before, local))
         store(sums, k, own)
-        region[j] = out.region_weight[0] * total(own)
+        region[unsigned(j)] = out.region_weight[0] * total(own)
         wide = level_sums * load(out.weights, 0, like)
         m = total(fma(slope_sums, load(out.weights, LANES, like), wide)) + _added(region)
         peak = max(peak, m)
@@ -246,7 +246,7 @@ def add_up(state: Evidence, rows: I64, n: int, event: I64, time: I64, out: Block
         store(out.totals, bin_at, inside + terms)
         weight += out.terms[r * LANES + 3]
         moment += out.terms[r * LANES + 5]
-        state.cells[int((min(max(out.l[r], -15.99), 15.99) + 16.0) * 8.0)] += 1.0
+        state.cells[unsigned(int((min(max(out.l[r], -15.99), 15.99) + 16.0) * 8.0))] += 1.0
     store(out.totals, 0, everywhere)
     for j in range(1 + REGIONS):
         for c in range(TERMS):
@@ -267,7 +267,7 @@ def judged_rows(y: I8, weight: F64, row: int, rows: I64) -> int:
     """Put the next rows that have an outcome and a weight, a block at most, into `rows`; how many."""
     n = 0
     while n < BLOCK and row < y.size:
-        if y[row] >= 0 and weight[row] > 0.0:
+        if y[unsigned(row)] >= 0 and weight[unsigned(row)] > 0.0:
             rows[n] = row
             n += 1
         row += 1

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba  # type: ignore[import-untyped,unused-ignore]
+import numpy as np
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -86,6 +87,13 @@ def inline(function: F) -> F:
     In one that is given arrays, a branch can make Numba count references to each of them at every call, which in a loop over
     rows costs more than the row does (seen: 78 ns in place of 10). Let the caller choose, or clamp an index."""
     return _compiled(function, fastmath=IN_ORDER, forceinline=True, no_cpython_wrapper=True)
+
+
+@inline
+def unsigned(place: int) -> int:
+    """A place in an array that is known not to be negative. Numba looks at every place that it cannot prove to be so, as -1
+    is the last one; in a loop over 26 slots a row that took a tenth to a fifth of the time."""
+    return np.uint64(place)  # type: ignore[return-value]
 
 
 def part(function: F) -> F:

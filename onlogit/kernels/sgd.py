@@ -33,7 +33,7 @@ import numpy.typing as npt
 from onlogit.kernels.belief import LEARN, SCORE
 from onlogit.kernels.flips import NO_FLIPS, Flips, lift
 from onlogit.kernels.implicit import flipped_step, implicit_step
-from onlogit.kernels.jit import inline, kernel
+from onlogit.kernels.jit import inline, kernel, unsigned
 from onlogit.kernels.lanes import (
     absolute,
     fma,
@@ -221,7 +221,7 @@ def _product(plane: int, x: F32, slots: I32, values: F32, low: int, high: int, s
     """One plane of the state times a row: of plane 0, the log-odds."""
     z: float = state.bias[plane, 0] + _dot(state.dense[plane], x)
     for j in range(low, high):
-        z += state.table[plane, slots[j]] * values[j]
+        z += state.table[plane, unsigned(slots[j])] * values[j]
     return z
 
 
@@ -330,7 +330,7 @@ def _fetch(i: int, far: int, dense: F32, starts: I64, slots: I32, state: State) 
     d, planes = dense.shape[1], state.table.shape[0]
     for j in range(far * d, far * d + d, LINE):
         prefetch(dense, j)
-    for j in range(starts[i], starts[i + 1]):
+    for j in range(unsigned(starts[i]), unsigned(starts[i + 1])):
         prefetch_to_write(state.table, np.int64(slots[j]) * planes)
 
 
@@ -342,9 +342,10 @@ def score(dense: F32, starts: I64, slots: I32, values: F32, settings: Settings, 
     for i in range(z_out.size):
         _fetch(min(i + SLOTS_AHEAD, last), min(i + AHEAD, last), dense, starts, slots, state)
         _read(dense, i, x)
-        z = _product(0, x, slots, values, starts[i], starts[i + 1], state)
+        low, high = unsigned(starts[i]), unsigned(starts[i + 1])
+        z = _product(0, x, slots, values, low, high, state)
         if len(settings.rule) == 2 and t > 0.0:
-            z -= _product(1, x, slots, values, starts[i], starts[i + 1], state) / t
+            z -= _product(1, x, slots, values, low, high, state) / t
         z_out[i] = z
 
 
@@ -366,7 +367,7 @@ def walk(
     x, last = np.zeros(state.dense.shape[1], np.float32), row.size - 1
     for k in range(row.size):
         i = row[k]
-        low, high = starts[i], starts[i + 1]
+        low, high = unsigned(starts[i]), unsigned(starts[i + 1])
         _fetch(row[min(k + SLOTS_AHEAD, last)], row[min(k + AHEAD, last)], dense, starts, slots, state)
         _read(dense, i, x)
         h = weight[i] if act[k] & LEARN else 0.0

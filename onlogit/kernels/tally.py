@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels.jit import inline, kernel, part, reduction
+from onlogit.kernels.jit import inline, kernel, part, reduction, unsigned
 from onlogit.kernels.link import ROUND, exponential
 
 F64 = npt.NDArray[np.float64]
@@ -146,10 +146,11 @@ def _next_block(z: F64, y: I8, weight: F64, row: int, out: Block) -> tuple[int, 
     """The next labelled rows that have a weight: how many, and the row after them."""
     n = 0
     while n < BLOCK and row < z.size:
-        h = np.floor(weight[row] * WEIGHT_UNIT + 0.5) / WEIGHT_UNIT
-        if y[row] >= 0 and h > 0.0:
-            out.l[n] = min(max(z[row], -REACH), REACH)
-            out.label[n] = 1 if y[row] == 1 else 0
+        i = unsigned(row)
+        h = np.floor(weight[i] * WEIGHT_UNIT + 0.5) / WEIGHT_UNIT
+        if y[i] >= 0 and h > 0.0:
+            out.l[n] = min(max(z[i], -REACH), REACH)
+            out.label[n] = 1 if y[i] == 1 else 0
             out.weight[n] = h
             n += 1
         row += 1
@@ -176,7 +177,7 @@ def _read(odd: I64, n: int, out: Block) -> None:
         out.parts[LOSS, i] = in_parts(max(l, 0.0) - label * l + logarithm(1.0 + e))
         out.share[i] = min(whole(p * BINS), BINS - 1)
     for i in range(n):
-        out.odd[i] = odd[whole(min(max(2.0 * out.l[i], -HALVES), HALVES)) + HALVES]
+        out.odd[i] = odd[unsigned(whole(min(max(2.0 * out.l[i], -HALVES), HALVES)) + HALVES)]
 
 
 @reduction
@@ -196,9 +197,9 @@ def _add_ones(tally: Tally, n: int, out: Block) -> None:
     out.sums[:] = 0
     for i in range(n):
         for k in range(4):
-            out.sums[0, out.share[i], k] += out.parts[OF_BINS[k], i]
+            out.sums[0, unsigned(out.share[i]), k] += out.parts[OF_BINS[k], i]
         for k in range(4):
-            out.sums[1, out.odd[i], k] += out.parts[OF_BINS[k], i]
+            out.sums[1, unsigned(out.odd[i]), k] += out.parts[OF_BINS[k], i]
     for j in range(BINS):
         for k in range(4):
             tally.totals[OF_BINS[k], 1] += out.sums[0, j, k]
@@ -250,4 +251,4 @@ def tally_rows(tally: Tally, z: F64, y: I8, weight: F64) -> None:
                 _add_weighed(tally, i, out)
         for i in range(n):
             rank = min(max(int((out.l[i] + 16.0) * 128.0), 0), RANKS - 1)
-            tally.ranks[rank, out.label[i]] += np.int64(out.weight[i] * WEIGHT_UNIT)
+            tally.ranks[unsigned(rank), unsigned(out.label[i])] += np.int64(out.weight[i] * WEIGHT_UNIT)
