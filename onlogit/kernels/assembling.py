@@ -7,7 +7,7 @@ Measured on one core: 2.4 ns a slot, 5 with the index.
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels.jit import inline, kernel, part
+from onlogit.kernels.jit import inline, kernel, part, unsigned
 
 U8 = npt.NDArray[np.uint8]
 I32 = npt.NDArray[np.int32]
@@ -23,15 +23,15 @@ def _add_slot(slot: np.int32, value: np.float32, first: int, end: int, found: I6
     mask = np.uint64(found.size - 1)
     at = np.uint64(slot) & mask
     place = found[at]
-    while place >= first and slots[place] != slot:
+    while place >= first and slots[unsigned(place)] != slot:
         at = (at + np.uint64(1)) & mask
         place = found[at]
     if place >= first:
-        values[place] += value
+        values[unsigned(place)] += value
         return end
     found[at] = end
-    slots[end] = slot
-    values[end] = value
+    slots[unsigned(end)] = slot
+    values[unsigned(end)] = value
     return end + 1
 
 
@@ -69,13 +69,13 @@ def _gather_lit(lit: U8, first: int, stop: int, near: U8, which: I64) -> int:
 @inline
 def _add_to_few(slot: np.int32, first: int, end: int, slots: I32, values: F32) -> int:
     at = first
-    while at < end and slots[at] != slot:
+    while at < end and slots[unsigned(at)] != slot:
         at += 1
     if at < end:
-        values[at] += np.float32(1.0)
+        values[unsigned(at)] += np.float32(1.0)
         return end
-    slots[end] = slot
-    values[end] = np.float32(1.0)
+    slots[unsigned(end)] = slot
+    values[unsigned(end)] = np.float32(1.0)
     return end + 1
 
 
@@ -110,12 +110,12 @@ def assemble(
             lit_here = _gather_lit(lit, i, min(i + ABREAST, n), near, which)
         if different[i % ABREAST] == 1:
             for c in range(k):
-                slots[end + c] = always[c, i]
-                values[end + c] = one
+                slots[unsigned(end + c)] = always[c, i]
+                values[unsigned(end + c)] = one
             end += k
             for c in range(lit_here):
                 if near[c, i % ABREAST] != 0:
-                    end = _add_to_few(some[which[c]], first, end, slots, values)
+                    end = _add_to_few(some[unsigned(which[c])], first, end, slots, values)
             continue
         for c in range(k):
             end = _add_slot(always[c, i], one, first, end, found, slots, values)
@@ -126,7 +126,7 @@ def assemble(
             if part_values[c, i] != 0.0:
                 end = _add_slot(parts[c, i], part_values[c, i], first, end, found, slots, values)
         for c in range(list_starts.shape[0]):
-            for j in range(list_starts[c, i], list_stops[c, i]):
+            for j in range(unsigned(list_starts[c, i]), unsigned(list_stops[c, i])):
                 if list_values[j] != 0.0:
                     end = _add_slot(list_slots[j], list_values[j], first, end, found, slots, values)
     starts[n] = end

@@ -6,7 +6,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels.jit import kernel
+from onlogit.kernels.jit import kernel, unsigned
 
 U8 = npt.NDArray[np.uint8]
 I32 = npt.NDArray[np.int32]
@@ -31,7 +31,7 @@ def find_unnamed(
     i = first
     while i < weight.size and k < room:
         if weight[i] > 0.0:
-            for j in range(starts[i], starts[i + 1]):
+            for j in range(unsigned(starts[i]), unsigned(starts[i + 1])):
                 slot = np.uint32(slots[j])
                 mark = marks[slot]
                 if mark == UNNAMED:
@@ -53,10 +53,10 @@ def count_named(starts: I64, slots: I32, weight: F64, named: U8, marks: I32, fir
     The bits are few enough for a near cache; of the marks only those that count are touched, and 16 in place of all others,
     which is cheaper than a branch that cannot be foreseen. There are 16 marks or more.
     """
-    for i in range(first, weight.size):
+    for i in range(unsigned(first), unsigned(weight.size)):
         if weight[i] <= 0.0:
             continue
-        for j in range(starts[i], starts[i + 1]):
+        for j in range(unsigned(starts[i]), unsigned(starts[i + np.uint64(1)])):
             slot = np.uint32(slots[j])
             bit = np.uint32(named[slot >> np.uint32(3)] >> (slot & np.uint32(7))) & np.uint32(1)
             at = slot & ((np.uint32(0) - bit) | np.uint32(15))
