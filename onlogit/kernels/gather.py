@@ -24,7 +24,7 @@ hotel_bookings -.0010 and -.0011, elec2 -.0004 and -.0007 (1,000 events late +.0
 Sixty-four values within 7 sd are summed as whole numbers of sd / 2^20, and so are their squares: exact in float64, so
 that the order of adding, and hence the cut of the stream, does not show, and the loop vectorises.
 
-Cost: 1.2 ns a value with its place in the tile, .7 ns where nothing is learned, 7 to 12 ns in a batch with nulls, 6 ns under
+Cost: 1.2 ns a value with its place in the tile, .7 ns where nothing is learned, 4 to 5 ns in a column with nulls, 6 ns under
 weights other than 1; 64 bytes of state a column. A row of weight 0 is standardised and changes nothing; so does any row
 when only scores are wanted. A weight of h moves mean and variance as h repeats do, except that it counts as one row for the
 guards.
@@ -37,7 +37,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels.hashing import is_valid
-from onlogit.kernels.jit import inline, kernel, part
+from onlogit.kernels.jit import inline, kernel, part, unsigned
 from onlogit.kernels.lanes import (
     absolute,
     double,
@@ -208,6 +208,25 @@ def _ordinary(x: Any, first: int, stop: int, mean: float, rate: float, out: F32)
 
 
 @inline
+def _with_gaps(
+    x: Any, validity: U8, shift: int, first: int, stop: int, mean: float, rate: float, out: F32, missing: U8
+) -> Any:
+    """`_ordinary` where there are nulls, at which missing[i] is 1; how many values there are, and then the same."""
+    n, total, squares, far, low, high = 0, 0.0, 0.0, 0.0, np.inf, -np.inf
+    for i in range(first, stop):
+        at, valid = unsigned(i), is_valid(validity, shift + i)
+        v = float(x[at]) if valid else mean
+        z = (v - mean) * rate
+        steps = np.floor(z * UNIT + 0.5)
+        total, squares, size = total + steps, squares + steps * steps, abs(z)
+        far, low, high = max(size, far), min(v if valid else np.inf, low), max(v if valid else -np.inf, high)
+        n += valid
+        missing[at] = not valid
+        out[unsigned(i - first)] = math.copysign(min(size, HOLD), z)
+    return n, total, squares, far, low, high
+
+
+@inline
 def _unlearned(x: Any, first: int, stop: int, mean: float, rate: float, out: F32) -> float:
     """Values by given moments, that change nothing; 0, or NaN if one of them is not finite."""
     like, odd = lanes(x.dtype.type(0), LANES), lanes(0.0, LANES)
@@ -250,11 +269,23 @@ def _column(
         begin = stop
         settled = m[NEXT] == np.inf
         stop = min(last, begin + BLOCK - int(m[GATHERED] if settled else 0.0))
-        if learned and all_valid and settled:
-            steps, squares, far, low, high = _ordinary(x, begin, stop, m[MEAN], rate, out[begin - first :])
+        if learned and settled:
+            here, there = m[MEAN], out[begin - first :]
+            if all_valid:
+                n = stop - begin
+                steps, squares, far, low, high = _ordinary(x, begin, stop, here, rate, there)
+            else:
+                n, steps, squares, far, low, high = _with_gaps(
+                    x, validity, shift, begin, stop, here, rate, there, missing
+                )
             if far < REACH and low >= -LARGEST and high <= LARGEST and not math.isnan(steps):
+                gaps = stop - begin - n
+                if lost == 0 and gaps > 0:
+                    missing[:begin], missing[stop:] = 0, 0
+                lost += gaps
+                counts[NULL] += gaps
                 span[0], span[1] = min(span[0], low + 0.0), max(span[1], high + 0.0)
-                _gather(m, stop - begin, steps, squares)
+                _gather(m, n, steps, squares)
                 rate = _rate(m)
                 continue
         for i in range(begin, stop):

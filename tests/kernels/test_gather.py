@@ -263,3 +263,39 @@ def test_columns_side_by_side_are_each_of_them_alone(data: st.DataObject, d: int
         x = kept[2 * j][(weight > 0) & ~gone.astype(bool)].astype(np.float64)
         assert span[j].tolist() == [x.min(initial=np.inf), x.max(initial=-np.inf)]
     assert not tile[:, d:].any()
+
+
+@given(
+    share=st.sampled_from([0.0, 0.02, 0.5, 1.0]),
+    odd=st.sampled_from([0.5, 4.0, 8.0, 1e30, math.nan, math.inf]),
+    at=st.integers(0, 2999),
+    shift=st.integers(0, 9),
+    seed=st.integers(0, 1 << 20),
+)
+@settings(max_examples=60, deadline=None)
+def test_nulls_side_by_side_are_nulls_one_by_one(share: float, odd: float, at: int, shift: int, seed: int) -> None:
+    """Rows that are all learned take the quick way; one more row of weight 0 sends all of them the slow one."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(3.0, 2.0, 3001)
+    x[at] = odd
+    lost = rng.random(3001) < share
+    x[lost & (rng.random(3001) < 0.5)] = math.nan  # what stands at a null means nothing
+    x[3000], lost[3000] = 3.0, False
+    bits = np.concatenate([rng.random(shift) < 0.5, ~lost])
+    validity = np.packbits(bits, bitorder="little")
+    quick, slow = Column(), Column()
+    told = []
+    for column, rows in ((quick, 3000), (slow, 3001)):
+        weight, out, missing = np.ones(rows), np.zeros(rows, np.float32), np.full(rows, 7, np.uint8)
+        weight[3000:] = 0.0
+        count = 0
+        for a, b in ((0, 1500), (1500, rows)):  # the first is the trial period, and its end
+            part = missing[a:b]
+            count += gather.standardise(
+                x[a:b], validity, shift + a, weight[a:b], column.moments, column.counts, out[a:b], part
+            )
+            if not lost[a : min(b, 3000)].any() and np.isfinite(x[a : min(b, 3000)]).all():
+                part[:] = 0  # written where there is any
+        told.append((out[:3000].tobytes(), missing[:3000].tobytes(), column.moments.tobytes(), column.counts.tobytes()))
+        assert count == np.count_nonzero(missing)
+    assert told[0] == told[1]
