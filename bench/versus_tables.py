@@ -63,7 +63,8 @@ def page(results: list[Result], limits: Limits) -> str:
     """The whole page."""
     at_once = [r for r in results if r.feed.at_once]
     introduction = INTRODUCTION.format(machine=_machine(), versions=_versions(), load=_load(at_once))
-    rounds = max((answer["rounds"] for r in at_once for answer in r.answers.values()), default=0)
+    counts = {max(answer["rounds"] for answer in r.answers.values()) for r in at_once if r.answers} or {0}
+    rounds = " to ".join(str(each) for each in sorted({min(counts), max(counts)}))
     parts = [
         introduction,
         "## Log loss\n",
