@@ -254,8 +254,9 @@ class Encoder:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Oddities in rows of weight > 0 so far: null numbers, categories and list entries, NaN, infinite, and far
-        from the mean (7 sd or more); with terms that take a logarithm, numbers that are not above 0 under one."""
+        """Oddities in rows of weight > 0 so far: null numbers, categories and list entries, NaN, infinite, and far out (7 sd
+        or more from the mean, or 7 times the root mean square of a list's values); with terms that take a logarithm,
+        numbers that are not above 0 under one."""
         odd = self._numbers.odd.sum(axis=0) + self._lists.odd.sum(axis=0)
         found = {
             "null": int(odd[gather.NULL] + self._categories.nulls.sum()),

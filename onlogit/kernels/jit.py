@@ -92,7 +92,7 @@ def inline(function: F) -> F:
 @inline
 def unsigned(place: int) -> int:
     """A place in an array that is known not to be negative. Numba looks at every place that it cannot prove to be so, as -1
-    is the last one; in a loop over 26 slots a row that took a tenth to a fifth of the time."""
+    is the last one; in a loop over 26 slots a row that took a sixth of the time to learn, and a third of that to score."""
     return np.uint64(place)  # type: ignore[return-value]
 
 
