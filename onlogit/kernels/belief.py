@@ -104,7 +104,8 @@ def walk(
     dense_prior: F32,  # [K, D] variance of the bias and of each number before any is learned
     clock: F64,  # [1] 1 + weight learned so far; changed
     mean: F32,  # [K, D] changed
-    cov: F32,  # [K, D, D] changed
+    cov: F32,  # [K, D, D] with what follows as kernels/covariance.py has it; changed
+    forgotten: F32,  # [2, E] scale and what is owed; changed
     table: F32,  # [H, 2, E] mean and variance of each slot; changed
     touched: F64,  # [H] clock at which a slot was last learned, or UNTOUCHED; changed
     memo: F32,  # [n, >= 2E] z of each expert, then s² of each; written where a row is scored
@@ -114,6 +115,7 @@ def walk(
     experts, width, padded = mean.shape[0], mean.shape[1], rate.size
     d = dense.shape[1]
     m, s, s0, w = mean.reshape(-1), cov.reshape(-1), dense_prior.reshape(-1), table.reshape(-1)
+    scale, owed = forgotten[0], forgotten[1]
     x = np.zeros(width, np.float32)
     x[0] = ONE
     g, held = np.zeros(experts * width, np.float32), np.zeros(experts * width, np.float32)
@@ -146,10 +148,10 @@ def walk(
             zs, ss = nothing, nothing
             for e in range(first, min(first + LANES, experts)):
                 if waits:
-                    covariance.update(s, e, held, kept[e], x, 1 + d, g)
+                    covariance.update(s, e, held, x, 1 + d, s0, owed[unsigned(e)], g)
                 else:
-                    covariance.product(s, e, x, 1 + d, g)
-                ze, se = covariance.score(m, e, g, x)
+                    covariance.product(s, e, x, 1 + d, s0, owed[unsigned(e)], g)
+                ze, se = covariance.score(m, e, g, x, scale)
                 zs, ss = place(zs, e - first, ze), place(ss, e - first, se)
             if high > low and not last:
                 zs, ss = _slots_score(
@@ -172,11 +174,14 @@ def walk(
                 fill[e] = -math.expm1(-h * rate[e])
             kept_for = h
         for e in range(0, padded, LANES):
-            covariance.steps(z, s2, y[i], h, kept, e, delta, shrink, root, flips)
+            covariance.steps(z, s2, y[i], h, scale, e, delta, shrink, root, flips)
             _slots_learn(slots, values, low, high, e, delta, shrink, w, padded)
         for e in range(experts):
-            covariance.learn(m, e, width, g, held, delta[e], root[e])
-            covariance.renew(s, e, width, 1 + d, kept[e], fill[e], s0)
+            covariance.learn(m, e, width, g, held, delta[e], root[e], scale)
+        due = False
+        for e in range(0, padded, LANES):
+            due |= covariance.forget(e, kept, fill, scale, owed)
+        covariance.settle(s, experts if due else 0, width, s0, scale, owed, held)
         for j in range(low, high):
             touched[unsigned(slots[j])] = now
         now += h

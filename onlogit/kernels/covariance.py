@@ -1,9 +1,10 @@
 """Gaussian beliefs with a full covariance: score, and learn by one implicit Kalman step with forgetting toward the prior.
 
-What a label takes from a covariance, c (S x)(S x)', is held back until S is needed for the next row, so that an event
-costs one pass over the D² numbers of S and not two. Several beliefs lie one behind the other in flat arrays; D is a
-multiple of LANES, padded with zeros; rows of S from `used` on are zeros and are passed over. x, g = S x and what is held are
-float32[D] each.
+A covariance S is kept as scale (C + owed S0), so that forgetting, S <- f S + (1 - f) S0, changes two numbers and not D² of
+them; every so often C takes both over. What a label takes from S, c (S x)(S x)', is held back until S is needed for the next
+row, so that an event costs one pass over C and not two. Several beliefs lie one behind the other in flat arrays; D is a
+multiple of LANES, padded with zeros; rows of C from `used` on are zeros and are passed over. x, g = (C + owed S0) x and what
+is held are float32[D] each.
 """
 
 from typing import Any
@@ -16,8 +17,10 @@ from onlogit.kernels.implicit import flipped_steps, implicit_steps
 from onlogit.kernels.jit import inline, unsigned
 from onlogit.kernels.lanes import (
     fma,
+    highest,
     lanes,
     load,
+    lowest,
     splat,
     spread,
     square_root,
@@ -26,16 +29,37 @@ from onlogit.kernels.lanes import (
 )
 
 F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 
 LANES = 8  # widths are padded to a multiple of this
 STRIP = 16  # columns to a chain of sums
-ZERO = np.float32(0)
+ZERO, ONE = np.float32(0), np.float32(1)
 LEAST_KEPT = np.float32(1e-30)  # of a covariance, however heavy a label is: what is forgotten is divided by it
+LEAST_SCALE = np.float32(2.0**-20)  # below it C takes the scale over
+MOST_OWED = np.float32(16.0)  # labels' worth of the prior that C may be owed: more would drown what it knows
+
+
+def whole(cov: F32, forgotten: F32, prior: F32) -> F64:
+    """The covariances S [K, D, D] themselves: of C [K, D, D], scale and what is owed [2, >= K], and the diagonals of S0 [K, D]."""
+    scale, owed = forgotten[:, : len(cov)].astype(np.float64)
+    diagonals = owed[:, None] * prior
+    return np.asarray(scale[:, None, None] * (cov + diagonals[:, :, None] * np.eye(prior.shape[1])))
+
+
+def all_told(lanes: int) -> F32:
+    """Scale and what is owed, [2, lanes], of beliefs where C is S."""
+    return np.stack([np.ones(lanes, np.float32), np.zeros(lanes, np.float32)])
+
+
+@inline
+def _prior_product(prior: F32, at: int, x: F32, b: int, owed: np.float32, like: Any) -> Any:
+    """owed S0 x in the lanes from b on, of which the first is prior[at]: what sums begin with."""
+    return owed * (load(prior, at, like) * load(x, b, like))
 
 
 @inline
 def _columns_product(cov: F32, at: int, x: F32, used: int, sums: Any) -> Any:
-    """Σ_a x_a S[a, b] for the lanes b, of which the first is cov[at]: S is symmetric, so its rows add up to S x."""
+    """Σ_a x_a C[a, b] for the lanes b, of which the first is cov[at]: C is symmetric, so its rows add up to C x."""
     for a in range(used):
         sums = fma(spread(x, a, sums), load(cov, at + a * x.size, sums), sums)
     return sums
@@ -52,110 +76,131 @@ def _two_products(cov: F32, at: int, x: F32, used: int, left: Any, right: Any) -
 
 
 @inline
-def product(cov: F32, e: int, x: F32, used: int, g: F32) -> None:
-    """g = S x of expert e."""
-    first, b = e * x.size, 0
-    while x.size - b > STRIP:
-        if x.size - b >= 2 * STRIP:
-            left, right = _two_products(cov, first * x.size + b, x, used, lanes(ZERO, STRIP), lanes(ZERO, STRIP))
-            store(g, first + b + STRIP, right)
-        else:
-            left, few = _two_products(cov, first * x.size + b, x, used, lanes(ZERO, STRIP), lanes(ZERO, LANES))
-            store(g, first + b + STRIP, few)
+def product(cov: F32, e: int, x: F32, used: int, prior: F32, owed: np.float32, g: F32) -> None:
+    """g = (C + owed S0) x of expert e: strips of columns two and two, then what is left."""
+    d, first, strip, few = x.size, e * x.size, lanes(ZERO, STRIP), lanes(ZERO, LANES)
+    b = 0
+    for _ in range(d // (2 * STRIP)):
+        left = _prior_product(prior, first + b, x, b, owed, strip)
+        right = _prior_product(prior, first + b + STRIP, x, b + STRIP, owed, strip)
+        left, right = _two_products(cov, first * d + b, x, used, left, right)
         store(g, first + b, left)
-        b = min(b + 2 * STRIP, x.size)
-    if x.size - b == STRIP:
-        store(g, first + b, _columns_product(cov, first * x.size + b, x, used, lanes(ZERO, STRIP)))
-    elif x.size - b == LANES:
-        store(g, first + b, _columns_product(cov, first * x.size + b, x, used, lanes(ZERO, LANES)))
+        store(g, first + b + STRIP, right)
+        b += 2 * STRIP
+    for _ in range((d - b) // (STRIP + LANES)):
+        left = _prior_product(prior, first + b, x, b, owed, strip)
+        rest = _prior_product(prior, first + b + STRIP, x, b + STRIP, owed, few)
+        left, rest = _two_products(cov, first * d + b, x, used, left, rest)
+        store(g, first + b, left)
+        store(g, first + b + STRIP, rest)
+        b += STRIP + LANES
+    for _ in range((d - b) // STRIP):
+        left = _prior_product(prior, first + b, x, b, owed, strip)
+        store(g, first + b, _columns_product(cov, first * d + b, x, used, left))
+        b += STRIP
+    for _ in range((d - b) // LANES):
+        rest = _prior_product(prior, first + b, x, b, owed, few)
+        store(g, first + b, _columns_product(cov, first * d + b, x, used, rest))
 
 
 @inline
-def _shrunk(cov: F32, at: int, held: F32, a: int, gb: Any, kept: Any) -> Any:
-    """f S[a, b] - g_a g_b for the lanes b, of which `gb` has -g_b: a product that commutes, so S stays symmetric to the bit."""
-    return fma(spread(held, a, gb), gb, kept * load(cov, at, gb))
-
-
-@inline
-def _columns_update(cov: F32, e: int, b: int, held: F32, kept: np.float32, x: F32, used: int, sums: Any) -> Any:
-    """The columns of the lanes, from b on, of S <- f S - g g', and of S x: one pass over S for both."""
-    d, first = x.size, e * x.size
-    gb, f = -load(held, first + b, sums), splat(kept, sums)
-    at = first * d + b
+def _columns_update(cov: F32, at: int, held: F32, first: int, b: int, x: F32, used: int, sums: Any) -> Any:
+    """The columns of the lanes, from b on, of C <- C - h h', and of C x: one pass over C for both. h_a h_b commutes, so C stays
+    symmetric to the bit."""
+    less = -load(held, first + b, sums)
     for a in range(used):
-        row = _shrunk(cov, at, held, first + a, gb, f)
+        ha, xa = spread(held, first + a, sums), spread(x, a, sums)
+        row = fma(ha, less, load(cov, at, sums))
         store(cov, at, row)
-        sums = fma(spread(x, a, sums), row, sums)
-        at += d
+        sums = fma(xa, row, sums)
+        at += x.size
     return sums
 
 
 @inline
 def _two_updates(
-    cov: F32, e: int, b: int, held: F32, kept: np.float32, x: F32, used: int, left: Any, right: Any
+    cov: F32, at: int, held: F32, first: int, b: int, x: F32, used: int, left: Any, right: Any
 ) -> Any:
     """The same for the columns of `left`, and those of `right` beside them: two chains of sums that do not wait for one
     another."""
-    d, first = x.size, e * x.size
-    gl, gr, fl, fr = (
-        -load(held, first + b, left),
-        -load(held, first + b + STRIP, right),
-        splat(kept, left),
-        splat(kept, right),
-    )
-    at = first * d + b
+    less, fewer = -load(held, first + b, left), -load(held, first + b + STRIP, right)
     for a in range(used):
-        own, other = _shrunk(cov, at, held, first + a, gl, fl), _shrunk(cov, at + STRIP, held, first + a, gr, fr)
+        hl, xl, hr, xr = spread(held, first + a, left), spread(x, a, left), spread(held, first + a, right), spread(x, a, right)
+        own, other = fma(hl, less, load(cov, at, left)), fma(hr, fewer, load(cov, at + STRIP, right))
         store(cov, at, own)
         store(cov, at + STRIP, other)
-        left, right = fma(spread(x, a, left), own, left), fma(spread(x, a, right), other, right)
-        at += d
+        left, right = fma(xl, own, left), fma(xr, other, right)
+        at += x.size
     return left, right
 
 
 @inline
-def update(cov: F32, e: int, held: F32, kept: np.float32, x: F32, used: int, g: F32) -> None:
-    """S <- f S - h h' with h as held, then g = S x, bit by bit as `product` has it."""
-    first, b = e * x.size, 0
-    while x.size - b > STRIP:
-        if x.size - b >= 2 * STRIP:
-            left, right = _two_updates(cov, e, b, held, kept, x, used, lanes(ZERO, STRIP), lanes(ZERO, STRIP))
-            store(g, first + b + STRIP, right)
-        else:
-            left, few = _two_updates(cov, e, b, held, kept, x, used, lanes(ZERO, STRIP), lanes(ZERO, LANES))
-            store(g, first + b + STRIP, few)
+def update(cov: F32, e: int, held: F32, x: F32, used: int, prior: F32, owed: np.float32, g: F32) -> None:
+    """C <- C - h h' with h as held, then g = (C + owed S0) x, bit by bit as `product` has it."""
+    d, first, strip, few = x.size, e * x.size, lanes(ZERO, STRIP), lanes(ZERO, LANES)
+    b = 0
+    for _ in range(d // (2 * STRIP)):
+        left = _prior_product(prior, first + b, x, b, owed, strip)
+        right = _prior_product(prior, first + b + STRIP, x, b + STRIP, owed, strip)
+        left, right = _two_updates(cov, first * d + b, held, first, b, x, used, left, right)
         store(g, first + b, left)
-        b = min(b + 2 * STRIP, x.size)
-    if x.size - b == STRIP:
-        store(g, first + b, _columns_update(cov, e, b, held, kept, x, used, lanes(ZERO, STRIP)))
-    elif x.size - b == LANES:
-        store(g, first + b, _columns_update(cov, e, b, held, kept, x, used, lanes(ZERO, LANES)))
+        store(g, first + b + STRIP, right)
+        b += 2 * STRIP
+    for _ in range((d - b) // (STRIP + LANES)):
+        left = _prior_product(prior, first + b, x, b, owed, strip)
+        rest = _prior_product(prior, first + b + STRIP, x, b + STRIP, owed, few)
+        left, rest = _two_updates(cov, first * d + b, held, first, b, x, used, left, rest)
+        store(g, first + b, left)
+        store(g, first + b + STRIP, rest)
+        b += STRIP + LANES
+    for _ in range((d - b) // STRIP):
+        left = _prior_product(prior, first + b, x, b, owed, strip)
+        store(g, first + b, _columns_update(cov, first * d + b, held, first, b, x, used, left))
+        b += STRIP
+    for _ in range((d - b) // LANES):
+        rest = _prior_product(prior, first + b, x, b, owed, few)
+        store(g, first + b, _columns_update(cov, first * d + b, held, first, b, x, used, rest))
 
 
 @inline
-def renew(cov: F32, e: int, width: int, used: int, kept: np.float32, fill: np.float32, prior: F32) -> None:
-    """S <- S + (1 - f)/f S0, ahead of the next `update`, whose f makes of it what forgetting toward the prior adds.
-
-    Here, and not in the pass over S, it is a sum of D numbers and not of whole rows; f is at least `LEAST_KEPT`.
-    """
-    if fill == ZERO:
-        return
-    more, at = fill / kept, e * width * width
-    for a in range(used):
-        cov[unsigned(at)] += more * prior[unsigned(e * width + a)]
-        at += width + 1
+def forget(e: int, kept: F32, fill: F32, scale: F32, owed: F32) -> bool:
+    """S <- f S + (1 - f) S0 of the experts e .. e + 8, f at least `LEAST_KEPT`; whether `settle` is due."""
+    like = lanes(ZERO, LANES)
+    left = load(kept, e, like) * load(scale, e, like)
+    more = load(fill, e, like) / left
+    debt = load(owed, e, like) + more
+    store(scale, e, left)
+    store(owed, e, debt)
+    return bool(highest(debt - MOST_OWED * more) > ZERO) | bool(lowest(left) < LEAST_SCALE)
 
 
 @inline
-def score(mean: F32, e: int, g: F32, x: F32) -> tuple[float, float]:
-    """z = m.x and s² = x'S x, for g = S x."""
+def settle(cov: F32, experts: int, width: int, prior: F32, scale: F32, owed: F32, held: F32) -> None:
+    """C <- scale (C + owed S0), and what is held with it, of the first experts: the scale is 1, and nothing owed."""
+    like = lanes(ZERO, LANES)
+    for e in range(experts):
+        by, first = scale[unsigned(e)], e * width
+        root, at = square_root(by), first * width
+        for a in range(width):
+            cov[unsigned(at)] += owed[unsigned(e)] * prior[unsigned(first + a)]
+            at += width + 1
+        for b in range(first * width, (first + width) * width, LANES):
+            store(cov, b, by * load(cov, b, like))
+        for b in range(first, first + width, LANES):
+            store(held, b, root * load(held, b, like))
+        scale[unsigned(e)], owed[unsigned(e)] = ONE, ZERO
+
+
+@inline
+def score(mean: F32, e: int, g: F32, x: F32, scale: F32) -> tuple[float, float]:
+    """z = m.x and s² = x'S x, for g as above."""
     z = lanes(ZERO, LANES)
     s2 = z
     for b in range(0, x.size, LANES):
         xb = load(x, b, z)
         z = fma(load(mean, e * x.size + b, z), xb, z)
         s2 = fma(load(g, e * x.size + b, z), xb, s2)
-    return total(z), max(total(s2), ZERO)
+    return total(z), max(scale[unsigned(e)] * total(s2), ZERO)
 
 
 @inline
@@ -166,23 +211,25 @@ def _move(mean: F32, at: int, g: F32, held: F32, delta: Any, root: Any) -> None:
 
 
 @inline
-def learn(mean: F32, e: int, width: int, g: F32, held: F32, delta: np.float32, root: np.float32) -> None:
-    """m <- m + δ S x, and what the covariance will lose held back for the next pass over it: √(c f) S x.
+def learn(
+    mean: F32, e: int, width: int, g: F32, held: F32, delta: np.float32, root: np.float32, scale: F32
+) -> None:
+    """m <- m + δ S x, and what C will lose held back for the next pass over it: √(c scale) g.
 
     Strips as in `update`: a load of what two narrower stores have just written would wait for both.
     """
-    even, first = width - width % STRIP, e * width
+    even, first, step = width - width % STRIP, e * width, delta * scale[unsigned(e)]
     for b in range(first, first + even, STRIP):
-        _move(mean, b, g, held, lanes(delta, STRIP), lanes(root, STRIP))
+        _move(mean, b, g, held, lanes(step, STRIP), lanes(root, STRIP))
     for b in range(first + even, first + width, LANES):
-        _move(mean, b, g, held, lanes(delta, LANES), lanes(root, LANES))
+        _move(mean, b, g, held, lanes(step, LANES), lanes(root, LANES))
 
 
 @inline
 def steps(
-    z: F32, s2: F32, y: float, h: float, kept: F32, e: int, delta: F32, shrink: F32, root: F32, flips: Flips
+    z: F32, s2: F32, y: float, h: float, scale: F32, e: int, delta: F32, shrink: F32, root: F32, flips: Flips
 ) -> None:
-    """δ, c and √(c f) of the experts e .. e + 8."""
+    """δ, c and √(c scale) of the experts e .. e + 8."""
     like = lanes(ZERO, LANES)
     if len(flips) == 2:
         step, c = implicit_steps(load(z, e, like), load(s2, e, like), y, h)
@@ -190,4 +237,4 @@ def steps(
         step, c = flipped_steps(load(z, e, like), load(s2, e, like), y, h, flips)
     store(delta, e, step)
     store(shrink, e, c)
-    store(root, e, square_root(c * load(kept, e, like)))
+    store(root, e, square_root(c * load(scale, e, like)))

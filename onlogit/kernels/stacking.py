@@ -57,7 +57,8 @@ def walk(
     rate: float,  # ln 2 / half-life
     prior: F32,  # [W, D] variances of each word, 0 for what is not in use; D = E + LANES, W at most LANES
     mean: F32,  # [W, D] changed
-    cov: F32,  # [W, D, D] changed
+    cov: F32,  # [W, D, D] with what follows as kernels/covariance.py has it; changed
+    forgotten: F32,  # [2, LANES] scale and what is owed; changed
     word: int,  # which of them states
     z_out: F64,  # [n] log-odds; written where a row is scored
     flips: Flips,
@@ -66,34 +67,37 @@ def walk(
     words, width = mean.shape
     experts, stated = width - LANES, memo.reshape(-1)
     m, s, s0 = mean.reshape(-1), cov.reshape(-1), prior.reshape(-1)
+    scale, owed = forgotten[0], forgotten[1]
     x, g, held = np.zeros(width, np.float32), np.zeros(words * width, np.float32), np.zeros(words * width, np.float32)
-    z, s2, kept = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32), np.ones(LANES, np.float32)
+    z, s2 = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)
     delta, shrink, root = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)
+    kept, fill, kept_for = np.ones(LANES, np.float32), np.zeros(LANES, np.float32), 0.0  # f, 1 - f, and of what weight
     nothing = lanes(ZERO, LANES)
-    fill, kept_for = ZERO, 0.0  # 1 - f, and of what weight
     waits = False  # whether the last label is still held back from the covariance
     for t in range(row.size):
         i = row[t]
         _inputs(stated, i * memo.shape[1], experts, x)
         if act[t] & SCORE:
-            z_out[i] = min(max(float(covariance.score(m, word, g, x)[0]), -UTMOST), UTMOST)
+            z_out[i] = min(max(float(covariance.score(m, word, g, x, scale)[0]), -UTMOST), UTMOST)
         if (act[t] & LEARN) == 0 or counts[t] <= 0.0:
             continue
         h = counts[t]
         for w in range(words):
             if waits:
-                covariance.update(s, w, held, kept[0], x, x.size, g)
+                covariance.update(s, w, held, x, x.size, s0, owed[w], g)
             else:
-                covariance.product(s, w, x, x.size, g)
-            z[w], s2[w] = covariance.score(m, w, g, x)
+                covariance.product(s, w, x, x.size, s0, owed[w], g)
+            z[w], s2[w] = covariance.score(m, w, g, x, scale)
         if h != kept_for:
             store(kept, 0, splat(max(np.float32(exponential(-h * rate)), covariance.LEAST_KEPT), nothing))
-            fill, kept_for = np.float32(-math.expm1(-h * rate)), h
-        covariance.steps(z, s2, y[i], h, kept, 0, delta, shrink, root, flips)
+            store(fill, 0, splat(np.float32(-math.expm1(-h * rate)), nothing))
+            kept_for = h
+        covariance.steps(z, s2, y[i], h, scale, 0, delta, shrink, root, flips)
         for w in range(words):
-            covariance.learn(m, w, width, g, held, delta[w], root[w])
-            covariance.renew(s, w, width, width, kept[0], fill, s0)
+            covariance.learn(m, w, width, g, held, delta[w], root[w], scale)
+        due = covariance.forget(0, kept, fill, scale, owed)
+        covariance.settle(s, words if due else 0, width, s0, scale, owed, held)
         waits = True
     for w in range(words):
         if waits:
-            covariance.update(s, w, held, kept[0], x, x.size, g)
+            covariance.update(s, w, held, x, x.size, s0, owed[w], g)

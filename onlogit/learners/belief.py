@@ -19,7 +19,7 @@ from onlogit.config import BeliefConfig
 from onlogit.encoding import Rows
 from onlogit.errors import StateError
 from onlogit.fixed import constant
-from onlogit.kernels import base_rate, belief, mixture, residuals, stating
+from onlogit.kernels import base_rate, belief, covariance, mixture, residuals, stating
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import NO_FLIPS, Flips, true_odds
 from onlogit.kernels.stacking import AT_REST, LIVE
@@ -60,7 +60,8 @@ class Experts(NamedTuple):
     dense_prior: F32  # [K, D] variance
     clock: F64  # [1] 1 + weight learned so far
     mean: F32  # [K, D] log-odds per standard deviation
-    cov: F32  # [K, D, D]
+    cov: F32  # [K, D, D] with what follows as kernels/covariance.py has it
+    forgotten: F32  # [2, E] scale and what is owed
     table: F32  # [H, 2, E] mean and variance of each slot
     touched: F64  # [H] clock when a slot was last learned, 0 for never
 
@@ -81,7 +82,8 @@ class Stack(NamedTuple):
 
     prior: F32  # [2, D] variance
     mean: F32  # [2, D]
-    cov: F32  # [2, D, D]
+    cov: F32  # [2, D, D] with what follows as kernels/covariance.py has it
+    forgotten: F32  # [2, LANES] scale and what is owed, two lanes in use
 
 
 class Recent(NamedTuple):
@@ -140,7 +142,7 @@ class BeliefLearner:
         prior[:, self.stacked], mean[:, self.lanes] = variance, 1.0
         prior[AT_REST, self.lanes + 1 : self.lanes + residuals.GAP] = 0.0
         cov[:, np.arange(width), np.arange(width)] = prior
-        return Stack(prior, mean, cov)
+        return Stack(prior, mean, cov, covariance.all_told(LANES))
 
     def _fresh(self, experts: F64) -> Experts:
         """Experts [K, 3] (half-life, variance of weights, variance of the bias) that have seen nothing."""
@@ -154,7 +156,7 @@ class BeliefLearner:
         slots = self.hashed + self.numbers - self.dense
         return Experts(
             rate, slot_prior, dense_prior, np.ones(1), _lines(count, width), cov,
-            _lines(slots, 2, self.lanes), np.zeros(slots),
+            covariance.all_told(self.lanes), _lines(slots, 2, self.lanes), np.zeros(slots),
         )  # fmt: skip
 
     def _prepared(self, rows: Rows) -> Rows:
@@ -228,7 +230,7 @@ class BeliefLearner:
         """Mean of each weight under the mixture and its sd, as standing.py has it; slots as when they were last learned."""
         known, share, trust = self.known, self._share()[:, None], self._trust()[:, None]
         mean = known.mean.astype(np.float64)
-        variance = np.diagonal(known.cov, axis1=1, axis2=2).astype(np.float64)
+        variance = np.diagonal(self._covariances(), axis1=1, axis2=2)
         seen = np.flatnonzero(known.touched)
         table = known.table[seen, :, : self.experts].astype(np.float64)
         slot_mean, slot_variance = table[:, 0].T.copy(), table[:, 1].T.copy()
@@ -250,6 +252,10 @@ class BeliefLearner:
         dense[beyond], dense_sd[beyond] = slot_middle[~hashed], slot_sd[~hashed]
         return Coefficients(float(middle[0]), dense, dense_sd, seen[hashed], slot_middle[hashed], slot_sd[hashed])
 
+    def _covariances(self) -> F64:
+        """Of each expert's weights in the dense block: [K, D, D]."""
+        return covariance.whole(self.known.cov, self.known.forgotten, self.known.dense_prior)
+
     def _voices(self) -> F64:
         """What each expert's plain voice, then each moderated one weighs: [2 K]."""
         pooled = (self.weights.omega @ self.weights.u).astype(np.float64)
@@ -264,7 +270,7 @@ class BeliefLearner:
         """What each expert counts where an interval is asked for: [K]."""
         u, k, c = self.weights.u.astype(np.float64), self.experts, 1 + self.dense
         lives, widths = np.repeat(np.array(self.config.half_lives), len(self.config.priors)), self.known.slot_prior[:k]
-        mean, cov = self.known.mean[:, :c].astype(np.float64), self.known.cov[:, :c, :c].astype(np.float64)
+        mean, cov = self.known.mean[:, :c].astype(np.float64), self._covariances()[:, :c, :c]
         return standing.shares(
             u[:, :k] + u[:, self.lanes : self.lanes + k], self.weights.omega, self.weights.switching,
             lives, widths.astype(np.float64), mean, cov,
@@ -330,7 +336,7 @@ class BeliefLearner:
 
     def correlations(self) -> npt.NDArray[np.float64]:
         """Of the weights in the dense block, within the experts as an interval counts them."""
-        cov = self.known.cov[:, 1 : 1 + self.dense, 1 : 1 + self.dense].astype(np.float64)
+        cov = self._covariances()[:, 1 : 1 + self.dense, 1 : 1 + self.dense]
         mixed = np.tensordot(self._trust(), cov, 1)
         sd = np.sqrt(np.maximum(np.diagonal(mixed), 1e-300))
         return np.asarray(mixed / np.outer(sd, sd))
@@ -343,6 +349,7 @@ class BeliefLearner:
             "clock": known.clock.copy(),
             "mean": known.mean.copy(),
             "cov": known.cov.copy(),
+            "forgotten": known.forgotten.copy(),
             "slots": seen,
             "touched": known.touched[seen],
             "table": known.table[seen],
@@ -354,6 +361,7 @@ class BeliefLearner:
             "counted": self.recent.counted.copy(),
             "stack_mean": self.stack.mean.copy(),
             "stack_cov": self.stack.cov.copy(),
+            "stack_forgotten": self.stack.forgotten.copy(),
         }
 
     def restore(self, state: dict[str, npt.NDArray[np.generic]]) -> None:
@@ -371,8 +379,10 @@ class BeliefLearner:
         self.recent.sums[:], self.recent.weights[:] = state["residuals"]
         self.recent.counted[:] = state["counted"]
         self.stack.mean[:], self.stack.cov[:] = state["stack_mean"], state["stack_cov"]
+        self.stack.forgotten[:] = state["stack_forgotten"]
         known = self.known
         known.clock[:], known.mean[:], known.cov[:] = state["clock"], state["mean"], state["cov"]
+        known.forgotten[:] = state["forgotten"]
         known.table[np.flatnonzero(known.touched)] = 0.0
         known.touched[:] = 0.0
         known.table[seen], known.touched[seen] = state["table"], state["touched"]
@@ -383,6 +393,7 @@ class BeliefLearner:
         shift: by so many logits where a level moved, and nothing else.
         """
         known, k = self.known, self.experts
+        known.cov[:], known.forgotten[:] = self._covariances(), covariance.all_told(self.lanes)
         if shift is not None:
             forgetting.jump(known.cov, shift)
             return

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels import base_rate, mixture
+from onlogit.kernels import base_rate, covariance, mixture
 from onlogit.learners import merging
 from onlogit.learners.merging import Gaussian, Slots
 from onlogit.learners.protocol import State, Units
@@ -45,7 +45,8 @@ def merge(own: Settings, base: State, parts: Sequence[State], units: Sequence[Un
         "rate": _rate(base["rate"], [part["rate"] for part in parts]),
         "u": u.astype(np.float32), "omega": omega,
         "stack_mean": stack_mean, "stack_cov": stack_cov,
-        "mean": mean, "cov": cov,
+        "stack_forgotten": covariance.all_told(base["stack_forgotten"].shape[1]),
+        "mean": mean, "cov": cov, "forgotten": covariance.all_told(len(own.rate)),
         "slots": slots, "touched": touched, "table": table,
     }  # fmt: skip
 
@@ -53,15 +54,14 @@ def merge(own: Settings, base: State, parts: Sequence[State], units: Sequence[Un
 def _stack(own: Settings, parts: Sequence[State], share: F64) -> tuple[F32, F32]:
     """Mean and covariance of the last words; what has no prior is not in use and stays as it is."""
     width = own.stack_prior.shape[1]
+    covs = [covariance.whole(part["stack_cov"], part["stack_forgotten"], own.stack_prior) for part in parts]
     mean, cov = np.zeros((2, width), np.float32), np.zeros((2, width, width), np.float32)
     for word, prior in enumerate(own.stack_prior):
         used = np.flatnonzero(prior)
         both = np.ix_(used, used)
         beliefs = [
-            Gaussian(
-                part["stack_mean"][word, used].astype(np.float64), part["stack_cov"][word][both].astype(np.float64)
-            )
-            for part in parts
+            Gaussian(part["stack_mean"][word, used].astype(np.float64), found[word][both])
+            for part, found in zip(parts, covs, strict=True)
         ]
         mean[word, used], cov[word][both] = merging.average_gaussians(share, beliefs)
     return mean, cov
@@ -81,14 +81,13 @@ def _dense(own: Settings, base: State, parts: Sequence[State], learned: F64, cha
     c = 1 + own.dense
     mean, cov = np.zeros_like(base["mean"]), np.zeros_like(base["cov"])
 
-    def belief_of(state: State, e: int) -> Gaussian:
-        return Gaussian(state["mean"][e, :c].astype(np.float64), state["cov"][e, :c, :c].astype(np.float64))
-
+    covs = [covariance.whole(state["cov"], state["forgotten"], own.dense_prior)[:, :c, :c] for state in (base, *parts)]
+    means = [state["mean"][:, :c].astype(np.float64) for state in (base, *parts)]
     for e in range(own.experts):
-        beliefs = [belief_of(part, e) for part in parts]
+        before, *beliefs = [Gaussian(m[e], found[e]) for m, found in zip(means, covs, strict=True)]
         kept = np.exp(-float(own.rate[e]) * learned).tolist()
         prior = np.diag(own.dense_prior[e, :c].astype(np.float64))
-        mean[e, :c], cov[e, :c, :c] = merging.add_gaussians(belief_of(base, e), beliefs, prior, kept, changes)
+        mean[e, :c], cov[e, :c, :c] = merging.add_gaussians(before, beliefs, prior, kept, changes)
     return mean, cov
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from onlogit.config import BeliefConfig
 from onlogit.encoding import Rows
-from onlogit.kernels import implicit
+from onlogit.kernels import covariance, implicit
 from onlogit.kernels.flips import flips_of
 from onlogit.kernels.jit import kernel
 from onlogit.learners.belief import STRETCH, BeliefLearner
@@ -121,7 +121,8 @@ def test_covariance_stays_symmetric_and_positive_over_a_long_collinear_stream() 
     scores = learner.learn(rows, Tape.of(n, BOTH), y, np.ones(n), memo_for(learner, n))
     assert np.isfinite(scores.z).all()
     assert np.isfinite(scores.z_sd).all()
-    all_cov = learner.known.cov
+    known = learner.known
+    all_cov = covariance.whole(known.cov, known.forgotten, known.dense_prior)
     np.testing.assert_array_equal(all_cov, all_cov.transpose(0, 2, 1))
     for cov in all_cov[:, : 1 + d, : 1 + d].astype(np.float64):
         assert np.linalg.eigvalsh(cov).min() > -1e-5
@@ -154,14 +155,17 @@ def test_implicit_step_stays_in_its_bracket_and_lowers_the_objective(z: float, s
     assert objective(delta) <= objective(0.0) + 1e-9 * (1 + abs(objective(0.0)))
 
 
-@pytest.mark.parametrize("s2", [0.01, 0.5, 2.0, 10.0])
-def test_implicit_step_is_near_its_root_at_usual_variances(s2: float) -> None:
-    z = np.linspace(-6, 6, 49)
+@pytest.mark.parametrize("reach", [1e-4, 0.01, 0.5, 0.99, 2.0, 3.99, 10.0, 99.0, 1e3, 1e5, 1e8])
+def test_implicit_step_is_at_its_root(reach: float) -> None:
+    z = np.concatenate([np.linspace(-8, 8, 49), -reach * np.linspace(0, 1.2, 25), np.linspace(-1e4, 1e4, 9)])
     out = np.zeros_like(z)
     for y in (0.0, 1.0):
-        steps(z, np.full_like(z, s2), y, 1.0, out)
-        roots = [naive.implicit_root(v, s2, y, 1.0) for v in z]
-        np.testing.assert_allclose(out, roots, atol=2e-3)
+        for h in (1.0, reach):
+            s2 = reach / h
+            steps(z, np.full_like(z, s2), y, h, out)
+            roots = np.array([naive.implicit_root(v, s2, y, h) for v in z])
+            near = (1e-6 if reach < 1.0 else 1e-4) + 1e-14 * (reach + np.abs(z))
+            assert (s2 * np.abs(out - roots) <= near).all()
 
 
 def test_weight_is_repeats_and_no_weight_is_nothing() -> None:

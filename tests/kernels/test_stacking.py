@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from onlogit.kernels import stacking
+from onlogit.kernels import covariance, stacking
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import NO_FLIPS, Flips, flips_of
 from onlogit.learners.protocol import BOTH, Tape
@@ -35,7 +35,8 @@ def walk(
     out = np.zeros(n)
     tape = Tape.of(n, BOTH)
     rate = np.log(2) / half_life
-    stacking.walk(tape.row, tape.act, counts, y, memo, rate, prior, mean, cov, word, out, flips)
+    forgotten = covariance.all_told(LANES)
+    stacking.walk(tape.row, tape.act, counts, y, memo, rate, prior, mean, cov, forgotten, word, out, flips)
     unused = np.setdiff1d(np.arange(lanes + LANES), used)
     assert (mean[:, unused] == 0).all()
     return out, mean[word][np.concatenate([[lanes + 7], lanes + np.arange(7), np.arange(k)])]
