@@ -1,7 +1,7 @@
 """What each arm of the evidence says of an event: the likelihood ratio of its truth to the nearest one the user would not mind.
 
 The arms are those of kernels/evidence.py: 8 levels, 3 slopes about 2 pivots, and 10 regions up and down, of which an event
-concerns 16. Rows go through in blocks of 64; what is made of a row alone in short loops over rows, and what each arm makes of
+concerns 16. Rows go through in blocks of 128; what is made of a row alone in short loops over rows, and what each arm makes of
 it in lanes over arms. Cost: about half of that of the evidence.
 """
 
@@ -28,7 +28,7 @@ FIRST_REGION = FIRST_SLOPE + 2 * len(SLOPES)
 ARMS = FIRST_REGION + 2 * REGIONS
 LANES = len(LEVELS)  # of a vector of arms; the slopes leave two of them over
 WIDE = 2 * LANES  # places of the arms that every event concerns: levels, then slopes
-BLOCK = 64
+BLOCK = 128
 REACH = 40.0
 TERMS = 7  # n, Σy, Σp, Σv, Σ(y-p)ℓ, Σvℓ, Σvℓ² with v = p(1-p)
 
@@ -58,7 +58,7 @@ class Block(NamedTuple):
     here: F64  # [2 x 2] what a region's arms multiply odds by
     ends: F64  # [2] e^-τ, e^τ
     opened: F64  # [ARMS] the last row of the block at which the arm left its floor, or -1
-    region: F64  # [REGIONS] Σ w_k R_k of each score bin
+    region: F64  # [2 x LANES] Σ w_k R_k of each score bin, 0 in the places of none
 
 
 def arm_weights(tolerance: float) -> F64:
@@ -90,7 +90,7 @@ def new_block(tolerance: float) -> Block:
         terms=np.zeros(BLOCK * LANES), before=np.zeros(BLOCK * 2 * LANES), totals=np.zeros((1 + REGIONS) * LANES),
         sums=np.zeros(WIDE), runs=np.zeros(WIDE), weights=weights, region_weight=np.array([arm_weights(tolerance)[-1]]),
         factors=factors[:, :LANES].ravel(), slopes=np.zeros(2 * 3 * LANES), here=factors[:, LANES : LANES + 2].ravel(),
-        ends=factors[0, LANES + 2 :].copy(), opened=np.zeros(ARMS), region=np.zeros(REGIONS),
+        ends=factors[0, LANES + 2 :].copy(), opened=np.zeros(ARMS), region=np.zeros(2 * LANES),
     )  # fmt: skip
 
 

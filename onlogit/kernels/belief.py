@@ -105,7 +105,7 @@ def walk(
     clock: F64,  # [1] 1 + weight learned so far; changed
     mean: F32,  # [K, D] changed
     cov: F32,  # [K, D, D] with what follows as kernels/covariance.py has it; changed
-    forgotten: F32,  # [2, E] scale and what is owed; changed
+    scales: F32,  # [2, E] scale and what is owed; changed
     table: F32,  # [H, 2, E] mean and variance of each slot; changed
     touched: F64,  # [H] clock at which a slot was last learned, or UNTOUCHED; changed
     memo: F32,  # [n, >= 2E] z of each expert, then s² of each; written where a row is scored
@@ -115,7 +115,7 @@ def walk(
     experts, width, padded = mean.shape[0], mean.shape[1], rate.size
     d = dense.shape[1]
     m, s, s0, w = mean.reshape(-1), cov.reshape(-1), dense_prior.reshape(-1), table.reshape(-1)
-    scale, owed = forgotten[0], forgotten[1]
+    scale, owed = scales[0], scales[1]
     x = np.zeros(width, np.float32)
     x[0] = ONE
     g, held = np.zeros(experts * width, np.float32), np.zeros(experts * width, np.float32)

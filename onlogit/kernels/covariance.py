@@ -21,7 +21,6 @@ from onlogit.kernels.lanes import (
     lanes,
     load,
     lowest,
-    splat,
     spread,
     square_root,
     store,
@@ -34,19 +33,19 @@ F64 = npt.NDArray[np.float64]
 LANES = 8  # widths are padded to a multiple of this
 STRIP = 16  # columns to a chain of sums
 ZERO, ONE = np.float32(0), np.float32(1)
-LEAST_KEPT = np.float32(1e-30)  # of a covariance, however heavy a label is: what is forgotten is divided by it
+LEAST_KEPT = np.float32(1e-30)  # of a covariance, however heavy a label is: what is scales is divided by it
 LEAST_SCALE = np.float32(2.0**-20)  # below it C takes the scale over
 MOST_OWED = np.float32(16.0)  # labels' worth of the prior that C may be owed: more would drown what it knows
 
 
-def whole(cov: F32, forgotten: F32, prior: F32) -> F64:
-    """The covariances S [K, D, D] themselves: of C [K, D, D], scale and what is owed [2, >= K], and the diagonals of S0 [K, D]."""
-    scale, owed = forgotten[:, : len(cov)].astype(np.float64)
+def whole(cov: F32, scales: F32, prior: F32) -> F64:
+    """The covariances S [K, D, D]: of C [K, D, D], scale and what is owed [2, >= K], and the diagonals of S0 [K, D]."""
+    scale, owed = scales[:, : len(cov)].astype(np.float64)
     diagonals = owed[:, None] * prior
     return np.asarray(scale[:, None, None] * (cov + diagonals[:, :, None] * np.eye(prior.shape[1])))
 
 
-def all_told(lanes: int) -> F32:
+def unscaled(lanes: int) -> F32:
     """Scale and what is owed, [2, lanes], of beliefs where C is S."""
     return np.stack([np.ones(lanes, np.float32), np.zeros(lanes, np.float32)])
 
@@ -118,14 +117,17 @@ def _columns_update(cov: F32, at: int, held: F32, first: int, b: int, x: F32, us
 
 
 @inline
-def _two_updates(
-    cov: F32, at: int, held: F32, first: int, b: int, x: F32, used: int, left: Any, right: Any
-) -> Any:
+def _two_updates(cov: F32, at: int, held: F32, first: int, b: int, x: F32, used: int, left: Any, right: Any) -> Any:
     """The same for the columns of `left`, and those of `right` beside them: two chains of sums that do not wait for one
     another."""
     less, fewer = -load(held, first + b, left), -load(held, first + b + STRIP, right)
     for a in range(used):
-        hl, xl, hr, xr = spread(held, first + a, left), spread(x, a, left), spread(held, first + a, right), spread(x, a, right)
+        hl, xl, hr, xr = (
+            spread(held, first + a, left),
+            spread(x, a, left),
+            spread(held, first + a, right),
+            spread(x, a, right),
+        )
         own, other = fma(hl, less, load(cov, at, left)), fma(hr, fewer, load(cov, at + STRIP, right))
         store(cov, at, own)
         store(cov, at + STRIP, other)
@@ -211,9 +213,7 @@ def _move(mean: F32, at: int, g: F32, held: F32, delta: Any, root: Any) -> None:
 
 
 @inline
-def learn(
-    mean: F32, e: int, width: int, g: F32, held: F32, delta: np.float32, root: np.float32, scale: F32
-) -> None:
+def learn(mean: F32, e: int, width: int, g: F32, held: F32, delta: np.float32, root: np.float32, scale: F32) -> None:
     """m <- m + δ S x, and what C will lose held back for the next pass over it: √(c scale) g.
 
     Strips as in `update`: a load of what two narrower stores have just written would wait for both.

@@ -51,8 +51,8 @@ from onlogit.kernels.arms import (
     set_slopes,
     slopes,
 )
-from onlogit.kernels.jit import inline, kernel, part, reduction, unsigned
-from onlogit.kernels.lanes import fma, lanes, larger, load, splat, store, total, where_above, where_equal
+from onlogit.kernels.jit import inline, kernel, part, unsigned
+from onlogit.kernels.lanes import fma, lanes, larger, load, place, splat, store, total, where_above, where_equal
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -157,30 +157,25 @@ def run_on(runs: Any, ratio: Any) -> Any:
     return larger(runs, 1.0) * ratio
 
 
-@reduction
-def _added(values: F64) -> float:
-    total = 0.0
-    for i in range(values.size):
-        total += values[i]
-    return total
-
-
 @part
 def recur(state: Evidence, patience: float, elapsed: F64, rows: I64, n: int, out: Block) -> int:
     """Take R and C through the rows of a block, up to the one at which M reaches the patience; how many were taken."""
-    sums, runs, region = state.sums, state.runs, out.region
+    sums, runs = state.sums, state.runs
     for k in range(FIRST_REGION):
         out.sums[k], out.runs[k] = sums[k], runs[k]
     for k in range(FIRST_REGION, WIDE):
         out.sums[k], out.runs[k] = 0.0, 0.0
+    for j in range(2 * LANES):
+        out.region[j] = 0.0
     for j in range(REGIONS):
         k = FIRST_REGION + 2 * j
-        region[j] = out.region_weight[0] * (sums[k] + sums[k + 1])
+        out.region[j] = out.region_weight[0] * (sums[k] + sums[k + 1])
     for k in range(ARMS):
         out.opened[k] = -1.0
     like, pair = lanes(0.0, LANES), lanes(0.0, 2)
     level_sums, level_runs, level_opened = load(out.sums, 0, like), load(out.runs, 0, like), lanes(-1.0, LANES)
     slope_sums, slope_runs, slope_opened = load(out.sums, LANES, like), load(out.runs, LANES, like), lanes(-1.0, LANES)
+    near, far = load(out.region, 0, like), load(out.region, LANES, like)
     taken = n
     m, peak = 0.0, 0.0
     for r in range(n):
@@ -206,9 +201,10 @@ def recur(state: Evidence, patience: float, elapsed: F64, rows: I64, n: int, out
         store(out.opened, k, opening(before, local, load(out.opened, k, pair), r))
         store(runs, k, run_on(before, local))
         store(sums, k, own)
-        region[unsigned(j)] = out.region_weight[0] * total(own)
-        wide = level_sums * load(out.weights, 0, like)
-        m = total(fma(slope_sums, load(out.weights, LANES, like), wide)) + _added(region)
+        there = out.region_weight[0] * total(own)
+        near, far = place(near, j, there), place(far, j - LANES, there)
+        wide = fma(level_sums, load(out.weights, 0, like), near)
+        m = total(fma(slope_sums, load(out.weights, LANES, like), wide) + far)
         peak = max(peak, m)
         if m >= patience:
             taken = r + 1

@@ -58,7 +58,7 @@ def walk(
     prior: F32,  # [W, D] variances of each word, 0 for what is not in use; D = E + LANES, W at most LANES
     mean: F32,  # [W, D] changed
     cov: F32,  # [W, D, D] with what follows as kernels/covariance.py has it; changed
-    forgotten: F32,  # [2, LANES] scale and what is owed; changed
+    scales: F32,  # [2, LANES] scale and what is owed; changed
     word: int,  # which of them states
     z_out: F64,  # [n] log-odds; written where a row is scored
     flips: Flips,
@@ -67,7 +67,7 @@ def walk(
     words, width = mean.shape
     experts, stated = width - LANES, memo.reshape(-1)
     m, s, s0 = mean.reshape(-1), cov.reshape(-1), prior.reshape(-1)
-    scale, owed = forgotten[0], forgotten[1]
+    scale, owed = scales[0], scales[1]
     x, g, held = np.zeros(width, np.float32), np.zeros(words * width, np.float32), np.zeros(words * width, np.float32)
     z, s2 = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)
     delta, shrink, root = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)

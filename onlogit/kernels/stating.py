@@ -26,7 +26,7 @@ def weigh(
     row: I64, act: U8, weight: F64, counts: F64, late: F64, y: F64, memo: F32,
     switching: F64, uniform: F32, fading: F32, u: F32, omega: F64,
     kept: F32, sums: F32, weights: F32, counted: F64,
-    stack_pace: float, stack_prior: F32, stack_mean: F32, stack_cov: F32, stack_forgotten: F32, word: int,
+    stack_pace: float, stack_prior: F32, stack_mean: F32, stack_cov: F32, stack_scales: F32, word: int,
     rate: F64, flips: Flips, z: F64, z_sd: F64,
 ) -> None:  # fmt: skip
     """All that follows the experts: mixture, last word, running rate; the arguments are those of the walks."""
@@ -34,7 +34,7 @@ def weigh(
     mixture.walk(row, act, counts, late, y, memo, switching, uniform, fading, u, omega, z_sd, flips)
     residuals.walk(row, act, weight, counts, y, memo, place, kept, sums, weights, counted, flips)
     stacking.walk(
-        row, act, counts, y, memo, stack_pace, stack_prior, stack_mean, stack_cov, stack_forgotten, word, z, flips
+        row, act, counts, y, memo, stack_pace, stack_prior, stack_mean, stack_cov, stack_scales, word, z, flips
     )
     base_rate.walk(row, act, weight, counts, y, memo, rate, z, flips)
     mixture.widen(row, act, memo, place, z, z_sd)
@@ -43,10 +43,10 @@ def weigh(
 @kernel
 def state(
     dense: F32, starts: I64, slots: I32, values: F32,
-    pace: F32, slot_prior: F32, dense_prior: F32, clock: F64, mean: F32, cov: F32, forgotten: F32, table: F32,
+    pace: F32, slot_prior: F32, dense_prior: F32, clock: F64, mean: F32, cov: F32, scales: F32, table: F32,
     touched: F64,
     switching: F64, uniform: F32, fading: F32, u: F32, omega: F64,
-    stack_pace: float, stack_prior: F32, stack_mean: F32, stack_cov: F32, stack_forgotten: F32,
+    stack_pace: float, stack_prior: F32, stack_mean: F32, stack_cov: F32, stack_scales: F32,
     kept: F32, sums: F32, weights: F32, counted: F64, rate: F64, memo_width: int, flips: Flips, z: F64, z_sd: F64,
 ) -> None:  # fmt: skip
     """z and z_sd, f64[n] each, of rows that nothing is learned of; the arguments are those of the walks."""
@@ -54,10 +54,10 @@ def state(
     row, act, none = np.arange(n), np.full(n, SCORE), np.zeros(n)
     memo = np.empty((n, memo_width), np.float32)
     belief.walk(
-        row, act, dense, starts, slots, values, none, none, pace, slot_prior, dense_prior, clock, mean, cov, forgotten,
+        row, act, dense, starts, slots, values, none, none, pace, slot_prior, dense_prior, clock, mean, cov, scales,
         table, touched, memo, flips,
     )  # fmt: skip
     weigh(
         row, act, none, none, none, none, memo, switching, uniform, fading, u, omega, kept, sums, weights, counted,
-        stack_pace, stack_prior, stack_mean, stack_cov, stack_forgotten, AT_REST, rate, flips, z, z_sd,
+        stack_pace, stack_prior, stack_mean, stack_cov, stack_scales, AT_REST, rate, flips, z, z_sd,
     )  # fmt: skip

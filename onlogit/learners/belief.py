@@ -61,7 +61,7 @@ class Experts(NamedTuple):
     clock: F64  # [1] 1 + weight learned so far
     mean: F32  # [K, D] log-odds per standard deviation
     cov: F32  # [K, D, D] with what follows as kernels/covariance.py has it
-    forgotten: F32  # [2, E] scale and what is owed
+    scales: F32  # [2, E] scale and what is owed
     table: F32  # [H, 2, E] mean and variance of each slot
     touched: F64  # [H] clock when a slot was last learned, 0 for never
 
@@ -83,7 +83,7 @@ class Stack(NamedTuple):
     prior: F32  # [2, D] variance
     mean: F32  # [2, D]
     cov: F32  # [2, D, D] with what follows as kernels/covariance.py has it
-    forgotten: F32  # [2, LANES] scale and what is owed, two lanes in use
+    scales: F32  # [2, LANES] scale and what is owed, two lanes in use
 
 
 class Recent(NamedTuple):
@@ -142,7 +142,7 @@ class BeliefLearner:
         prior[:, self.stacked], mean[:, self.lanes] = variance, 1.0
         prior[AT_REST, self.lanes + 1 : self.lanes + residuals.GAP] = 0.0
         cov[:, np.arange(width), np.arange(width)] = prior
-        return Stack(prior, mean, cov, covariance.all_told(LANES))
+        return Stack(prior, mean, cov, covariance.unscaled(LANES))
 
     def _fresh(self, experts: F64) -> Experts:
         """Experts [K, 3] (half-life, variance of weights, variance of the bias) that have seen nothing."""
@@ -156,7 +156,7 @@ class BeliefLearner:
         slots = self.hashed + self.numbers - self.dense
         return Experts(
             rate, slot_prior, dense_prior, np.ones(1), _lines(count, width), cov,
-            covariance.all_told(self.lanes), _lines(slots, 2, self.lanes), np.zeros(slots),
+            covariance.unscaled(self.lanes), _lines(slots, 2, self.lanes), np.zeros(slots),
         )  # fmt: skip
 
     def _prepared(self, rows: Rows) -> Rows:
@@ -254,7 +254,7 @@ class BeliefLearner:
 
     def _covariances(self) -> F64:
         """Of each expert's weights in the dense block: [K, D, D]."""
-        return covariance.whole(self.known.cov, self.known.forgotten, self.known.dense_prior)
+        return covariance.whole(self.known.cov, self.known.scales, self.known.dense_prior)
 
     def _voices(self) -> F64:
         """What each expert's plain voice, then each moderated one weighs: [2 K]."""
@@ -349,7 +349,7 @@ class BeliefLearner:
             "clock": known.clock.copy(),
             "mean": known.mean.copy(),
             "cov": known.cov.copy(),
-            "forgotten": known.forgotten.copy(),
+            "scales": known.scales.copy(),
             "slots": seen,
             "touched": known.touched[seen],
             "table": known.table[seen],
@@ -361,7 +361,7 @@ class BeliefLearner:
             "counted": self.recent.counted.copy(),
             "stack_mean": self.stack.mean.copy(),
             "stack_cov": self.stack.cov.copy(),
-            "stack_forgotten": self.stack.forgotten.copy(),
+            "stack_scales": self.stack.scales.copy(),
         }
 
     def restore(self, state: dict[str, npt.NDArray[np.generic]]) -> None:
@@ -379,10 +379,10 @@ class BeliefLearner:
         self.recent.sums[:], self.recent.weights[:] = state["residuals"]
         self.recent.counted[:] = state["counted"]
         self.stack.mean[:], self.stack.cov[:] = state["stack_mean"], state["stack_cov"]
-        self.stack.forgotten[:] = state["stack_forgotten"]
+        self.stack.scales[:] = state["stack_scales"]
         known = self.known
         known.clock[:], known.mean[:], known.cov[:] = state["clock"], state["mean"], state["cov"]
-        known.forgotten[:] = state["forgotten"]
+        known.scales[:] = state["scales"]
         known.table[np.flatnonzero(known.touched)] = 0.0
         known.touched[:] = 0.0
         known.table[seen], known.touched[seen] = state["table"], state["touched"]
@@ -393,7 +393,7 @@ class BeliefLearner:
         shift: by so many logits where a level moved, and nothing else.
         """
         known, k = self.known, self.experts
-        known.cov[:], known.forgotten[:] = self._covariances(), covariance.all_told(self.lanes)
+        known.cov[:], known.scales[:] = self._covariances(), covariance.unscaled(self.lanes)
         if shift is not None:
             forgetting.jump(known.cov, shift)
             return

@@ -45,8 +45,8 @@ def merge(own: Settings, base: State, parts: Sequence[State], units: Sequence[Un
         "rate": _rate(base["rate"], [part["rate"] for part in parts]),
         "u": u.astype(np.float32), "omega": omega,
         "stack_mean": stack_mean, "stack_cov": stack_cov,
-        "stack_forgotten": covariance.all_told(base["stack_forgotten"].shape[1]),
-        "mean": mean, "cov": cov, "forgotten": covariance.all_told(len(own.rate)),
+        "stack_scales": covariance.unscaled(base["stack_scales"].shape[1]),
+        "mean": mean, "cov": cov, "scales": covariance.unscaled(len(own.rate)),
         "slots": slots, "touched": touched, "table": table,
     }  # fmt: skip
 
@@ -54,7 +54,7 @@ def merge(own: Settings, base: State, parts: Sequence[State], units: Sequence[Un
 def _stack(own: Settings, parts: Sequence[State], share: F64) -> tuple[F32, F32]:
     """Mean and covariance of the last words; what has no prior is not in use and stays as it is."""
     width = own.stack_prior.shape[1]
-    covs = [covariance.whole(part["stack_cov"], part["stack_forgotten"], own.stack_prior) for part in parts]
+    covs = [covariance.whole(part["stack_cov"], part["stack_scales"], own.stack_prior) for part in parts]
     mean, cov = np.zeros((2, width), np.float32), np.zeros((2, width, width), np.float32)
     for word, prior in enumerate(own.stack_prior):
         used = np.flatnonzero(prior)
@@ -81,7 +81,7 @@ def _dense(own: Settings, base: State, parts: Sequence[State], learned: F64, cha
     c = 1 + own.dense
     mean, cov = np.zeros_like(base["mean"]), np.zeros_like(base["cov"])
 
-    covs = [covariance.whole(state["cov"], state["forgotten"], own.dense_prior)[:, :c, :c] for state in (base, *parts)]
+    covs = [covariance.whole(state["cov"], state["scales"], own.dense_prior)[:, :c, :c] for state in (base, *parts)]
     means = [state["mean"][:, :c].astype(np.float64) for state in (base, *parts)]
     for e in range(own.experts):
         before, *beliefs = [Gaussian(m[e], found[e]) for m, found in zip(means, covs, strict=True)]

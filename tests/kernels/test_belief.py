@@ -122,7 +122,7 @@ def test_covariance_stays_symmetric_and_positive_over_a_long_collinear_stream() 
     assert np.isfinite(scores.z).all()
     assert np.isfinite(scores.z_sd).all()
     known = learner.known
-    all_cov = covariance.whole(known.cov, known.forgotten, known.dense_prior)
+    all_cov = covariance.whole(known.cov, known.scales, known.dense_prior)
     np.testing.assert_array_equal(all_cov, all_cov.transpose(0, 2, 1))
     for cov in all_cov[:, : 1 + d, : 1 + d].astype(np.float64):
         assert np.linalg.eigvalsh(cov).min() > -1e-5

@@ -35,8 +35,8 @@ def walk(
     out = np.zeros(n)
     tape = Tape.of(n, BOTH)
     rate = np.log(2) / half_life
-    forgotten = covariance.all_told(LANES)
-    stacking.walk(tape.row, tape.act, counts, y, memo, rate, prior, mean, cov, forgotten, word, out, flips)
+    scales = covariance.unscaled(LANES)
+    stacking.walk(tape.row, tape.act, counts, y, memo, rate, prior, mean, cov, scales, word, out, flips)
     unused = np.setdiff1d(np.arange(lanes + LANES), used)
     assert (mean[:, unused] == 0).all()
     return out, mean[word][np.concatenate([[lanes + 7], lanes + np.arange(7), np.arange(k)])]
