@@ -116,11 +116,11 @@ def of_slots(bits: int, per_row: int, runs: int = 5) -> float:
 
 
 @kernel
-def steps_alone(z: F32, s2: F32, y: F64, kept: F32, delta: F32, shrink: F32, root: F32) -> None:
+def steps_alone(z: F32, s2: F32, y: F64, scale: F32, delta: F32, shrink: F32, root: F32) -> None:
     """The implicit steps of n rows for 8 experts, and nothing else."""
     for i in range(y.size):
         z[0] += delta[0]  # each row waits for the one before it, as it does in a walk
-        covariance.steps(z, s2, y[i], 1.0, kept, 0, delta, shrink, root, NO_FLIPS)
+        covariance.steps(z, s2, y[i], 1.0, scale, 0, delta, shrink, root, NO_FLIPS)
 
 
 def of_parts() -> dict[str, float]:
@@ -133,17 +133,22 @@ def of_parts() -> dict[str, float]:
     assert isinstance(learner, BeliefLearner)
     whole = best(lambda: pipeline.step(batch))
     encoded = pipeline.encoder.encode(batch)
+    seen = encoded.rows
     y, ones, counts, z, sd = encoded.y.astype(np.float64), np.ones(ROWS), np.zeros(ROWS), np.zeros(ROWS), np.zeros(ROWS)
     memo, tape = np.zeros((ROWS, learner.memo_width), np.float32), Tape.of(ROWS, BOTH)
     row, act, waiting = tape
-    rate, (z8, s8, kept, delta, shrink, root) = 1e-5, np.full((6, 8), 0.5, np.float32)
+    rate, (z8, s8, scale, delta, shrink, root) = 1e-5, np.full((6, 8), 0.5, np.float32)
     tallied, event, no_time = tally.new_tally(), np.arange(ROWS), np.zeros(ROWS, np.int64)
     none, late = np.zeros(0), np.zeros(ROWS)
     watch = evidence.new_evidence(), arms.new_block(0.1), 1e12
     parts = {
         "encoding": best(lambda: pipeline.encoder.encode(batch)),
-        "dense update": best(lambda: belief.walk(row, act, *encoded.rows, y, ones, *learner.known, memo, NO_FLIPS)),
-        "implicit step": best(lambda: steps_alone(z8, s8, y, kept, delta, shrink, root)),
+        "dense update": best(
+            lambda: belief.walk(
+                row, act, seen.dense, seen.starts, seen.slots, seen.values, y, ones, *learner.known, memo, NO_FLIPS
+            )
+        ),
+        "implicit step": best(lambda: steps_alone(z8, s8, y, scale, delta, shrink, root)),
         "evidence weighed": best(lambda: mixture.temper(row, act, waiting, ones, learner.flight, counts, late)),
         "mixture": best(lambda: mixture.walk(row, act, counts, late, y, memo, *learner.weights, sd, NO_FLIPS)),
         "residuals": best(lambda: residuals.walk(row, act, ones, counts, y, memo, 16, *learner.recent, NO_FLIPS)),

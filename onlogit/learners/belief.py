@@ -185,7 +185,10 @@ class BeliefLearner:
         mixture.temper(tape.row, tape.act, tape.waiting, weight, self.flight, counts, late)
 
         def ask_experts(part: slice) -> None:
-            belief.walk(tape.row[part], tape.act[part], *told, y, weight, *self.known, memo, self.flips)
+            belief.walk(
+                tape.row[part], tape.act[part], told.dense, told.starts, told.slots, told.values, y, weight,
+                *self.known, memo, self.flips,
+            )  # fmt: skip
 
         def weigh(part: slice) -> None:
             stating.weigh(
@@ -214,7 +217,8 @@ class BeliefLearner:
             told, scores = self._prepared(rows), Scores(np.empty(n), np.empty(n))
             pace, w = np.log(2.0) / self.config.stacking_half_life, self.weights
             stating.state(
-                *told, *self.known, w.switching, w.uniform, w.fading, w.u, w.omega, pace, *self.stack,
+                told.dense, told.starts, told.slots, told.values, *self.known,
+                w.switching, w.uniform, w.fading, w.u, w.omega, pace, *self.stack,
                 *self.recent[:3], self.recent.counted, self.rate, self.memo_width, self.flips, *scores,
             )  # fmt: skip
             return scores
