@@ -33,7 +33,7 @@ F64 = npt.NDArray[np.float64]
 LANES = 8  # widths are padded to a multiple of this
 STRIP = 16  # columns to a chain of sums
 ZERO, ONE = np.float32(0), np.float32(1)
-LEAST_KEPT = np.float32(1e-30)  # of a covariance, however heavy a label is: what is scales is divided by it
+LEAST_KEPT = np.float32(1e-30)  # of a covariance, however heavy a label is: what is forgotten is divided by it
 LEAST_SCALE = np.float32(2.0**-20)  # below it C takes the scale over
 MOST_OWED = np.float32(64.0)  # labels' worth of the prior that C may be owed: more would drown what it knows
 
@@ -76,7 +76,10 @@ def _two_products(cov: F32, at: int, x: F32, used: int, left: Any, right: Any) -
 
 @inline
 def product(cov: F32, e: int, x: F32, used: int, prior: F32, owed: np.float32, g: F32) -> None:
-    """g = (C + owed S0) x of expert e: strips of columns two and two, then what is left."""
+    """g = (C + owed S0) x of expert e: strips of columns two and two, then what is left.
+
+    Loops that may have no turn stand for branches, of which `jit.inline` tells.
+    """
     d, first, strip, few = x.size, e * x.size, lanes(ZERO, STRIP), lanes(ZERO, LANES)
     b = 0
     for _ in range(d // (2 * STRIP)):
@@ -122,12 +125,8 @@ def _two_updates(cov: F32, at: int, held: F32, first: int, b: int, x: F32, used:
     another."""
     less, fewer = -load(held, first + b, left), -load(held, first + b + STRIP, right)
     for a in range(used):
-        hl, xl, hr, xr = (
-            spread(held, first + a, left),
-            spread(x, a, left),
-            spread(held, first + a, right),
-            spread(x, a, right),
-        )
+        hl, hr = spread(held, first + a, left), spread(held, first + a, right)
+        xl, xr = spread(x, a, left), spread(x, a, right)
         own, other = fma(hl, less, load(cov, at, left)), fma(hr, fewer, load(cov, at + STRIP, right))
         store(cov, at, own)
         store(cov, at + STRIP, other)

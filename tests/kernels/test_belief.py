@@ -78,6 +78,29 @@ def test_walk_equals_its_twin(d: int, weights: bool, flips: tuple[float, float])
             e.learn(x, slots, s.y[i], s.weight[i])
 
 
+def test_what_is_owed_is_right_however_heavy_or_light_a_label_is() -> None:
+    n, d = 400, 4
+    config = BeliefConfig(half_lives=(math.inf, 1e4, 40.0, 1.0), priors=((0.05, 1.0), (1.0, 10.0)))
+    s = stream(n, d, slots=20, seed=8)
+    weight = np.random.default_rng(8).choice([1.0, 1.0, 1e-3, 7.0, 150.0], n)
+    learner = fresh(d, config)
+    memo = memo_for(learner, n)
+    learner.learn(s.rows, Tape.of(n, BOTH), s.y, weight, memo)
+    experts = [naive.Expert(h, p, b, d) for h in config.half_lives for p, b in config.priors]
+    assert np.isfinite(memo).all()
+    for i in range(n):
+        x, slots = s.rows.dense[i].astype(np.float64), slots_of(s.rows, i)
+        twin = np.array([e.score(x, slots) for e in experts])
+        spread = 1e-3 * (1.0 + np.sqrt(twin[:, 1]))
+        assert (np.abs(memo[i, : len(experts)] - twin[:, 0]) < spread).all(), i
+        for e in experts:
+            e.learn(x, slots, s.y[i], float(weight[i]))
+    known = learner.known
+    covs = covariance.whole(known.cov, known.scales, known.dense_prior)[:, : 1 + d, : 1 + d]
+    for own, e in zip(covs, experts, strict=True):
+        np.testing.assert_allclose(own, e.cov, rtol=0.01, atol=0.002 * e.cov.max())
+
+
 def test_score_and_learn_apart_equal_both() -> None:
     n, d = 200, 4
     s = stream(n, d, slots=10, seed=3)
