@@ -57,6 +57,19 @@ def _prior_product(prior: F32, at: int, x: F32, b: int, owed: np.float32, like: 
 
 
 @inline
+def _two_prior_products(prior: F32, at: int, x: F32, b: int, owed: np.float32, left: Any, right: Any) -> Any:
+    """The same for the lanes of `left`, and those of `right` beside them."""
+    other = _prior_product(prior, at + STRIP, x, b + STRIP, owed, right)
+    return _prior_product(prior, at, x, b, owed, left), other
+
+
+@inline
+def _store_two(g: F32, at: int, left: Any, right: Any) -> None:
+    store(g, at, left)
+    store(g, at + STRIP, right)
+
+
+@inline
 def _columns_product(cov: F32, at: int, x: F32, used: int, sums: Any) -> Any:
     """Σ_a x_a C[a, b] for the lanes b, of which the first is cov[at]: C is symmetric, so its rows add up to C x."""
     for a in range(used):
@@ -83,18 +96,14 @@ def product(cov: F32, e: int, x: F32, used: int, prior: F32, owed: np.float32, g
     d, first, strip, few = x.size, e * x.size, lanes(ZERO, STRIP), lanes(ZERO, LANES)
     b = 0
     for _ in range(d // (2 * STRIP)):
-        left = _prior_product(prior, first + b, x, b, owed, strip)
-        right = _prior_product(prior, first + b + STRIP, x, b + STRIP, owed, strip)
+        left, right = _two_prior_products(prior, first + b, x, b, owed, strip, strip)
         left, right = _two_products(cov, first * d + b, x, used, left, right)
-        store(g, first + b, left)
-        store(g, first + b + STRIP, right)
+        _store_two(g, first + b, left, right)
         b += 2 * STRIP
     for _ in range((d - b) // (STRIP + LANES)):
-        left = _prior_product(prior, first + b, x, b, owed, strip)
-        rest = _prior_product(prior, first + b + STRIP, x, b + STRIP, owed, few)
+        left, rest = _two_prior_products(prior, first + b, x, b, owed, strip, few)
         left, rest = _two_products(cov, first * d + b, x, used, left, rest)
-        store(g, first + b, left)
-        store(g, first + b + STRIP, rest)
+        _store_two(g, first + b, left, rest)
         b += STRIP + LANES
     for _ in range((d - b) // STRIP):
         left = _prior_product(prior, first + b, x, b, owed, strip)
@@ -141,18 +150,14 @@ def update(cov: F32, e: int, held: F32, x: F32, used: int, prior: F32, owed: np.
     d, first, strip, few = x.size, e * x.size, lanes(ZERO, STRIP), lanes(ZERO, LANES)
     b = 0
     for _ in range(d // (2 * STRIP)):
-        left = _prior_product(prior, first + b, x, b, owed, strip)
-        right = _prior_product(prior, first + b + STRIP, x, b + STRIP, owed, strip)
+        left, right = _two_prior_products(prior, first + b, x, b, owed, strip, strip)
         left, right = _two_updates(cov, first * d + b, held, first, b, x, used, left, right)
-        store(g, first + b, left)
-        store(g, first + b + STRIP, right)
+        _store_two(g, first + b, left, right)
         b += 2 * STRIP
     for _ in range((d - b) // (STRIP + LANES)):
-        left = _prior_product(prior, first + b, x, b, owed, strip)
-        rest = _prior_product(prior, first + b + STRIP, x, b + STRIP, owed, few)
+        left, rest = _two_prior_products(prior, first + b, x, b, owed, strip, few)
         left, rest = _two_updates(cov, first * d + b, held, first, b, x, used, left, rest)
-        store(g, first + b, left)
-        store(g, first + b + STRIP, rest)
+        _store_two(g, first + b, left, rest)
         b += STRIP + LANES
     for _ in range((d - b) // STRIP):
         left = _prior_product(prior, first + b, x, b, owed, strip)
