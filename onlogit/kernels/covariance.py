@@ -35,7 +35,7 @@ STRIP = 16  # columns to a chain of sums
 ZERO, ONE = np.float32(0), np.float32(1)
 LEAST_KEPT = np.float32(1e-30)  # of a covariance, however heavy a label is: what is forgotten is divided by it
 LEAST_SCALE = np.float32(2.0**-20)  # below it C takes the scale over
-MOST_OWED = np.float32(64.0)  # labels' worth of the prior that C may be owed: more would drown what it knows
+MOST_OWED = np.float32(64.0)  # labels' worth of the prior that C may be owed, as both share the bits of a float32
 
 
 def whole(cov: F32, scales: F32, prior: F32) -> F64:
