@@ -204,7 +204,7 @@ class Pipeline:
         if self.config.labels.keep_negatives < 1.0:
             weight = weight.copy()
             weight[tile.row] = self.thinning.weights(plan.event, tile.of_plan(tile.y), tile.of_plan(weight))
-        y, looks = tile.y.astype(np.float64), Points(self.paths, self.named(), first, tape)
+        y, looks = tile.y.astype(np.float64), Points(self.paths, self.named(), first, n, tape)
         scores = self.learner.learn(tile.rows, tape, y, weight, tile.memo, not self.rests, looks)
         z, z_sd = self._stated(scores.z[:n], scores.z_sd[:n])
         if self.beside is not None:

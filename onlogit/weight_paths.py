@@ -1,7 +1,8 @@
 """Weights over the stream: what they were at points that lie evenly in it, for the terms that matter most.
 
 A point is taken just before an event is scored whose number is a multiple of the stride, 256 events at first; where 16
-points are full every other one goes and the stride doubles, so that there are 8 to 16 of them, ever. Followed are the
+points are full every other one goes and the stride doubles, so that there are 8 to 16 of them, ever. Points that would go
+within a batch are not taken in it. Followed are the
 baseline and the 48 numbers and the 48 slots with a name that move log-odds most; who they are is settled anew at 256
 events, 512, 1,024 and so on, and one that comes to be followed late has no past.
 
@@ -90,28 +91,42 @@ class WeightPaths:
         self._numbers, self._slots, self._members = np.zeros((3, 0), np.int64)
         self._weights = np.zeros((0, 1), np.float32)  # baseline, numbers, slots
 
+    def until(self, event: int, last: int) -> None:
+        """Thin out for the points from `event` on to `last`, those included: what would not outlive them is not looked at.
+
+        While nobody is followed yet, each point may be the one that settles who is, and none is passed over.
+        """
+        if self._weights.shape[1] == 1:
+            last = event
+        stride, before = int(self._stride[0]), len(self._event)
+        while before + last // stride - (event - 1) // stride > POINTS:
+            stride *= 2
+            before = int(np.count_nonzero(self._event % stride == 0))
+        if stride != self._stride[0]:
+            kept = self._event % stride == 0
+            self._stride[0], self._event, self._weights = stride, self._event[kept], self._weights[kept]
+
     def following(self, event: int) -> int:
-        """The number of the next event at which a point is due, `event` or later."""
+        """The number of the next event before which to look, `event` or later: at a point, or where it is settled anew who
+        is followed."""
         stride = int(self._stride[0])
-        return max(-(-event // stride), 1) * stride
+        return min(max(-(-event // stride), 1) * stride, max(1 << (event - 1).bit_length(), STRIDE))
 
     def wanted(self, event: int, named: Named) -> I64 | None:
-        """The slots to look at for the point before an event, as `following` gave it; None where it is thinned out."""
-        if len(self._event) == POINTS:
-            self._stride *= 2
-            kept = self._event % self._stride[0] == 0
-            self._event, self._weights = self._event[kept], self._weights[kept]
-            if event % self._stride[0]:
-                return None
+        """The slots to look at before an event, as `following` gave it; None where its point is thinned out already."""
         anew = event & (event - 1) == 0 or self._weights.shape[1] == 1
+        if not anew and event % self._stride[0]:
+            return None
         return named.slots if anew else self._members
 
     def take(self, event: int, slots: I64, now: Glance, named: Named) -> None:
-        """Take the point: what was seen of the slots that were wanted."""
+        """Take what was seen of the slots that were wanted: who is followed, and the point, where one is due."""
         if slots is not self._members:
             self._follow(_sight(now, slots, named), named)
             at = np.searchsorted(slots, self._members)
             now = now._replace(slots=now.slots[at], gain=now.gain[at])
+        if event % self._stride[0]:
+            return
         self._event = np.append(self._event, event)
         self._weights = np.concatenate([self._weights, self._row(now, named)])
 
@@ -181,27 +196,29 @@ class WeightPaths:
 class Points:
     """The points that are due in a batch, for a learner to stop at: see `learners.protocol.Looks`."""
 
-    def __init__(self, paths: WeightPaths, named: Named, first: int, tape: Tape) -> None:
-        """`first`: number of the first event that the tape scores."""
-        self._paths, self._named, self._first = paths, named, first
+    def __init__(self, paths: WeightPaths, named: Named, first: int, n: int, tape: Tape) -> None:
+        """`first`: number of the first of the n events that the tape scores."""
+        self._paths, self._named, self._first, self._end = paths, named, first, first + n
         self._scored = np.zeros(0, np.int64)  # operations that score an event, once one of them is asked for
         self._tape = tape
         self._taken: tuple[int, I64] = first, self._scored
-        self._find(paths.following(first))
+        self._find(first)
 
     def _find(self, event: int) -> None:
-        self._event, n = event, event - self._first
-        if n < len(self._tape.act) and not len(self._scored):
+        """Event or later."""
+        self._event = self._paths.following(event)
+        if self._event < self._end and not len(self._scored):
             self._scored = np.flatnonzero(self._tape.act & SCORE)
-        self.op = int(self._scored[n]) if n < len(self._scored) else len(self._tape.act)
+        self.op = int(self._scored[self._event - self._first]) if self._event < self._end else len(self._tape.act)
 
     def slots(self) -> I64 | None:
         """Which slots to look at before operation `op`; None for none. From here on `op` is the next one."""
         event = self._event
+        self._paths.until(event, self._end - 1)
         wanted = self._paths.wanted(event, self._named)
         if wanted is not None:
             self._taken = event, wanted
-        self._find(self._paths.following(event + 1))
+        self._find(event + 1)
         return wanted
 
     def take(self, glance: Glance) -> None:
@@ -211,6 +228,7 @@ class Points:
 
 def _first(slots: I64, by: F64, most: int) -> I64:
     """Those of the largest values above 0, ascending; of equal ones the first."""
-    likely = np.flatnonzero(by >= np.partition(by, -most)[-most]) if len(by) > most else np.arange(len(by))
-    first = likely[np.argsort(-by[likely], kind="stable")[:most]]
-    return np.sort(slots[first[by[first] > 0.0]])
+    likely = np.flatnonzero(by > 0.0)
+    if len(likely) > most:
+        likely = likely[by[likely] >= np.partition(by[likely], -most)[-most]]
+    return np.sort(slots[likely[np.argsort(-by[likely], kind="stable")[:most]]])

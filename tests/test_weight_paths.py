@@ -48,6 +48,29 @@ def test_any_cut_gives_the_same_points(learner: str, delay: int) -> None:
     assert past.event.tolist() == [STRIDE, 2 * STRIDE, 3 * STRIDE, n]
 
 
+@pytest.mark.parametrize("from_nothing", [False, True])
+def test_points_passed_over_in_a_long_batch_would_have_been_thinned_out(from_nothing: bool) -> None:
+    n, table, cut = 70 * STRIDE + 5, stream(100 * STRIDE), 5 * STRIDE - 1
+    begun = model("sgd", names=100)
+    begun.step(table.slice(n, 1))
+    if from_nothing:  # nobody is followed at its first point, which is no power of two
+        halves = [model("sgd", names=100) for _ in range(2)]
+        for half in halves:
+            half.step(table.slice(n, 10 * STRIDE))
+        begun = OnlineLogit.merge(halves)
+    before, ways = begun.to_bytes(), []
+    for sizes in ([n], [cut] * 14 + [n - 14 * cut], [STRIDE // 2] * 140 + [5]):
+        learned, at = of_bytes(before), 0
+        for size in sizes:
+            learned.step(table.slice(at, size))
+            at += size
+        ways.append(learned.to_bytes())
+    assert ways[0] == ways[1] == ways[2]
+    event = learned.pipeline.paths.state()["event"].astype(np.int64)
+    assert POINTS // 2 <= len(event) <= POINTS
+    assert np.unique(np.diff(event)).tolist() == [8 * STRIDE]
+
+
 @pytest.mark.parametrize("learner", ["belief", "sgd", "adagrad", "ftrl"])
 def test_a_point_is_what_the_learner_believed_then(learner: str) -> None:
     many = 16 * STRIDE
@@ -84,6 +107,7 @@ def note(paths: WeightPaths, event: int, learner: Any) -> None:
     """The point before an event, of a learner that has no slots."""
     from onlogit.weight_paths import NO_NAMES
 
+    paths.until(event, event)
     slots = paths.wanted(event, NO_NAMES)
     if slots is not None:
         paths.take(event, slots, learner.glance(slots), NO_NAMES)
