@@ -100,7 +100,7 @@ def explain_event(model: OnlineLogit, row: pa.RecordBatch) -> EventStory:
     encoded = fold.encoder.encode(row, update=False)
     names = fold.encoder.names_of(row)[0]
     lit = [names.get(slot, []) for slot in encoded.rows.slots[: encoded.rows.starts[1]].tolist()]
-    groups = {name: g for g, name in enumerate(fold.encoder.exclusive)}
+    groups = fold.encoder.groups
     group = np.array([groups.get(own[0].coordinate, -1) if own else -1 for own in lit], np.int64)
     told = fold.learner.pushes(encoded.rows, centre_of(fold), group)
     pushes = _number_pushes(fold, row, encoded.rows, told.dense) + _slot_pushes(fold, lit, encoded.rows, told.slots)
@@ -155,12 +155,10 @@ def _reaches(fold: Pipeline, row: pa.RecordBatch) -> list[Reach]:
 def centre_of(fold: Pipeline) -> Centre:
     """The categories to be counted from their column's mean: those with a name, by how many events had them."""
     encoder = fold.encoder
-    groups = {name: g for g, name in enumerate(encoder.exclusive)}
     total = max(fold.counts.events - fold.counts.no_weight, 1)
-    chosen = [j for j, name in enumerate(encoder.names.names) if name.coordinate in groups]
-    group = np.array([groups[encoder.names.names[j].coordinate] for j in chosen], np.int64)
-    share = encoder.names.counts[chosen] / total if chosen else np.zeros(0)
-    return Centre(np.array([encoder.names.slots[j] for j in chosen], np.int64), group, np.minimum(share, 1.0))
+    slots, group = encoder.names.grouped(encoder.groups)
+    chosen = np.flatnonzero(group >= 0)
+    return Centre(slots[chosen], group[chosen], np.minimum(encoder.names.counts[chosen] / total, 1.0))
 
 
 def _slot_pushes(fold: Pipeline, lit: list[list[Name]], rows: Rows, pushes: F64) -> list[Push]:

@@ -222,12 +222,10 @@ class Pipeline:
 
     def named(self) -> Named:
         """The slots that have a name."""
-        names, count = self.encoder.names, len(self.encoder.names.names)
-        if len(self._slots_named.slots) != count:
-            groups = {name: g for g, name in enumerate(self.encoder.exclusive)}
-            group = [groups.get(name.coordinate, -1) for name in names.names[:count]]
-            slots, order = np.array(names.slots[:count], np.int64), np.argsort(names.slots[:count])
-            self._slots_named = Named(slots[order], np.array(group, np.int64)[order])
+        if len(self._slots_named.slots) != len(self.encoder.names.coordinates):
+            slots, group = self.encoder.names.grouped(self.encoder.groups)
+            order = np.argsort(slots)
+            self._slots_named = Named(slots[order], group[order])
         return self._slots_named
 
     def _stated(self, z: F64, z_sd: F64) -> tuple[F64, F64]:

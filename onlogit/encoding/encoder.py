@@ -312,15 +312,16 @@ class Encoder:
         return rows
 
     @property
-    def exclusive(self) -> list[str]:
-        """The coordinates of which every event has one slot with the value 1: categories, buckets, and their products."""
+    def groups(self) -> dict[str, int]:
+        """The coordinates of which every event has one slot with the value 1, numbered: categories, buckets, and their
+        products."""
         terms = {text_of(term): term for term in self._derived.terms}
         found = [name_of(leaf) for leaf in self._categories.leaves[: self._categories.features]]
         for name, term in terms.items():
             whole = isinstance(term, Product) and self._derived.numeric(term) is None
             if isinstance(term, Bucket) or whole:
                 found.append(name)
-        return found
+        return {name: g for g, name in enumerate(found)}
 
     def shared(self, slot: int) -> bool:
         """Whether more than one (column, value) was seen in a slot; exact but for 1 in 127."""

@@ -31,10 +31,11 @@ class Names:
     def __init__(self, most: int, slots: int, coordinates: list[str]) -> None:
         self.most = most
         self._coordinates = coordinates
+        self._number = {name: c for c, name in reversed(list(enumerate(coordinates)))}  # of two alike that of the first
         self._marks = np.zeros(max(slots, 16) if most else 0, np.int32)  # as kernels/naming.py has them
         self._named = np.zeros(-(-slots // 8) if most else 0, np.uint8)  # which of them count: a bit each
-        self.names: list[Name] = []
-        self.slots: list[int] = []
+        self.slots, self.coordinates = np.zeros((2, 0), np.int64)  # of each name; the latter by number
+        self.values: list[str | None] = []
         self._place: dict[int, int] = {}  # of a slot's name
 
     def learn(self, rows: Rows, weight: F64, found: Mapping[str, pa.Array], namer: Namer) -> None:
@@ -42,8 +43,8 @@ class Names:
         if not self.most or not len(rows.slots):
             return
         first, widest = 0, int(np.diff(rows.starts).max(initial=0))
-        while len(self.names) < self.most and first < len(weight):
-            room = self.most - len(self.names)
+        while len(self.values) < self.most and first < len(weight):
+            room = self.most - len(self.values)
             rowed, fresh = np.empty(room + widest, np.int64), np.empty(room + widest, np.int32)
             walked = (rows.starts, rows.slots, weight, self._named, self._marks)
             first, k = naming.find_unnamed(*walked, first, room, rowed, fresh)
@@ -71,22 +72,21 @@ class Names:
             place, within = np.concatenate([place, at[own]]), np.concatenate([within, own])
             coordinate = np.concatenate([coordinate, np.full(len(own), c)])
         order = np.lexsort((coordinate, asked[place] // size))
-        order = order[np.sort(np.unique(place[order], return_index=True)[1])][: self.most - len(self.names)]
+        order = order[np.sort(np.unique(place[order], return_index=True)[1])][: self.most - len(self.values)]
         place, coordinate, within = place[order], coordinate[order], within[order]
         values = np.empty(len(order), object)
         for c in np.unique(coordinate).tolist():
             mine = np.flatnonzero(coordinate == c)
             values[mine] = told[c].values(within[mine])
-        slots = (asked[place] % size).tolist()
-        self._place.update(zip(slots, range(len(self.names), len(self.names) + len(slots)), strict=True))
-        self.slots += slots
-        self.names += [
-            Name(told[c].coordinate, None if value is None else value[:LONGEST])
-            for c, value in zip(coordinate.tolist(), values.tolist(), strict=True)
-        ]
+        slots, count = asked[place] % size, len(self.values)
+        self._place.update(zip(slots.tolist(), range(count, count + len(slots)), strict=True))
+        self.values += [None if value is None else value[:LONGEST] for value in values.tolist()]
+        self.slots = np.append(self.slots, slots)
+        number = np.array([self._number[each.coordinate] for each in told], np.int64)
+        self.coordinates = np.append(self.coordinates, number[coordinate])
         left = np.setdiff1d(asked, asked[place])
         later = left[:0]
-        if len(self.names) == self.most:  # rows from there on were not looked at
+        if len(self.values) == self.most:  # rows from there on were not looked at
             later = left[left >= asked[place[-1]] // size * size]
         self._unname(left % size, naming.NAMELESS)
         self._unname(later % size, naming.UNNAMED)
@@ -95,10 +95,24 @@ class Names:
         self._marks[slots] = mark
         np.bitwise_and.at(self._named, slots >> 3, ~(1 << (slots & 7)).astype(np.uint8))
 
+    @property
+    def names(self) -> list[Name]:
+        """All of them, in the order in which they were given."""
+        return [self._at(at) for at in range(len(self.values))]
+
+    def _at(self, at: int) -> Name:
+        return Name(self._coordinates[self.coordinates[at]], self.values[at])
+
     def of(self, slot: int) -> Name | None:
         """The name of a slot; None where it has none."""
         at = self._place.get(slot)
-        return None if at is None else self.names[at]
+        return None if at is None else self._at(at)
+
+    def grouped(self, groups: Mapping[str, int]) -> tuple[I64, I64]:
+        """The slots of all names, and what number `groups` gives the coordinate of each, -1 where it gives none."""
+        coordinates = self.coordinates  # a later batch may be named meanwhile: its names come behind, slots first
+        number = np.array([groups.get(name, -1) for name in self._coordinates], np.int64)
+        return self.slots[: len(coordinates)], number[coordinates]
 
     def count(self, slot: int) -> int | None:
         """How many events had the slot since it was named, at most 2^31 - 2; None where it has no name."""
@@ -107,18 +121,17 @@ class Names:
     @property
     def counts(self) -> I64:
         """How many events had each name since it was given, i64[names]."""
-        return self._marks[np.array(self.slots, np.int64)].astype(np.int64) - 1
+        return self._marks[self.slots].astype(np.int64) - 1
 
     def state(self) -> State:
         """Plain arrays: slots and counts, coordinates by number, values as UTF-8 one after the other, -1 for null."""
-        values = [b"" if name.value is None else name.value.encode("utf-8", "surrogatepass") for name in self.names]
-        sizes = [-1 if n.value is None else len(v) for n, v in zip(self.names, values, strict=True)]
+        values = [None if value is None else value.encode("utf-8", "surrogatepass") for value in self.values]
         return {
-            "name_slots": np.array(self.slots, np.int64),
+            "name_slots": self.slots.copy(),
             "name_counts": self.counts,
-            "name_coordinates": np.array([self._coordinates.index(n.coordinate) for n in self.names], np.int64),
-            "name_sizes": np.array(sizes, np.int64),
-            "name_values": np.frombuffer(b"".join(values), np.uint8).copy(),
+            "name_coordinates": self.coordinates.copy(),
+            "name_sizes": np.array([-1 if value is None else len(value) for value in values], np.int64),
+            "name_values": np.frombuffer(b"".join(filter(None, values)), np.uint8).copy(),
             "nameless": np.flatnonzero(self._marks == naming.NAMELESS),
         }
 
@@ -144,13 +157,12 @@ class Names:
         if not all(fits):
             raise StateError("encoder: the registry of names contradicts itself")
         data = state["name_values"].tobytes()
-        texts = [
+        self.values = [
             None if size < 0 else data[end - size : end].decode("utf-8", "replace")
             for size, end in zip(sizes.tolist(), ends.tolist(), strict=True)
         ]
-        self.names = [Name(self._coordinates[c], t) for c, t in zip(coordinates.tolist(), texts, strict=True)]
-        self.slots = slots.tolist()
-        self._place = {slot: at for at, slot in enumerate(self.slots)}
+        self.slots, self.coordinates = slots.copy(), coordinates.copy()
+        self._place = {slot: at for at, slot in enumerate(slots.tolist())}
         self._marks[:] = naming.UNNAMED
         self._marks[slots] = counts + 1
         self._named[:] = 0

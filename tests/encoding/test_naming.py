@@ -50,7 +50,8 @@ def test_every_lit_slot_has_its_name() -> None:
         for slot in lit:
             assert encoder.names.of(slot) in names[slot] or encoder.shared(slot)
     known = {
-        (name.coordinate, name.value): slot for name, slot in zip(encoder.names.names, encoder.names.slots, strict=True)
+        (name.coordinate, name.value): slot
+        for name, slot in zip(encoder.names.names, encoder.names.slots.tolist(), strict=True)
     }
     assert ("tags", "é") in known
     assert ("tags", None) in known
