@@ -1,10 +1,10 @@
 """Weights over the stream: what they were at points that lie evenly in it, for the terms that matter most.
 
 A point is taken just before an event is scored whose number is a multiple of the stride, 256 events at first; where 16
-points are full every other one goes and the stride doubles, so that there are 8 to 16 of them, ever. Points that would go
-within a batch are not taken in it. Followed are the
-baseline and the 48 numbers and the 48 slots with a name that move log-odds most; who they are is settled anew at 256
-events, 512, 1,024 and so on, and one that comes to be followed late has no past.
+points are full every other one goes and the stride doubles, so that there are 8 to 16 of them, ever. A point that would
+be gone again by the end of a batch is not taken. Followed are the baseline and the 48 numbers and the 48 slots with a name
+that move log-odds most; who they are is settled anew at 256 events, 512, 1,024 and so on, and one that comes to be followed
+late has no past.
 
 Of a column of categories every event has one, so each is counted from their mean, as in explain.py. The mean is one by
 what was learned of each (of the 256 slots of which that is most), which a learner knows at any point of a batch, and not by
@@ -94,39 +94,40 @@ class WeightPaths:
     def until(self, event: int, last: int) -> None:
         """Thin out for the points from `event` on to `last`, those included: what would not outlive them is not looked at.
 
-        While nobody is followed yet, each point may be the one that settles who is, and none is passed over.
+        While nobody is followed, a point that is passed over might have settled who is, unless it is settled at the next one.
         """
-        if self._weights.shape[1] == 1:
-            last = event
-        stride, before = int(self._stride[0]), len(self._event)
-        while before + last // stride - (event - 1) // stride > POINTS:
-            stride *= 2
-            before = int(np.count_nonzero(self._event % stride == 0))
+        stride = self._stride_for(event, last)
+        if self._weights.shape[1] == 1 and event > stride:
+            stride = self._stride_for(event, event)
         if stride != self._stride[0]:
             kept = self._event % stride == 0
             self._stride[0], self._event, self._weights = stride, self._event[kept], self._weights[kept]
 
+    def _stride_for(self, event: int, last: int) -> int:
+        stride, before = int(self._stride[0]), len(self._event)
+        while before + last // stride - (event - 1) // stride > POINTS:
+            stride *= 2
+            before = int(np.count_nonzero(self._event % stride == 0))
+        return stride
+
     def following(self, event: int) -> int:
-        """The number of the next event before which to look, `event` or later: at a point, or where it is settled anew who
-        is followed."""
+        """The number of the next event at which a point is due, `event` or later."""
         stride = int(self._stride[0])
-        return min(max(-(-event // stride), 1) * stride, max(1 << (event - 1).bit_length(), STRIDE))
+        return max(-(-event // stride), 1) * stride
 
     def wanted(self, event: int, named: Named) -> I64 | None:
-        """The slots to look at before an event, as `following` gave it; None where its point is thinned out already."""
-        anew = event & (event - 1) == 0 or self._weights.shape[1] == 1
-        if not anew and event % self._stride[0]:
+        """The slots to look at for the point before an event, as `following` gave it; None where it is thinned out."""
+        if event % self._stride[0]:
             return None
+        anew = event & (event - 1) == 0 or self._weights.shape[1] == 1
         return named.slots if anew else self._members
 
     def take(self, event: int, slots: I64, now: Glance, named: Named) -> None:
-        """Take what was seen of the slots that were wanted: who is followed, and the point, where one is due."""
+        """Take the point: what was seen of the slots that were wanted."""
         if slots is not self._members:
             self._follow(_sight(now, slots, named), named)
             at = np.searchsorted(slots, self._members)
             now = now._replace(slots=now.slots[at], gain=now.gain[at])
-        if event % self._stride[0]:
-            return
         self._event = np.append(self._event, event)
         self._weights = np.concatenate([self._weights, self._row(now, named)])
 
