@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.errors import StateError
+from onlogit.kernels import glance
 from onlogit.learners import Learner, Tape
 from onlogit.learners.protocol import SCORE, Glance
 
@@ -64,12 +65,8 @@ class _Sight(NamedTuple):
 
 def _sight(now: Glance, slots: I64, named: Named) -> _Sight:
     group = named.group if slots is named.slots else named.group[np.searchsorted(named.slots, slots)]
-    own, group = np.flatnonzero(group >= 0), group[group >= 0]
-    total = np.bincount(group, now.gain[own], 1)
-    level = np.bincount(group, now.gain[own] * now.slots[own], 1) / np.where(total > 0.0, total, 1.0)
     weights = now.slots.copy()
-    weights[own] -= level[group]
-    return _Sight(now.bias + float(level.sum()), now.dense, weights, now.gain)
+    return _Sight(now.bias + glance.centre(group, now.gain, weights), now.dense, weights, now.gain)
 
 
 def of_named(state: dict[str, Array], named: I64) -> dict[str, Array]:

@@ -19,7 +19,7 @@ from onlogit.config import BeliefConfig
 from onlogit.encoding import Rows
 from onlogit.errors import StateError
 from onlogit.fixed import constant
-from onlogit.kernels import base_rate, belief, covariance, mixture, residuals, stating
+from onlogit.kernels import base_rate, belief, covariance, glance, mixture, residuals, stating
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import NO_FLIPS, Flips, true_odds
 from onlogit.kernels.stacking import AT_REST, LIVE
@@ -101,7 +101,7 @@ class Seen(NamedTuple):
     mean: F64  # [K, D]
     beyond: F64  # [K, b] of the numbers beyond the dense block
     table: F32  # [s, 2, E]
-    touched: npt.NDArray[np.bool_]  # [s] whether anything was
+    touched: F64  # [s] above 0 where anything was
 
 
 def _padded(size: int) -> int:
@@ -287,21 +287,18 @@ class BeliefLearner:
     def _see(self, slots: npt.NDArray[np.int64]) -> Seen:
         """What the experts have learned, as copies."""
         known = self.known
-        beyond = self._slot_means(np.arange(self.hashed, len(known.table)))
-        return Seen(known.mean.astype(np.float64), beyond, known.table[slots], known.touched[slots] > 0.0)
+        beyond = known.table[self.hashed :, 0, : self.experts].T.astype(np.float64)
+        return Seen(known.mean.astype(np.float64), beyond, known.table[slots], known.touched[slots])
 
     def _mixed(self, seen: Seen) -> Glance:
-        """Under the mixture as it is. Of each slot the experts are added up by themselves, so that what is said of it does not
-        depend on which others were asked for, as it might in a matrix product."""
+        """Under the mixture as it is."""
         share, dense = self._share(), np.zeros(self.numbers)
         mean = share @ seen.mean
         dense[: self.dense] = mean[1 : 1 + self.dense]
         dense[self.dense :] = share @ seen.beyond
-        middle, variance = np.ascontiguousarray(seen.table.transpose(1, 2, 0)[:, : self.experts], np.float64)
-        least = 1.0 / self.known.slot_prior[: self.experts, None].astype(np.float64)
-        gained = np.maximum(1.0 / np.maximum(variance, 1e-300) - least, 0.0)
-        gain = (share[:, None] * gained).sum(axis=0) * seen.touched
-        return Glance(float(mean[0]), dense, (share[:, None] * middle).sum(axis=0), gain)
+        weights, gain = np.empty((2, len(seen.touched)))
+        glance.mix(seen.table, seen.touched, share, self.known.slot_prior, weights, gain)
+        return Glance(float(mean[0]), dense, weights, gain)
 
     def _slot_means(self, slots: npt.NDArray[np.integer[Any]]) -> F64:
         """Weights of every expert in these slots: [K, s]."""
