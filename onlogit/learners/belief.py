@@ -197,13 +197,14 @@ class BeliefLearner:
             )  # fmt: skip
 
         with Beside("onlogit mixture", alone=ops <= STRETCH) as beside:
-            at, before = 0, None
+            at, taken = 0, None
             while at < ops:
                 if at == looks.op:
-                    if before is not None:
-                        before.result()  # until then it is not known what is looked at next
+                    if taken is not None:
+                        taken.wait()  # until then it is not known what is looked at next
                     if (slots := looks.slots()) is not None:
-                        before = beside.do(lambda seen: looks.take(self._mixed(seen)), self._see(slots))
+                        beside.do(lambda seen: looks.take(self._mixed(seen)), self._see(slots))
+                        taken = beside.done()
                 part = slice(at, min(at + STRETCH, looks.op, ops))
                 ask_experts(part)
                 beside.do(weigh, part)
