@@ -34,7 +34,11 @@ def test_the_first_error_comes_out(alone: bool) -> None:
     def fail(what: str) -> None:
         raise ValueError(what)
 
-    with pytest.raises(ValueError, match="one"), Beside("test", alone) as beside:
-        beside.do(fail, "one")
-        beside.do(fail, "two")
-        assert beside.done().wait(10.0)
+    def go() -> None:
+        with Beside("test", alone) as beside:
+            beside.do(fail, "one")
+            beside.do(fail, "two")
+            assert beside.done().wait(10.0)
+
+    with pytest.raises(ValueError, match="one"):
+        go()
