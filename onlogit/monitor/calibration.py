@@ -129,12 +129,11 @@ class CalibrationMonitor:
         times = constant(np.int64(NO_TIME), z.size) if time is None else np.ascontiguousarray(time, np.int64)
         counts = weight if judged is None else np.where(judged, weight, 0.0)
         alarms, row = [], 0
-        while row < z.size:
-            rows, labelled = timeline.until_mark(self._timeline, y[row:], weight[row:])
-            part = slice(row, row + rows)
+        for end, labelled in timeline.cut(self._timeline, self._evidence, y, weight):
+            part = slice(row, end)
             alarms += self._update(event[part], times[part], z[part], y[part], weight[part], counts[part])
-            timeline.count(self._timeline, int(event[row + rows - 1]), labelled, self.tally, self._evidence)
-            row += rows
+            timeline.count(self._timeline, int(event[end - 1]), labelled, self.tally, self._evidence)
+            row = end
         return alarms
 
     def _update(self, event: I64, times: I64, z: F64, y: I8, weight: F64, counts: F64) -> list[Alarm]:

@@ -2,7 +2,7 @@
 
 A mark keeps the tally's sums as they stand and the highest evidence since the mark before, so a stretch is the difference of
 two marks. Where 32 are full, every other one goes and stretches are twice as long: 512 labelled events at first. A
-stream cut otherwise has the same marks. Cost: some 40 µs a mark, of which a million events have 130; 4 kB.
+stream cut otherwise has the same marks. Cost: some 40 µs a mark, of which a million events have at most 130; 4 kB.
 """
 
 from typing import NamedTuple
@@ -57,28 +57,28 @@ def new_timeline() -> Timeline:
     )
 
 
-def until_mark(timeline: Timeline, y: I8, weight: F64) -> tuple[int, int]:
-    """After how many of these rows a mark is due, or all of them if none is; and how many of those are labelled."""
+def cut(timeline: Timeline, evidence: Evidence, y: I8, weight: F64) -> list[tuple[int, int]]:
+    """Parts of the rows that come next, each to be counted by itself: the row before which it ends, and how many of it are
+    labelled. Marks that would be gone again by the end of the rows are not made."""
+    labelled = np.flatnonzero((y >= 0) & (weight > 0.0))
+    _thin(timeline, evidence, len(labelled))
     _, length, seen, _ = timeline.clock.tolist()
-    lacking, rows, labelled = length - seen % length, 0, 0
-    while lacking and rows < len(y):
-        part = slice(rows, rows + lacking)
-        own = int(np.count_nonzero((y[part] >= 0) & (weight[part] > 0.0)))
-        rows, labelled, lacking = min(part.stop, len(y)), labelled + own, lacking - own
-    return rows, labelled
+    lacking = length - seen % length
+    parts, done = [(last + 1, length) for last in labelled[lacking - 1 :: length].tolist()], 0
+    if parts:
+        done, parts[0] = parts[-1][0], (parts[0][0], lacking)
+    if done < len(y):
+        parts.append((len(y), len(labelled) - sum(own for _, own in parts)))
+    return parts
 
 
 def count(timeline: Timeline, event: int, labelled: int, tally: Tally, evidence: Evidence) -> None:
-    """Count rows up to this event that were tallied and judged, `until_mark` of them, and make the mark that is due."""
+    """Count one of the parts that `cut` made, up to this event, after it was tallied and judged; make the mark that is due."""
     clock = timeline.clock
     clock[SEEN] += labelled
     clock[END] = max(int(clock[END]), event + 1)
     if not labelled or clock[SEEN] % clock[LENGTH]:
         return
-    if clock[MARKS] == STRETCHES:
-        _halve(timeline)
-        if clock[SEEN] % clock[LENGTH]:
-            return
     clock[MARKS] += 1
     k = int(clock[MARKS])
     timeline.event[k], timeline.totals[k] = clock[END], tally.totals[SUMS]
@@ -86,14 +86,19 @@ def count(timeline: Timeline, event: int, labelled: int, tally: Tally, evidence:
     evidence.level[LATELY] = evidence.level[NOW]
 
 
-def _halve(timeline: Timeline) -> None:
-    """Keep every other mark."""
-    half = STRETCHES // 2
-    timeline.peak[1 : half + 1] = np.maximum(timeline.peak[1::2], timeline.peak[2::2])
-    timeline.event[: half + 1], timeline.totals[: half + 1] = timeline.event[::2].copy(), timeline.totals[::2].copy()
-    for marks in (timeline.event, timeline.totals, timeline.peak):
-        marks[half + 1 :] = 0
-    timeline.clock[:2] = half, 2 * timeline.clock[LENGTH]
+def _thin(timeline: Timeline, evidence: Evidence, labelled: int) -> None:
+    """Keep every other mark, until there is room for the marks of so many more labelled events."""
+    clock = timeline.clock
+    while (clock[SEEN] + labelled) // clock[LENGTH] > STRETCHES:
+        marks, half = int(clock[MARKS]), int(clock[MARKS]) // 2
+        if marks % 2:  # the last one goes, and what came before it is of the stretch that is not full
+            evidence.level[LATELY] = max(evidence.level[LATELY], timeline.peak[marks])
+        timeline.peak[1 : half + 1] = np.maximum(timeline.peak[1 : 2 * half : 2], timeline.peak[2 : 2 * half + 1 : 2])
+        for kept in (timeline.event, timeline.totals):
+            kept[: half + 1] = kept[: 2 * half + 1 : 2].copy()
+        for each in (timeline.event, timeline.totals, timeline.peak):
+            each[half + 1 :] = 0
+        clock[MARKS], clock[LENGTH] = half, 2 * clock[LENGTH]
 
 
 def stretches(timeline: Timeline, tally: Tally, evidence: Evidence) -> list[Stretch]:
@@ -124,7 +129,9 @@ def restarted(tally: Tally, events: int) -> Timeline:
 def sound(timeline: Timeline) -> bool:
     """Whether a timeline that was read could have been made here."""
     marks, length, seen, end = timeline.clock.tolist()
-    if not (0 <= marks <= STRETCHES and length >= FIRST and length % FIRST == 0 and seen >= 0):
+    if not (
+        0 <= marks <= STRETCHES and length >= FIRST and length % FIRST == 0 and seen >= 0 and marks == seen // length
+    ):
         return False
     event = timeline.event[: marks + 1]
     return bool((np.diff(event) >= 0).all() and event[0] >= 0 and event[-1] <= end and (timeline.peak >= 0.0).all())

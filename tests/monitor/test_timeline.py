@@ -88,9 +88,18 @@ def test_any_cut_gives_the_same_bytes_and_a_state_goes_on() -> None:
         assert array.tobytes() == parts[name].tobytes(), name
 
 
+@pytest.mark.parametrize("size", [1_000, 7_000, 20_000, 120_000])
+def test_marks_that_are_not_made_would_have_gone(size: int) -> None:
+    event, z, y, weight = stream(120_000)
+    told, small = (fed(CalibrationMonitor(1e12), event, z, y, weight, rows) for rows in (size, 300))
+    for name, array in told.state().items():
+        assert array.tobytes() == small.state()[name].tobytes(), name
+    assert STRETCHES // 2 <= len(told.stretches()) <= STRETCHES + 1
+
+
 def test_marks_that_contradict_themselves_are_refused() -> None:
     monitor = fed(CalibrationMonitor(), *stream(5_000), 5_000)
-    for place, value in ((0, 65), (1, 100), (3, 3)):
+    for place, value in ((0, 65), (0, 2), (1, 100), (2, 100_000), (3, 3)):
         state = monitor.state()
         state["timeline.clock"][place] = value
         with pytest.raises(StateError, match="timeline"):
