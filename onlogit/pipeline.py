@@ -100,12 +100,12 @@ class Pipeline:
         Between its parts `pause()` may have other rows scored. `key`: u64[n], where somebody has read the keys already, and
         seen that none of them waits for its label. A DataError or SchemaError comes before anything changed.
         """
-        encoded = self.encode(batch, now, key)
+        encoded = self.name(self.encode(batch, now, key))
         pause()
         return self.fold(encoded, now, pause)
 
     def fold(self, encoded: Encoded, now: int | None = None, pause: Pause = no_pause) -> Step:
-        """A step but for its first part: walk and judge, stretch by stretch where alarms are acted upon."""
+        """A step from its third part on: walk and judge, stretch by stretch where alarms are acted upon."""
         if self.repair is None:
             walked = self.walk(encoded, now)
             pause()
@@ -151,8 +151,8 @@ class Pipeline:
         else:
             self.beside.price(config.monitor)
 
-    # A step in three parts, each with a state of its own: `encode`, `walk`, `conclude`. Each part has to be given every batch
-    # in order, but may be at another batch than the others. State is whole between steps only.
+    # A step in four parts, each with a state of its own: `encode`, `name`, `walk`, `conclude`. Each part has to be given every
+    # batch in order, but may be at another batch than the others. State is whole between steps only.
 
     @property
     def can_encode_ahead(self) -> bool:
@@ -163,10 +163,11 @@ class Pipeline:
     def parts(self) -> list[Callable[[Any], Any]]:
         """The parts that may each be at another batch. Where alarms are acted upon, a batch is judged before the next is
         walked."""
-        return [self.encode, self.walk, self.conclude] if self.repair is None else [self.encode, self.fold]
+        last = [self.walk, self.conclude] if self.repair is None else [self.fold]
+        return [self.encode, self.name, *last]
 
     def encode(self, batch: pa.RecordBatch, now: int | None = None, key: U64 | None = None) -> Encoded:
-        """The first part of a step: all that can refuse the batch. Changes the encoder alone."""
+        """The first part of a step: all that can refuse the batch. Changes the encoder but for its names."""
         self.times.require_time(now)
         accept = self._refuse_repeats if key is None else None
         encoded = self.encoder.encode(batch, first_event=self._encoded, update=not self.frozen, accept=accept, key=key)
@@ -178,6 +179,10 @@ class Pipeline:
         self._encoded += len(encoded.y)
         return encoded
 
+    def name(self, encoded: Encoded) -> Encoded:
+        """The second part: name what is new. Changes the encoder's names."""
+        return self.encoder.name(encoded)
+
     @staticmethod
     def _watch(features: FeatureMonitor, columns: list[pa.Array], first: int, encoded: Encoded) -> list[Alarm]:
         """The warnings that columns of a batch give rise to, as they are when it is scored; `first`: its first event."""
@@ -187,7 +192,7 @@ class Pipeline:
         return features.update(columns, np.arange(first, first + n), time, encoded.weight, elapsed)
 
     def walk(self, encoded: Encoded, now: int | None = None) -> Walked:
-        """The second part: score and learn. Changes learner, memory and counts."""
+        """The third part: score and learn. Changes learner, memory and counts."""
         walked = self._walk(encoded, now)
         return walked._replace(step=walked.step._replace(alarms=self._warned() + walked.step.alarms))
 
@@ -232,7 +237,7 @@ class Pipeline:
         return (z, z_sd) if self.repair is None else self.repair.stated(z, z_sd)
 
     def conclude(self, walked: Walked) -> Step:
-        """The third part: judge what has matured; the step with all its alarms. Changes the monitor."""
+        """The last part: judge what has matured; the step with all its alarms. Changes the monitor."""
         return walked.step._replace(alarms=walked.step.alarms + self.judge(walked.mature))
 
     def judge(self, mature: Mature) -> list[Alarm]:

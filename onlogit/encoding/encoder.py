@@ -127,7 +127,7 @@ class Encoder:
         accept: Callable[[Encoded], None] | None = None,
         key: U64 | None = None,
     ) -> Encoded:
-        """One batch as rows, after its own rows entered the moments.
+        """One batch as rows, after its own rows entered the moments. New slots have no names before `name` was given them.
 
         first_event: number of the batch's row 0 in the stream, for messages. update=False only scores: state stays as
         it is, and label, weight, key, label time and due time may be absent. `accept` sees all but the rows, and may refuse by
@@ -145,10 +145,16 @@ class Encoder:
         lit, standard = self._numbers.standardise(read.places, weight, self._tags, dense)
         numbers = [arrow.numbers(found[name]) for name in self._numbers.names] if self._derived.terms else []
         rows = self._placed(dense, lit, standard, numbers, read.categories, read.lists, weight)
-        if update:
-            self._labels.negative = read.negative
-            self.names.learn(rows, weight, found, self._namer)
-        return encoded._replace(rows=rows)
+        if not update:
+            return encoded._replace(rows=rows)
+        self._labels.negative = read.negative
+        return encoded._replace(rows=rows, unnamed=found)
+
+    def name(self, encoded: Encoded) -> Encoded:
+        """Name the slots that are new in a batch, and count all that are named; batches in the order in which they came."""
+        if encoded.unnamed is not None:
+            self.names.learn(encoded.rows, encoded.weight, encoded.unnamed, self._namer)
+        return encoded._replace(unnamed=None)
 
     def check(self, batch: pa.RecordBatch, first_event: int, negative: str | None) -> str | None:
         """Raise what `encode` would; nothing is changed. negative: the label's negative value by the rows before these, as

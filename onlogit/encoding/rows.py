@@ -1,9 +1,11 @@
 """What a record batch becomes: rows of numbers, and what is known of each event beside them."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.fixed import constant
 
@@ -33,6 +35,7 @@ class Encoded(NamedTuple):
     time: I64 | None  # [n] microseconds since 1970 UTC
     label_time: I64 | None  # [n] likewise; INT64_MAX where null
     due: I64 | None = None  # [n] likewise
+    unnamed: Mapping[str, pa.Array] | None = None  # the columns, until new slots have their names
 
 
 def numbers_alone(dense: F32) -> Rows:

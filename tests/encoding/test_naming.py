@@ -43,7 +43,7 @@ def test_every_lit_slot_has_its_name() -> None:
     batch = every_type()
     encoder = Encoder(Schema.of(batch.schema, drop=["li"], features=TERMS), 16, names=1000)
     for low in range(0, N, 500):
-        rows = encoder.encode(batch.slice(low, 500)).rows
+        rows = encoder.name(encoder.encode(batch.slice(low, 500))).rows
     for i, names in enumerate(encoder.names_of(batch.slice(N - 500))):
         lit = rows.slots[rows.starts[i] : rows.starts[i + 1]].tolist()
         assert set(lit) <= set(names)
@@ -73,7 +73,7 @@ def test_strings_that_are_not_utf8_hinder_nothing() -> None:
     offsets = pa.py_buffer(np.array([0, 2, 4, 6], np.int32))
     batch = pa.record_batch({"x": pa.StringArray.from_buffers(3, offsets, data)})
     encoder = Encoder(Schema.of(batch.schema), 10, names=10)
-    encoder.encode(batch)
+    encoder.name(encoder.encode(batch))
     assert encoder.names.names == [Name("x", "ok"), Name("x", "\ufffd\ufffd")]
     assert encoder.names.counts[:2].tolist() == [2, 1]
 
@@ -81,7 +81,7 @@ def test_strings_that_are_not_utf8_hinder_nothing() -> None:
 def test_a_registry_that_contradicts_itself_is_refused() -> None:
     batch = every_type().select(["big", "f32"])
     encoder = Encoder(Schema.of(batch.schema), 10, names=10)
-    encoder.encode(batch)
+    encoder.name(encoder.encode(batch))
     state = encoder.state()
     other = Encoder(Schema.of(batch.schema), 10, names=10)
     other.restore(state)
