@@ -24,6 +24,7 @@ from onlogit.arena import Array, Lent
 from onlogit.config import Config
 from onlogit.encoding import Encoded, Encoder
 from onlogit.encoding.columns import one_batch
+from onlogit.encoding.encoder import Ready
 from onlogit.encoding.rows import Rows, choose_rows
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.fixed import constant
@@ -82,13 +83,13 @@ class Pipeline:
         self.counts = Counts()
         self.heard: list[Mature] | None = None  # what is judged, for one who listens; not state
         self.frozen = False  # scores, joins labels and watches, and learns nothing
-        self._encoded = 0  # events encoded; as many as were scored, between steps
+        self._read = 0  # events read; as many as were scored, between steps
         self._turn = np.array([NEVER])  # the first event that may be judged; NEVER before enough labels were learned
         self.times = LabelTimes(schema, config.labels)
 
     def number_from(self, event: int) -> None:
         """Number events from here on, before the first of them: as in a stream that another fold saw from its beginning."""
-        self.counts.events = self._encoded = self.maturity.first = event
+        self.counts.events = self._read = self.maturity.first = event
 
     # ---- one batch
 
@@ -100,12 +101,12 @@ class Pipeline:
         Between its parts `pause()` may have other rows scored. `key`: u64[n], where somebody has read the keys already, and
         seen that none of them waits for its label. A DataError or SchemaError comes before anything changed.
         """
-        encoded = self.name(self.encode(batch, now, key))
+        encoded = self.name(self.encode(self.read(batch, now, key)))
         pause()
         return self.fold(encoded, now, pause)
 
     def fold(self, encoded: Encoded, now: int | None = None, pause: Pause = no_pause) -> Step:
-        """A step from its third part on: walk and judge, stretch by stretch where alarms are acted upon."""
+        """A step from its fourth part on: walk and judge, stretch by stretch where alarms are acted upon."""
         if self.repair is None:
             walked = self.walk(encoded, now)
             pause()
@@ -151,7 +152,7 @@ class Pipeline:
         else:
             self.beside.price(config.monitor)
 
-    # A step in four parts, each with a state of its own: `encode`, `name`, `walk`, `conclude`. Each part has to be given every
+    # A step in five parts, each with a state of its own: `read`, `encode`, `name`, `walk`, `conclude`. Each has to be given every
     # batch in order, but may be at another batch than the others. State is whole between steps only.
 
     @property
@@ -164,23 +165,28 @@ class Pipeline:
         """The parts that may each be at another batch. Where alarms are acted upon, a batch is judged before the next is
         walked."""
         last = [self.walk, self.conclude] if self.repair is None else [self.fold]
-        return [self.encode, self.name, *last]
+        return [self.read, self.encode, self.name, *last]
 
-    def encode(self, batch: pa.RecordBatch, now: int | None = None, key: U64 | None = None) -> Encoded:
-        """The first part of a step: all that can refuse the batch. Changes the encoder but for its names."""
+    def read(self, batch: pa.RecordBatch, now: int | None = None, key: U64 | None = None) -> Ready:
+        """The first part of a step: all that can refuse the batch. Changes the labels' negative value, and what watches
+        columns."""
         self.times.require_time(now)
-        accept = self._refuse_repeats if key is None else None
-        encoded = self.encoder.encode(batch, first_event=self._encoded, update=not self.frozen, accept=accept, key=key)
+        accept, first = self._refuse_repeats if key is None else None, self._read
+        ready = self.encoder.read(batch, first_event=first, update=not self.frozen, accept=accept, key=key)
         if self.features is not None:
             columns = [one_batch(batch).column(name) for name in self.features.names]
-            self._warnings.append(self._watch(self.features, columns, self._encoded, encoded))
+            self._warnings.append(self._watch(self.features, columns, first, ready.encoded))
         if self.beside is not None:
-            self.beside.read(one_batch(batch), encoded.weight)
-        self._encoded += len(encoded.y)
-        return encoded
+            self.beside.read(one_batch(batch), ready.encoded.weight)
+        self._read += len(ready.encoded.y)
+        return ready
+
+    def encode(self, ready: Ready) -> Encoded:
+        """The second part: rows. Changes the encoder but for its names."""
+        return self.encoder.place(ready)
 
     def name(self, encoded: Encoded) -> Encoded:
-        """The second part: name what is new. Changes the encoder's names."""
+        """The third part: name what is new. Changes the encoder's names."""
         return self.encoder.name(encoded)
 
     @staticmethod
@@ -192,7 +198,7 @@ class Pipeline:
         return features.update(columns, np.arange(first, first + n), time, encoded.weight, elapsed)
 
     def walk(self, encoded: Encoded, now: int | None = None) -> Walked:
-        """The third part: score and learn. Changes learner, memory and counts."""
+        """The fourth part: score and learn. Changes learner, memory and counts."""
         walked = self._walk(encoded, now)
         return walked._replace(step=walked.step._replace(alarms=self._warned() + walked.step.alarms))
 
@@ -427,7 +433,7 @@ class Pipeline:
         for name, part in self._parts().items():
             part.restore({key.removeprefix(name + "."): a for key, a in state.items() if key.startswith(name + ".")})
         self.counts = Counts(*(int(c) for c in state["counts"]))
-        self._encoded = self.counts.events
+        self._read = self.counts.events
         self._slots_named = NO_NAMES
         if not self.paths.fits(self.named()):
             raise StateError("paths of weights: a slot that is looked at has no name")

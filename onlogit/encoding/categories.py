@@ -17,6 +17,7 @@ from onlogit.terms import Calendar, Category, Read, Term, text_of
 U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
 I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 
 Leaf = Read | Category | Calendar  # a category that is read off one column
@@ -35,6 +36,15 @@ class Seen(NamedTuple):
 
     view: arrow.Texts | arrow.Codes
     table: U64
+
+
+class Hashed(NamedTuple):
+    """The categories of a batch as hashes and what they come to; k features, n rows."""
+
+    slots: I32  # [k, n + STAGGER]
+    prints: U8  # [k, n] fingerprints
+    nulls: I64  # [k] rows of weight > 0 that have none
+    factors: dict[Leaf, U64]  # the hashes that terms ask for
 
 
 class Categories:
@@ -86,22 +96,28 @@ class Categories:
                 derive.months(ticks, per_day, places)
         return Seen(arrow.Codes(arrow.frozen(places), validity, shift), self.tables[j])
 
-    def place(self, seen: list[Seen], weight: F64, tags: U8) -> tuple[I32, dict[Leaf, U64]]:
-        """The slots that every row has, i32[k, n + STAGGER], and the hashes that terms asked for."""
-        out = np.zeros((self.features, weight.size + STAGGER), np.int32)
-        scratch = np.zeros(weight.size, np.uint64)
-        factors: dict[Leaf, U64] = {}
+    def hash(self, seen: list[Seen], weight: F64, size: int) -> Hashed:
+        """Hashes, and the slots, of which there are `size`; nothing is changed."""
+        k, n = self.features, weight.size
+        slots, prints, nulls = np.zeros((k, n + STAGGER), np.int32), np.empty((k, n), np.uint8), np.zeros(k, np.int64)
+        scratch, factors = np.zeros(n, np.uint64), {}
         for j, (view, table) in enumerate(seen):
             hashes = scratch
             if self.leaves[j] in self.factors:
-                hashes = factors[self.leaves[j]] = np.zeros(weight.size, np.uint64)
+                hashes = factors[self.leaves[j]] = np.zeros(n, np.uint64)
             if isinstance(view, arrow.Codes):
                 hashing.take_hashes(*view, table, hashes)
             else:
                 hashing.hash_strings(*view, *self.seeds[j], hashes)
-            if j < self.features:
-                self.nulls[j] += hashing.place(hashes, weight, self.seeds[j].null, tags, out[j, : weight.size])
-        return out, factors
+            if j < k:
+                nulls[j] = hashing.find_slots(hashes, weight, self.seeds[j].null, size, slots[j], prints[j])
+        return Hashed(slots, prints, nulls, factors)
+
+    def learn(self, hashed: Hashed, weight: F64, tags: U8) -> None:
+        """Count the nulls of rows of weight > 0, and mark the slots that these have."""
+        if self.features:
+            self.nulls += hashed.nulls
+            hashing.leave_marks(hashed.slots, hashed.prints, weight, tags)
 
     def hash_of(self, leaf: Term, value: object) -> np.uint64:
         """The hash of one category: a text, or what Arrow writes as that text; None is null."""

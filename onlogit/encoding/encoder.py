@@ -22,7 +22,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.encoding import columns as arrow
 from onlogit.encoding.assembling import assemble
-from onlogit.encoding.categories import Categories, Leaf, name_of
+from onlogit.encoding.categories import Categories, Hashed, Leaf, name_of
 from onlogit.encoding.categories import Seen as SeenCategory
 from onlogit.encoding.derived import NO_PARTS, Derived, Operands
 from onlogit.encoding.direct import Box, DirectRows, gapped
@@ -49,8 +49,8 @@ U64 = npt.NDArray[np.uint64]
 NO_ROWS = Rows(np.zeros((0, 0), np.float32), np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
 
 
-class _Read(NamedTuple):
-    """A batch that nothing is refused of any more."""
+class _Found(NamedTuple):
+    """What is read off a batch."""
 
     encoded: Encoded  # but for its rows
     negative: str | None  # value of the label
@@ -58,6 +58,19 @@ class _Read(NamedTuple):
     held: Any  # what holds them there
     categories: list[SeenCategory]
     lists: list[SeenList]
+
+
+class Ready(NamedTuple):
+    """A batch that nothing is refused of any more, hashed, of which nothing is known yet but the value of its labels."""
+
+    encoded: Encoded  # but for its rows
+    weight: F64  # [n] what each row counts; 0 where nothing is to change
+    columns: arrow.Columns
+    places: I64
+    held: Any
+    categories: Hashed
+    lists: list[SeenList]
+    update: bool
 
 
 class Encoder:
@@ -119,6 +132,12 @@ class Encoder:
         self._categories = Categories(features, hidden, set(factors), columns)
 
     def encode(
+        self, batch: pa.RecordBatch | pa.Table, *, first_event: int = 0, update: bool = True, key: U64 | None = None
+    ) -> Encoded:
+        """One batch as rows: `read` and `place`."""
+        return self.place(self.read(batch, first_event=first_event, update=update, key=key))
+
+    def read(
         self,
         batch: pa.RecordBatch | pa.Table,
         *,
@@ -126,29 +145,39 @@ class Encoder:
         update: bool = True,
         accept: Callable[[Encoded], None] | None = None,
         key: U64 | None = None,
-    ) -> Encoded:
-        """One batch as rows, after its own rows entered the moments. New slots have no names before `name` was given them.
+    ) -> Ready:
+        """The first part of encoding: all that may be refused, and hashes. SchemaError or DataError before anything changed,
+        which is the label's negative value, once one is seen.
 
         first_event: number of the batch's row 0 in the stream, for messages. update=False only scores: state stays as
         it is, and label, weight, key, label time and due time may be absent. `accept` sees all but the rows, and may refuse by
-        raising. key: u64[n] where `read_key` gave it before. SchemaError or DataError before anything changed.
+        raising. key: u64[n] where `read_key` gave it before.
         """
         batch = arrow.one_batch(batch)
-        found = arrow.Columns(batch, self._match(batch.schema, scoring=not update))
-        read = self._read(found, batch.num_rows, first_event, key, self._labels.negative)
-        encoded = read.encoded
+        columns = arrow.Columns(batch, self._match(batch.schema, scoring=not update))
+        encoded, negative, places, held, categories, lists = self._read(
+            columns, batch.num_rows, first_event, key, self._labels.negative
+        )
         if accept is not None:
             accept(encoded)
         # from here on nothing is refused; a weight of 0 is what "without update" means to the kernels
         weight = encoded.weight if update else constant(np.float64(0), batch.num_rows)
+        if update:
+            self._labels.negative = negative
+        hashed = self._categories.hash(categories, weight, len(self._tags))
+        return Ready(encoded, weight, columns, places, held, hashed, lists, update)
+
+    def place(self, ready: Ready) -> Encoded:
+        """The second part: rows, after they themselves entered the moments. New slots have no names before `name` was given
+        them."""
+        weight = ready.weight
         dense = np.empty((weight.size, len(self.dense_names)), np.float32)
-        lit, standard = self._numbers.standardise(read.places, weight, self._tags, dense)
-        numbers = [arrow.numbers(found[name]) for name in self._numbers.names] if self._derived.terms else []
-        rows = self._placed(dense, lit, standard, numbers, read.categories, read.lists, weight)
-        if not update:
-            return encoded._replace(rows=rows)
-        self._labels.negative = read.negative
-        return encoded._replace(rows=rows, unnamed=found)
+        lit, standard = self._numbers.standardise(ready.places, weight, self._tags, dense)
+        numbers = [arrow.numbers(ready.columns[name]) for name in self._numbers.names] if self._derived.terms else []
+        if ready.update:
+            self._categories.learn(ready.categories, weight, self._tags)
+        rows = self._placed(dense, lit, standard, numbers, ready.categories, ready.lists, weight)
+        return ready.encoded._replace(rows=rows, unnamed=ready.columns if ready.update else None)
 
     def name(self, encoded: Encoded) -> Encoded:
         """Name the slots that are new in a batch, and count all that are named; batches in the order in which they came."""
@@ -157,7 +186,7 @@ class Encoder:
         return encoded._replace(unnamed=None)
 
     def check(self, batch: pa.RecordBatch, first_event: int, negative: str | None) -> str | None:
-        """Raise what `encode` would; nothing is changed. negative: the label's negative value by the rows before these, as
+        """Raise what `read` would; nothing is changed. negative: the label's negative value by the rows before these, as
         text or None; gives that after them."""
         found = arrow.Columns(batch, self._match(batch.schema, scoring=False))
         return self._read(found, batch.num_rows, first_event, None, negative).negative
@@ -167,26 +196,25 @@ class Encoder:
         """The label's negative value, None while none was seen."""
         return self._labels.negative
 
-    def _read(self, found: arrow.Columns, n: int, first_event: int, key: U64 | None, negative: str | None) -> "_Read":
+    def _read(self, found: arrow.Columns, n: int, first_event: int, key: U64 | None, negative: str | None) -> _Found:
         """All that may be refused; nothing is changed."""
         encoded, negative = self._settle(found, n, first_event, key, negative)
         places, kept = arrow.places_of(found, self._numbers.names)
-        return _Read(
+        return _Found(
             encoded, negative, places, kept, self._categories.read(found), self._lists.read(found, first_event)
         )
 
     def _placed(
         self, dense: F32, lit: Lit, standard: dict[str, Standard], numbers: list[arrow.Numbers],
-        categories: list[SeenCategory], lists: list[SeenList], weight: F64,
+        categories: Hashed, lists: list[SeenList], weight: F64,
     ) -> Rows:  # fmt: skip
         """Rows of a tile in which the numbers stand already."""
-        always, hashes = self._categories.place(categories, weight, self._tags)
         parts = NO_PARTS
         if self._derived.terms:
             raw = dict(zip(self._numbers.names, numbers, strict=True))
-            operands = Operands(raw, standard, hashes, weight, self._tags)
+            operands = Operands(raw, standard, categories.factors, weight, self._tags)
             parts = self._derived.evaluate(operands, dense, self._numbers.features)
-        return assemble(dense, always, lit, parts, self._lists.place(lists, weight, self._tags))
+        return assemble(dense, categories.slots, lit, parts, self._lists.place(lists, weight, self._tags))
 
     def direct(self, numbers: Sequence[str], others: dict[str, Box]) -> DirectRows:
         """What makes rows for scores of plain values: see encoding/direct.py."""
@@ -194,14 +222,15 @@ class Encoder:
 
     def _direct_rows(self, values: F64, categories: list[SeenCategory], lists: list[SeenList]) -> Rows:
         """Rows that change nothing; values: f64[d, n] of all numbers, NaN where missing."""
-        n = values.shape[1]
+        n, weight = values.shape[1], constant(np.float64(0), values.shape[1])
         dense = np.empty((n, len(self.dense_names)), np.float32)
         values = np.ascontiguousarray(values)
-        lit, standard = self._numbers.standardise(arrow.places(values), constant(np.float64(0), n), self._tags, dense)
+        lit, standard = self._numbers.standardise(arrow.places(values), weight, self._tags, dense)
         if not (lit.some.size or categories or lists or self._derived.terms):
             return numbers_alone(dense)
         numbers = [gapped(column) for column in values] if self._derived.terms else []
-        return self._placed(dense, lit, standard, numbers, categories, lists, constant(np.float64(0), n))
+        hashed = self._categories.hash(categories, weight, len(self._tags))
+        return self._placed(dense, lit, standard, numbers, hashed, lists, weight)
 
     def encode_outcomes(self, batch: pa.RecordBatch) -> tuple[U64, npt.NDArray[np.int8]]:
         """Keys, u64[n], and labels, i8[n], of outcomes that came later: the key and the label column of the schema.

@@ -153,7 +153,8 @@ class ListColumns:
             )
             if indices.absent.any():
                 lit, slot = indices.absent.astype(np.uint8), np.zeros(n, np.int32)
-                self.odd[r, gather.NULL] += hashing.place(np.full(n, null), weight * lit, null, tags, slot)
+                hashing.place_valued(np.full(n, null), lit.astype(np.float32), weight, tags, slot)
+                self.odd[r, gather.NULL] += np.count_nonzero(weight * lit)
                 null_slots.append(slot[0])
                 absent.append(lit[None])
             first = own.stop

@@ -69,7 +69,7 @@ class NumberColumns:
         some, learned = np.zeros(len(gaps), np.int32), bool((weight > 0.0).all())
         for c, j in enumerate(gaps):
             heaviest = np.ones(1) if learned else (weight * missing[j]).max(keepdims=True)
-            hashing.place(np.full(1, self.null[j]), heaviest, self.null[j], tags, some[c : c + 1])
+            hashing.place_valued(np.full(1, self.null[j]), np.ones(1, np.float32), heaviest, tags, some[c : c + 1])
         factors = {}
         for own in self.factors:
             z = tile[:, own] if own < k else beside[:, own - k]

@@ -115,44 +115,56 @@ def take_hashes(codes: I32, validity: U8, shift: int, table: U64, out: U64) -> N
 
 
 @inline
-def _leave_mark(h: np.uint64, slot: np.uint64, tags: U8) -> None:
-    """EMPTY -> the fingerprint 1..127 of h; the fingerprint of another hash -> SHARED."""
+def _fingerprint(h: np.uint64) -> np.uint8:
+    """1..127, of bits that no slot is made of."""
+    return np.uint8(((h >> np.uint64(40)) * np.uint64(127) >> np.uint64(24)) + np.uint64(1))
+
+
+@inline
+def _leave_mark(own: np.uint8, slot: np.uint64, tags: U8) -> None:
+    """EMPTY -> this fingerprint; another fingerprint -> SHARED."""
     tag = tags[slot]
-    print_of_h = np.uint8(((h >> np.uint64(40)) * np.uint64(127) >> np.uint64(24)) + np.uint64(1))
-    if (tag != print_of_h) & (tag != SHARED):  # seldom: a branch that is foreseen
-        tags[slot] = print_of_h if tag == EMPTY else np.uint8(SHARED)
+    if (tag != own) & (tag != SHARED):  # seldom: a branch that is foreseen
+        tags[slot] = own if tag == EMPTY else np.uint8(SHARED)
 
 
 @kernel
-def place(hashes: U64, weight: F64, null: np.uint64, tags: U8, out: I32) -> int:
-    """out[i] = hashes[i] mod tags.size, a power of two; returns how many rows of weight > 0 have the hash `null`.
-
-    Rows of weight > 0 leave their mark in `tags` (u8[slots]): EMPTY, the fingerprint 1..127 of the one hash seen there,
-    or SHARED. The mark does not depend on the order of arrival. Two hashes share a fingerprint once in 127 times.
-    """
-    mask, last = np.uint64(tags.size - 1), out.size - 1
-    nulls = 0
-    for i in range(out.size):
-        prefetch(tags, np.int64(hashes[min(i + AHEAD, last)] & mask))
+def find_slots(hashes: U64, weight: F64, null: np.uint64, size: int, slots: I32, prints: U8) -> int:
+    """slots[i] = hashes[i] mod size, a power of two, and the fingerprint of each hash; returns how many rows of weight > 0 have
+    the hash `null`. All [n]."""
+    mask, nulls = np.uint64(size - 1), 0
+    for i in range(hashes.size):
         h = hashes[i]
-        slot = h & mask
-        out[i] = np.int32(slot)
-        if weight[i] > 0.0:
-            nulls += h == null
-            _leave_mark(h, slot, tags)
+        slots[i], prints[i] = np.int32(h & mask), _fingerprint(h)
+        nulls += (h == null) & (weight[i] > 0.0)
     return nulls
 
 
 @kernel
+def leave_marks(slots: I32, prints: U8, weight: F64, tags: U8) -> None:
+    """Rows of weight > 0 leave their mark in `tags` (u8[slots]): EMPTY, the fingerprint 1..127 of the one hash seen there,
+    or SHARED. The mark does not depend on the order of arrival. Two hashes share a fingerprint once in 127 times.
+
+    slots: i32[k, >= n] and prints: u8[k, n], as `find_slots` gives them.
+    """
+    n = weight.size
+    for j in range(prints.shape[0]):
+        for i in range(n):
+            prefetch(tags, np.int64(slots[j, min(i + AHEAD, n - 1)]))
+            if weight[i] > 0.0:
+                _leave_mark(prints[j, i], np.uint64(slots[j, i]), tags)
+
+
+@kernel
 def place_valued(hashes: U64, values: F32, weight: F64, tags: U8, out: I32) -> None:
-    """Like `place` for rows whose value is not 0; the slots of the others mean nothing. values: f32[n]."""
+    """The slot of each hash whose value is not 0, marked as in `leave_marks`; the slots of the others mean nothing. All [n]."""
     mask = np.uint64(tags.size - 1)
     for i in range(out.size):
         h = hashes[i]
         slot = h & mask
         out[i] = np.int32(slot)
         if weight[i] > 0.0 and values[i] != 0.0:
-            _leave_mark(h, slot, tags)
+            _leave_mark(_fingerprint(h), slot, tags)
 
 
 @kernel
@@ -169,7 +181,7 @@ def place_lists(
             out[j] = np.int32(slot)
             if weight[i] > 0.0 and values[j] != 0.0:
                 nulls += h == null
-                _leave_mark(h, slot, tags)
+                _leave_mark(_fingerprint(h), slot, tags)
     return nulls
 
 

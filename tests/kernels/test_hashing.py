@@ -96,9 +96,11 @@ def test_codes_take_the_hash_of_their_value(rows: list[tuple[int, bool]], shift:
 
 
 def placed(hashes: list[int], weight: list[float]) -> tuple[list[int], list[int], int]:
-    tags, out = np.zeros(16, np.uint8), np.zeros(len(hashes), np.int32)
-    nulls = hashing.place(np.array(hashes, np.uint64), np.array(weight), NULL, tags, out)
-    return out.tolist(), tags.tolist(), nulls
+    n = len(hashes)
+    tags, out, prints = np.zeros(16, np.uint8), np.zeros((1, n + 3), np.int32), np.zeros((1, n), np.uint8)
+    nulls = hashing.find_slots(np.array(hashes, np.uint64), np.array(weight), NULL, 16, out[0], prints[0])
+    hashing.leave_marks(out, prints, np.array(weight), tags)
+    return out[0, :n].tolist(), tags.tolist(), nulls
 
 
 @settings(deadline=None)  # the first call compiles
