@@ -142,7 +142,7 @@ def of_parts() -> dict[str, float]:
     none, late = np.zeros(0), np.zeros(ROWS)
     watch = evidence.new_evidence(), arms.new_block(0.1), 1e12
     parts = {
-        "encoding": best(lambda: pipeline.encoder.encode(batch)),
+        "encoding": best(lambda: pipeline.encoder.name(pipeline.encoder.encode(batch))),
         "dense update": best(
             lambda: belief.walk(
                 row, act, seen.dense, seen.starts, seen.slots, seen.values, y, ones, *learner.known, memo, NO_FLIPS
@@ -152,9 +152,7 @@ def of_parts() -> dict[str, float]:
         "evidence weighed": best(lambda: mixture.temper(row, act, waiting, ones, learner.flight, counts, late)),
         "mixture": best(lambda: mixture.walk(row, act, counts, late, y, memo, *learner.weights, sd, NO_FLIPS)),
         "residuals": best(lambda: residuals.walk(row, act, ones, counts, y, memo, 16, *learner.recent, NO_FLIPS)),
-        "last word": best(
-            lambda: stacking.walk(row, act, counts, y, memo, rate, *learner.stack, stacking.LIVE, z, NO_FLIPS)
-        ),
+        "last word": best(lambda: stacking.walk(row, act, counts, y, memo, True, rate, *learner.stack, z, NO_FLIPS)),
         "running rate": best(lambda: base_rate.walk(row, act, ones, counts, y, memo, learner.rate, z, NO_FLIPS)),
         "tally": best(lambda: tally.tally_rows(tallied, z, encoded.y, ones)),
         "evidence": best(lambda: evidence.gather_evidence(*watch, event, no_time, z, encoded.y, ones, none, none, 0)),

@@ -6,9 +6,6 @@ labels, the means of label minus stated p, and beside them the log-odds of the s
 ±2; the last word learns what each is worth (kernels/stacking.py). A mean is weighed by the labels' weights, and starts as
 if its whole window had been right.
 
-Where labels are not learned as they come, in a plain score or of a model that is frozen, what was wrong of late is soon
-past: a second last word, without these means, has been learned beside for that.
-
 Labels L events late tell less of now, and more of which labels come soon, so a residual counts (1 + L)^(-1/4) here, L as
 in the mixture. Nats an event against no such inputs (34 streams; README has what is stated in all): hotel_bookings
 -.067, elec2 -.006, jit_defects -.0009, spam_words -.0007, noaa_weather -.0005; with labels late flights -.0021 and spam_words

@@ -9,7 +9,6 @@ import numpy.typing as npt
 from onlogit.kernels import base_rate, belief, mixture, residuals, stacking
 from onlogit.kernels.flips import Flips
 from onlogit.kernels.jit import kernel
-from onlogit.kernels.stacking import AT_REST
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -26,7 +25,7 @@ def weigh(
     row: I64, act: U8, weight: F64, counts: F64, late: F64, y: F64, memo: F32,
     switching: F64, uniform: F32, fading: F32, u: F32, omega: F64,
     kept: F32, sums: F32, weights: F32, counted: F64,
-    stack_pace: float, stack_prior: F32, stack_mean: F32, stack_cov: F32, stack_scales: F32, word: int,
+    live: bool, stack_pace: float, stack_prior: F32, stack_mean: F32, stack_cov: F32, stack_scales: F32,
     rate: F64, flips: Flips, z: F64, z_sd: F64,
 ) -> None:  # fmt: skip
     """All that follows the experts: mixture, last word, running rate; the arguments are those of the walks."""
@@ -34,7 +33,7 @@ def weigh(
     mixture.walk(row, act, counts, late, y, memo, switching, uniform, fading, u, omega, z_sd, flips)
     residuals.walk(row, act, weight, counts, y, memo, place, kept, sums, weights, counted, flips)
     stacking.walk(
-        row, act, counts, y, memo, stack_pace, stack_prior, stack_mean, stack_cov, stack_scales, word, z, flips
+        row, act, counts, y, memo, live, stack_pace, stack_prior, stack_mean, stack_cov, stack_scales, z, flips
     )
     base_rate.walk(row, act, weight, counts, y, memo, rate, z, flips)
     mixture.widen(row, act, memo, place, z, z_sd)
@@ -59,5 +58,5 @@ def state(
     )  # fmt: skip
     weigh(
         row, act, none, none, none, none, memo, switching, uniform, fading, u, omega, kept, sums, weights, counted,
-        stack_pace, stack_prior, stack_mean, stack_cov, stack_scales, AT_REST, rate, flips, z, z_sd,
+        False, stack_pace, stack_prior, stack_mean, stack_cov, stack_scales, rate, flips, z, z_sd,
     )  # fmt: skip

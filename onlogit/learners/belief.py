@@ -22,7 +22,6 @@ from onlogit.fixed import constant
 from onlogit.kernels import base_rate, belief, covariance, glance, mixture, residuals, stating
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import NO_FLIPS, Flips, true_odds
-from onlogit.kernels.stacking import AT_REST, LIVE
 from onlogit.learners import belief_merging, forgetting, pushes, standing
 from onlogit.learners.belief_merging import Settings
 from onlogit.learners.beside import Beside
@@ -77,13 +76,13 @@ class Weights(NamedTuple):
 
 
 class Stack(NamedTuple):
-    """The beliefs of both last words, LIVE and AT_REST, about their weights: each expert's difference from the mixture, in
-    E places, then the mixture's z, five residuals, the running rate and the bias; D = E + 8."""
+    """The last word's belief about its weights: each expert's difference from the mixture, in E places, then the mixture's z,
+    five residuals, the running rate and the bias; D = E + 8."""
 
-    prior: F32  # [2, D] variance
-    mean: F32  # [2, D]
-    cov: F32  # [2, D, D] with what follows as kernels/covariance.py has it
-    scales: F32  # [2, LANES] scale and what is owed, two lanes in use
+    prior: F32  # [D] variance
+    mean: F32  # [D]
+    cov: F32  # [D, D] with what follows as kernels/covariance.py has it
+    scales: F32  # [2, LANES] scale and what is owed, one lane in use
 
 
 class Recent(NamedTuple):
@@ -138,10 +137,9 @@ class BeliefLearner:
 
     def _fresh_stack(self, variance: float) -> Stack:
         width = self.lanes + LANES
-        prior, mean, cov = _lines(2, width), _lines(2, width), _lines(2, width, width)
-        prior[:, self.stacked], mean[:, self.lanes] = variance, 1.0
-        prior[AT_REST, self.lanes + 1 : self.lanes + residuals.GAP] = 0.0
-        cov[:, np.arange(width), np.arange(width)] = prior
+        prior, mean, cov = _lines(width), _lines(width), _lines(width, width)
+        prior[self.stacked], mean[self.lanes] = variance, 1.0
+        cov[np.arange(width), np.arange(width)] = prior
         return Stack(prior, mean, cov, covariance.unscaled(LANES))
 
     def _fresh(self, experts: F64) -> Experts:
@@ -193,7 +191,7 @@ class BeliefLearner:
         def weigh(part: slice) -> None:
             stating.weigh(
                 tape.row[part], tape.act[part], weight, counts[part], late[part], y, memo, *self.weights, *self.recent,
-                pace, *self.stack, LIVE if live else AT_REST, self.rate, self.flips, scores.z, scores.z_sd,
+                live, pace, *self.stack, self.rate, self.flips, scores.z, scores.z_sd,
             )  # fmt: skip
 
         with Beside("onlogit mixture", alone=ops <= STRETCH) as beside:
@@ -324,7 +322,7 @@ class BeliefLearner:
 
     def _spoken(self) -> Voices:
         """How what the experts say becomes what is stated where no labels come."""
-        word, first = self.stack.mean[AT_REST].astype(np.float64), self.lanes
+        word, first = self.stack.mean.astype(np.float64), self.lanes
         positives, labels = self.recent.counted.tolist()
         yes, no = true_odds(positives, labels, self.flips)
         w, far = self.rate.tolist()
@@ -334,7 +332,7 @@ class BeliefLearner:
 
     def last_word(self) -> tuple[float, float]:
         """Intercept and slope of the last word on the mixture's log-odds, where no labels come."""
-        return float(self.stack.mean[AT_REST, -1]), float(self.stack.mean[AT_REST, self.lanes])
+        return float(self.stack.mean[-1]), float(self.stack.mean[self.lanes])
 
     def correlations(self) -> npt.NDArray[np.float64]:
         """Of the weights in the dense block, within the experts as an interval counts them."""

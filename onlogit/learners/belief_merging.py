@@ -21,7 +21,7 @@ class Settings(NamedTuple):
     rate: F32  # [E]
     slot_prior: F32  # [E]
     dense_prior: F32  # [K, D]
-    stack_prior: F32  # [2, D]
+    stack_prior: F32  # [D]
     experts: int
     dense: int  # numbers in the dense block
 
@@ -52,18 +52,14 @@ def merge(own: Settings, base: State, parts: Sequence[State], units: Sequence[Un
 
 
 def _stack(own: Settings, parts: Sequence[State], share: F64) -> tuple[F32, F32]:
-    """Mean and covariance of the last words; what has no prior is not in use and stays as it is."""
-    width = own.stack_prior.shape[1]
-    covs = [covariance.whole(part["stack_cov"], part["stack_scales"], own.stack_prior) for part in parts]
-    mean, cov = np.zeros((2, width), np.float32), np.zeros((2, width, width), np.float32)
-    for word, prior in enumerate(own.stack_prior):
-        used = np.flatnonzero(prior)
-        both = np.ix_(used, used)
-        beliefs = [
-            Gaussian(part["stack_mean"][word, used].astype(np.float64), found[word][both])
-            for part, found in zip(parts, covs, strict=True)
-        ]
-        mean[word, used], cov[word][both] = merging.average_gaussians(share, beliefs)
+    """Mean and covariance of the last word; what has no prior is not in use and stays as it is."""
+    width, used = len(own.stack_prior), np.flatnonzero(own.stack_prior)
+    mean, cov, both = np.zeros(width, np.float32), np.zeros((width, width), np.float32), np.ix_(used, used)
+    beliefs = []
+    for part in parts:
+        found = covariance.whole(part["stack_cov"][None], part["stack_scales"], own.stack_prior[None])[0]
+        beliefs.append(Gaussian(part["stack_mean"][used].astype(np.float64), found[both]))
+    mean[used], cov[both] = merging.average_gaussians(share, beliefs)
     return mean, cov
 
 
