@@ -82,7 +82,7 @@ def test_killed_at_random_it_leaves_what_one_that_never_stopped_leaves(
         if kill % 4 == 3:  # somewhere in the start, or soon after it
             time.sleep(draw.uniform(0.3, 1.2))
         else:
-            goal = records(out) + (1 if ending == "parquet" else draw.randint(1, rows // (kills + 1)))
+            goal = records(out) + (1 if ending == "parquet" else draw.randint(1, rows // (3 * kills)))
             until(partial(come_to, out, goal), process)
             time.sleep(draw.uniform(0.0, 0.04))
         assert process.poll() is None, "it came to its end before it was killed: make the stream longer"
