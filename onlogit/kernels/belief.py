@@ -146,11 +146,13 @@ def walk(
                 prefetch_to_write(touched, np.int64(slots[j]))
         for first in range(0, padded, LANES):
             zs, ss = nothing, nothing
-            for e in range(first, min(first + LANES, experts)):
+            end = min(first + LANES, experts)
+            for e in range(first, end, 2):
                 if waits:
-                    covariance.update(s, e, held, x, 1 + d, s0, owed[unsigned(e)], g)
+                    covariance.update(s, e, min(e + 1, end - 1), held, x, 1 + d, s0, owed, g)
                 else:
-                    covariance.product(s, e, x, 1 + d, s0, owed[unsigned(e)], g)
+                    covariance.product(s, e, min(e + 1, end - 1), x, 1 + d, s0, owed, g)
+            for e in range(first, end):
                 ze, se = covariance.score(m, e, g, x, scale)
                 zs, ss = place(zs, e - first, ze), place(ss, e - first, se)
             if high > low and not last:

@@ -57,115 +57,111 @@ def _prior_product(prior: F32, at: int, x: F32, b: int, owed: np.float32, like: 
 
 
 @inline
-def _two_prior_products(prior: F32, at: int, x: F32, b: int, owed: np.float32, left: Any, right: Any) -> Any:
-    """The same for the lanes of `left`, and those of `right` beside them."""
-    other = _prior_product(prior, at + STRIP, x, b + STRIP, owed, right)
-    return _prior_product(prior, at, x, b, owed, left), other
-
-
-@inline
-def _store_two(g: F32, at: int, left: Any, right: Any) -> None:
-    store(g, at, left)
-    store(g, at + STRIP, right)
-
-
-@inline
-def _columns_product(cov: F32, at: int, x: F32, used: int, sums: Any) -> Any:
-    """Σ_a x_a C[a, b] for the lanes b, of which the first is cov[at]: C is symmetric, so its rows add up to C x."""
+def _two_products(cov: F32, left: int, right: int, x: F32, used: int, sums: Any, others: Any) -> tuple[Any, Any]:
+    """Σ_a x_a C[a, b] for two sets of lanes b, which begin at cov[left] and cov[right]: C is symmetric, so its rows add up to
+    C x. Two chains of sums do not wait for one another."""
     for a in range(used):
-        sums = fma(spread(x, a, sums), load(cov, at + a * x.size, sums), sums)
-    return sums
+        xa = spread(x, a, sums)
+        sums, others = fma(xa, load(cov, left, sums), sums), fma(xa, load(cov, right, others), others)
+        left += x.size
+        right += x.size
+    return sums, others
 
 
 @inline
-def _two_products(cov: F32, at: int, x: F32, used: int, left: Any, right: Any) -> Any:
-    """The same for the lanes of `left`, and those of `right` beside them."""
-    for a in range(used):
-        left = fma(spread(x, a, left), load(cov, at, left), left)
-        right = fma(spread(x, a, right), load(cov, at + STRIP, right), right)
-        at += x.size
-    return left, right
-
-
-@inline
-def product(cov: F32, e: int, x: F32, used: int, prior: F32, owed: np.float32, g: F32) -> None:
-    """g = (C + owed S0) x of expert e: strips of columns two and two, then what is left.
+def product(cov: F32, e: int, last: int, x: F32, used: int, prior: F32, owed: F32, g: F32) -> None:
+    """g = (C + owed S0) x of the beliefs e and `last`, which is the next one, or e again: strips of columns two and two, then
+    what is left of both.
 
     Loops that may have no turn stand for branches, of which `jit.inline` tells.
     """
-    d, first, strip, few = x.size, e * x.size, lanes(ZERO, STRIP), lanes(ZERO, LANES)
+    d, first, other, strip, few = x.size, e * x.size, last * x.size, lanes(ZERO, STRIP), lanes(ZERO, LANES)
+    own, its = owed[unsigned(e)], owed[unsigned(last)]
     b = 0
     for _ in range(d // (2 * STRIP)):
-        left, right = _two_prior_products(prior, first + b, x, b, owed, strip, strip)
-        left, right = _two_products(cov, first * d + b, x, used, left, right)
-        _store_two(g, first + b, left, right)
+        for at in range(first, other + 1, d):
+            debt, then = (own if at == first else its), b + STRIP
+            left, right = (
+                _prior_product(prior, at + b, x, b, debt, strip),
+                _prior_product(prior, at + then, x, then, debt, strip),
+            )
+            left, right = _two_products(cov, at * d + b, at * d + then, x, used, left, right)
+            store(g, at + b, left)
+            store(g, at + then, right)
         b += 2 * STRIP
-    for _ in range((d - b) // (STRIP + LANES)):
-        left, rest = _two_prior_products(prior, first + b, x, b, owed, strip, few)
-        left, rest = _two_products(cov, first * d + b, x, used, left, rest)
-        _store_two(g, first + b, left, rest)
-        b += STRIP + LANES
     for _ in range((d - b) // STRIP):
-        left = _prior_product(prior, first + b, x, b, owed, strip)
-        store(g, first + b, _columns_product(cov, first * d + b, x, used, left))
+        left, right = (
+            _prior_product(prior, first + b, x, b, own, strip),
+            _prior_product(prior, other + b, x, b, its, strip),
+        )
+        left, right = _two_products(cov, first * d + b, other * d + b, x, used, left, right)
+        store(g, first + b, left)
+        store(g, other + b, right)
         b += STRIP
     for _ in range((d - b) // LANES):
-        rest = _prior_product(prior, first + b, x, b, owed, few)
-        store(g, first + b, _columns_product(cov, first * d + b, x, used, rest))
+        left, right = _prior_product(prior, first + b, x, b, own, few), _prior_product(prior, other + b, x, b, its, few)
+        left, right = _two_products(cov, first * d + b, other * d + b, x, used, left, right)
+        store(g, first + b, left)
+        store(g, other + b, right)
 
 
 @inline
-def _columns_update(cov: F32, at: int, held: F32, first: int, b: int, x: F32, used: int, sums: Any) -> Any:
-    """The columns of the lanes, from b on, of C <- C - h h', and of C x: one pass over C for both. h_a h_b commutes, so C stays
-    symmetric to the bit."""
-    less = -load(held, first + b, sums)
+def _two_updates(
+    cov: F32, left: int, right: int, held: F32, first: int, other: int, b: int, c: int, x: F32, used: int,
+    sums: Any, others: Any,
+) -> tuple[Any, Any]:  # fmt: skip
+    """The columns of two sets of lanes, b of the belief whose h is held from `first` on and c of that from `other` on, of
+    C <- C - h h', and of C x: one pass over C for both. h_a h_b commutes, so C stays symmetric to the bit."""
+    less, fewer = -load(held, first + b, sums), -load(held, other + c, others)
     for a in range(used):
-        ha, xa = spread(held, first + a, sums), spread(x, a, sums)
-        row = fma(ha, less, load(cov, at, sums))
-        store(cov, at, row)
-        sums = fma(xa, row, sums)
-        at += x.size
-    return sums
+        xa = spread(x, a, sums)
+        row = fma(spread(held, first + a, sums), less, load(cov, left, sums))
+        line = fma(spread(held, other + a, others), fewer, load(cov, right, others))
+        store(cov, left, row)
+        store(cov, right, line)
+        sums, others = fma(xa, row, sums), fma(xa, line, others)
+        left += x.size
+        right += x.size
+    return sums, others
 
 
 @inline
-def _two_updates(cov: F32, at: int, held: F32, first: int, b: int, x: F32, used: int, left: Any, right: Any) -> Any:
-    """The same for the columns of `left`, and those of `right` beside them: two chains of sums that do not wait for one
-    another."""
-    less, fewer = -load(held, first + b, left), -load(held, first + b + STRIP, right)
-    for a in range(used):
-        hl, hr = spread(held, first + a, left), spread(held, first + a, right)
-        xl, xr = spread(x, a, left), spread(x, a, right)
-        own, other = fma(hl, less, load(cov, at, left)), fma(hr, fewer, load(cov, at + STRIP, right))
-        store(cov, at, own)
-        store(cov, at + STRIP, other)
-        left, right = fma(xl, own, left), fma(xr, other, right)
-        at += x.size
-    return left, right
-
-
-@inline
-def update(cov: F32, e: int, held: F32, x: F32, used: int, prior: F32, owed: np.float32, g: F32) -> None:
+def update(cov: F32, e: int, last: int, held: F32, x: F32, used: int, prior: F32, owed: F32, g: F32) -> None:
     """C <- C - h h' with h as held, then g = (C + owed S0) x, bit by bit as `product` has it."""
-    d, first, strip, few = x.size, e * x.size, lanes(ZERO, STRIP), lanes(ZERO, LANES)
+    d, first, other, strip, few = x.size, e * x.size, last * x.size, lanes(ZERO, STRIP), lanes(ZERO, LANES)
+    own, its = owed[unsigned(e)], owed[unsigned(last)]
     b = 0
     for _ in range(d // (2 * STRIP)):
-        left, right = _two_prior_products(prior, first + b, x, b, owed, strip, strip)
-        left, right = _two_updates(cov, first * d + b, held, first, b, x, used, left, right)
-        _store_two(g, first + b, left, right)
+        for at in range(first, other + 1, d):
+            debt, then = (own if at == first else its), b + STRIP
+            left, right = (
+                _prior_product(prior, at + b, x, b, debt, strip),
+                _prior_product(prior, at + then, x, then, debt, strip),
+            )
+            left, right = _two_updates(
+                cov, at * d + b, at * d + then, held, at, at, b, then, x, used, left, right
+            )  # fmt: skip
+            store(g, at + b, left)
+            store(g, at + then, right)
         b += 2 * STRIP
-    for _ in range((d - b) // (STRIP + LANES)):
-        left, rest = _two_prior_products(prior, first + b, x, b, owed, strip, few)
-        left, rest = _two_updates(cov, first * d + b, held, first, b, x, used, left, rest)
-        _store_two(g, first + b, left, rest)
-        b += STRIP + LANES
     for _ in range((d - b) // STRIP):
-        left = _prior_product(prior, first + b, x, b, owed, strip)
-        store(g, first + b, _columns_update(cov, first * d + b, held, first, b, x, used, left))
+        left, right = (
+            _prior_product(prior, first + b, x, b, own, strip),
+            _prior_product(prior, other + b, x, b, its, strip),
+        )
+        left, right = _two_updates(
+            cov, first * d + b, other * d + b, held, first, other, b, b, x, used, left, right
+        )  # fmt: skip
+        store(g, first + b, left)
+        store(g, other + b, right)
         b += STRIP
     for _ in range((d - b) // LANES):
-        rest = _prior_product(prior, first + b, x, b, owed, few)
-        store(g, first + b, _columns_update(cov, first * d + b, held, first, b, x, used, rest))
+        left, right = _prior_product(prior, first + b, x, b, own, few), _prior_product(prior, other + b, x, b, its, few)
+        left, right = _two_updates(
+            cov, first * d + b, other * d + b, held, first, other, b, b, x, used, left, right
+        )  # fmt: skip
+        store(g, first + b, left)
+        store(g, other + b, right)
 
 
 @inline

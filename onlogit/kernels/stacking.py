@@ -87,9 +87,9 @@ def walk(
             continue
         h = counts[t]
         if waits:
-            covariance.update(s, 0, held, x, width, prior, owed[0], g)
+            covariance.update(s, 0, 0, held, x, width, prior, owed, g)
         else:
-            covariance.product(s, 0, x, width, prior, owed[0], g)
+            covariance.product(s, 0, 0, x, width, prior, owed, g)
         z[0], s2[0] = covariance.score(mean, 0, g, x, scale)
         if h != kept_for:
             store(kept, 0, splat(max(np.float32(exponential(-h * rate)), covariance.LEAST_KEPT), nothing))
@@ -101,4 +101,4 @@ def walk(
         covariance.settle(s, 1 if due else 0, width, prior, scale, owed, held)
         waits = True
     if waits:
-        covariance.update(s, 0, held, x, width, prior, owed[0], g)
+        covariance.update(s, 0, 0, held, x, width, prior, owed, g)
