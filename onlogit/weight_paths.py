@@ -10,8 +10,8 @@ Of a column of categories every event has one, so each is counted from their mea
 what was learned of each (of the 256 slots of which that is most), which a learner knows at any point of a batch, and not by
 how many events had each, which the encoder knows at the end of one: state is a function of the stream alone.
 
-Cost: under 1 ms a point, and 79 points in a million events; with 4,096 names 327,346 flights took 33 ms more, 7 %. At most
-10 kB.
+Cost: .3 ms a point, 1.3 where who is followed is settled anew; a million events have at most 79 points. With 4,096 names
+327,346 flights in batches of 65,536 have 33, which took 19 ms. At most 10 kB.
 """
 
 from typing import NamedTuple

@@ -81,25 +81,22 @@ def product(cov: F32, e: int, last: int, x: F32, used: int, prior: F32, owed: F3
     for _ in range(d // (2 * STRIP)):
         for at in range(first, other + 1, d):
             debt, then = (own if at == first else its), b + STRIP
-            left, right = (
-                _prior_product(prior, at + b, x, b, debt, strip),
-                _prior_product(prior, at + then, x, then, debt, strip),
-            )
+            left = _prior_product(prior, at + b, x, b, debt, strip)
+            right = _prior_product(prior, at + then, x, then, debt, strip)
             left, right = _two_products(cov, at * d + b, at * d + then, x, used, left, right)
             store(g, at + b, left)
             store(g, at + then, right)
         b += 2 * STRIP
     for _ in range((d - b) // STRIP):
-        left, right = (
-            _prior_product(prior, first + b, x, b, own, strip),
-            _prior_product(prior, other + b, x, b, its, strip),
-        )
+        left = _prior_product(prior, first + b, x, b, own, strip)
+        right = _prior_product(prior, other + b, x, b, its, strip)
         left, right = _two_products(cov, first * d + b, other * d + b, x, used, left, right)
         store(g, first + b, left)
         store(g, other + b, right)
         b += STRIP
     for _ in range((d - b) // LANES):
-        left, right = _prior_product(prior, first + b, x, b, own, few), _prior_product(prior, other + b, x, b, its, few)
+        left = _prior_product(prior, first + b, x, b, own, few)
+        right = _prior_product(prior, other + b, x, b, its, few)
         left, right = _two_products(cov, first * d + b, other * d + b, x, used, left, right)
         store(g, first + b, left)
         store(g, other + b, right)
@@ -134,32 +131,23 @@ def update(cov: F32, e: int, last: int, held: F32, x: F32, used: int, prior: F32
     for _ in range(d // (2 * STRIP)):
         for at in range(first, other + 1, d):
             debt, then = (own if at == first else its), b + STRIP
-            left, right = (
-                _prior_product(prior, at + b, x, b, debt, strip),
-                _prior_product(prior, at + then, x, then, debt, strip),
-            )
-            left, right = _two_updates(
-                cov, at * d + b, at * d + then, held, at, at, b, then, x, used, left, right
-            )  # fmt: skip
+            left = _prior_product(prior, at + b, x, b, debt, strip)
+            right = _prior_product(prior, at + then, x, then, debt, strip)
+            left, right = _two_updates(cov, at * d + b, at * d + then, held, at, at, b, then, x, used, left, right)
             store(g, at + b, left)
             store(g, at + then, right)
         b += 2 * STRIP
     for _ in range((d - b) // STRIP):
-        left, right = (
-            _prior_product(prior, first + b, x, b, own, strip),
-            _prior_product(prior, other + b, x, b, its, strip),
-        )
-        left, right = _two_updates(
-            cov, first * d + b, other * d + b, held, first, other, b, b, x, used, left, right
-        )  # fmt: skip
+        left = _prior_product(prior, first + b, x, b, own, strip)
+        right = _prior_product(prior, other + b, x, b, its, strip)
+        left, right = _two_updates(cov, first * d + b, other * d + b, held, first, other, b, b, x, used, left, right)
         store(g, first + b, left)
         store(g, other + b, right)
         b += STRIP
     for _ in range((d - b) // LANES):
-        left, right = _prior_product(prior, first + b, x, b, own, few), _prior_product(prior, other + b, x, b, its, few)
-        left, right = _two_updates(
-            cov, first * d + b, other * d + b, held, first, other, b, b, x, used, left, right
-        )  # fmt: skip
+        left = _prior_product(prior, first + b, x, b, own, few)
+        right = _prior_product(prior, other + b, x, b, its, few)
+        left, right = _two_updates(cov, first * d + b, other * d + b, held, first, other, b, b, x, used, left, right)
         store(g, first + b, left)
         store(g, other + b, right)
 
