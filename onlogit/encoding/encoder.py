@@ -61,7 +61,7 @@ class _Found(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """A batch that nothing is refused of any more, hashed, of which nothing is known yet but the value of its labels."""
+    """A batch of which nothing is refused any more, its categories hashed."""
 
     encoded: Encoded  # but for its rows
     weight: F64  # [n] what each row counts; 0 where nothing is to change
@@ -146,8 +146,8 @@ class Encoder:
         accept: Callable[[Encoded], None] | None = None,
         key: U64 | None = None,
     ) -> Ready:
-        """The first part of encoding: all that may be refused, and hashes. SchemaError or DataError before anything changed,
-        which is the label's negative value, once one is seen.
+        """The first part of encoding: all that may be refused, and hashes. Changes the label's negative value alone, once one is
+        seen. SchemaError or DataError with nothing changed.
 
         first_event: number of the batch's row 0 in the stream, for messages. update=False only scores: state stays as
         it is, and label, weight, key, label time and due time may be absent. `accept` sees all but the rows, and may refuse by

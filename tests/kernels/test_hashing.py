@@ -114,5 +114,5 @@ def test_tags_tell_one_hash_from_several_in_any_order(rows: list[tuple[int, floa
     assert placed([h for h, _ in rows], [w for _, w in rows])[1] == tags
 
 
-def test_place_counts_nulls_of_positive_weight() -> None:
+def test_nulls_of_positive_weight_are_counted() -> None:
     assert placed([77, 5, 77, 77], [1.0, 1.0, 0.0, 0.5])[2] == 2
