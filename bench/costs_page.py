@@ -13,9 +13,9 @@ from onlogit.report.svg import Chart, labelled
 
 STYLE = """svg{color-scheme:light dark;--ink:#1b2330;--soft:#5b6575;--ground:#fff;--line:#dde3ea;--main:#1f6feb;--second:#b35900}
 @media(prefers-color-scheme:dark){svg{--ink:#e6edf3;--soft:#9aa5b1;--ground:#0d1117;--line:#30363d;--main:#58a6ff;
---second:#e3a04a}}text{font:11px system-ui,sans-serif;fill:var(--soft)}.term{fill:var(--ink)}.grid{stroke:var(--line)}
+--second:#e3a04a}}text{font:11px system-ui,sans-serif;fill:var(--soft)}.grid{stroke:var(--line)}
 .main{fill:none;stroke:var(--main);stroke-width:2}.second{fill:none;stroke:var(--second);stroke-width:2}.dot{fill:var(--main)}
-.less{fill:var(--second)}.ground{fill:var(--ground)}"""
+text.dot{fill:var(--main)}.less,text.less{fill:var(--second)}.ground{fill:var(--ground)}"""
 
 
 def machine() -> str:
@@ -55,7 +55,8 @@ def chart(title: str, x: Sequence[float], lines: dict[str, Sequence[float]], uni
         panel.line(zip(x, costs, strict=True), kind)
         for at, cost in zip(x, costs, strict=True):
             panel.dot(at, cost, dot, f"{name}: {at} {unit}, {cost:.2f} µs", 2.5)
-        panel.text(panel.x(x[-1]), panel.y(costs[-1]) - 8, name, "end", "term")
+        highest = costs[-1] == max(each[-1] for each in lines.values())
+        panel.text(panel.x(x[-1]), panel.y(costs[-1]) + (-8 if highest else 38), name, "end", dot)
     return panel
 
 
