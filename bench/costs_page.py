@@ -11,11 +11,11 @@ import numpy as np
 
 from onlogit.report.svg import Chart, labelled
 
-STYLE = """svg{color-scheme:light dark;--ink:#1b2330;--soft:#5b6575;--ground:#fff;--line:#dde3ea;--main:#1f6feb;--second:#b35900}
-@media(prefers-color-scheme:dark){svg{--ink:#e6edf3;--soft:#9aa5b1;--ground:#0d1117;--line:#30363d;--main:#58a6ff;
+STYLE = """svg{color-scheme:light dark;--soft:#5b6575;--ground:#fff;--line:#dde3ea;--main:#1f6feb;--second:#b35900}
+@media(prefers-color-scheme:dark){svg{--soft:#9aa5b1;--ground:#0d1117;--line:#30363d;--main:#58a6ff;
 --second:#e3a04a}}text{font:11px system-ui,sans-serif;fill:var(--soft)}.grid{stroke:var(--line)}
 .main{fill:none;stroke:var(--main);stroke-width:2}.second{fill:none;stroke:var(--second);stroke-width:2}.dot{fill:var(--main)}
-text.dot{fill:var(--main)}.less,text.less{fill:var(--second)}.ground{fill:var(--ground)}"""
+.less{fill:var(--second)}.ground{fill:var(--ground)}"""
 
 
 def machine() -> str:

@@ -187,7 +187,7 @@ def test_names_do_not_depend_on_how_the_stream_was_cut(cuts: list[int]) -> None:
         parts.step(table.slice(low, high - low))
         parts = ol.model.of_bytes(parts.to_bytes())
     assert parts.to_bytes() == whole.to_bytes()
-    assert len(whole.pipeline.encoder.names.names) == 20
+    assert len(whole.pipeline.encoder.names.values) == 20
 
 
 def test_a_model_without_names_says_so() -> None:

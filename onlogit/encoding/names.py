@@ -95,18 +95,10 @@ class Names:
         self._marks[slots] = mark
         np.bitwise_and.at(self._named, slots >> 3, ~(1 << (slots & 7)).astype(np.uint8))
 
-    @property
-    def names(self) -> list[Name]:
-        """All of them, in the order in which they were given."""
-        return [self._at(at) for at in range(len(self.values))]
-
-    def _at(self, at: int) -> Name:
-        return Name(self._coordinates[self.coordinates[at]], self.values[at])
-
     def of(self, slot: int) -> Name | None:
         """The name of a slot; None where it has none."""
         at = self._place.get(slot)
-        return None if at is None else self._at(at)
+        return None if at is None else Name(self._coordinates[self.coordinates[at]], self.values[at])
 
     def grouped(self, groups: Mapping[str, int]) -> tuple[I64, I64]:
         """The slots of all names, and what number `groups` gives the coordinate of each, -1 where it gives none."""

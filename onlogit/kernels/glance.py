@@ -1,5 +1,5 @@
-"""A look at the weights of some slots in the middle of a walk. Plain loops: each of the NumPy calls that would do the same finds
-its code and data gone from the near caches, and took 5 µs, of which there were 30 a look."""
+"""A look at the weights of some slots in the middle of a walk. Plain loops: NumPy's many small calls took .46 ms a look, as
+each finds its code and data gone from the near caches, where one with these takes .3."""
 
 import numpy as np
 import numpy.typing as npt

@@ -78,6 +78,19 @@ def test_walk_equals_its_twin(d: int, weights: bool, flips: tuple[float, float])
             e.learn(x, slots, s.y[i], s.weight[i])
 
 
+@pytest.mark.parametrize("d", [1, 5, 12, 20, 40, 64])
+def test_an_expert_without_a_partner_is_as_beside_one(d: int) -> None:
+    """Experts are walked two at a time. Not to the bit, as all take as many steps to a root as the one that needs most."""
+    s, tape = stream(200, d, slots=20, seed=d, weights=True), Tape.of(200, BOTH)
+    six, three = fresh(d), fresh(d, BeliefConfig(half_lives=CONFIG.half_lives, priors=CONFIG.priors[:1]))
+    memos = [memo_for(learner, 200) for learner in (six, three)]
+    for learner, memo in zip((six, three), memos, strict=True):
+        learner.learn(s.rows, tape, s.y, s.weight, memo)
+    np.testing.assert_allclose(memos[0][:, :6:2], memos[1][:, :3], rtol=1e-3, atol=2e-3)
+    np.testing.assert_allclose(six._covariances()[::2], three._covariances(), rtol=2e-3, atol=1e-4)
+    np.testing.assert_allclose(six.known.mean[::2], three.known.mean, rtol=1e-3, atol=2e-3)
+
+
 def test_what_is_owed_is_right_however_heavy_or_light_a_label_is() -> None:
     n, d = 400, 4
     config = BeliefConfig(half_lives=(math.inf, 1e4, 40.0, 1.0), priors=((0.05, 1.0), (1.0, 10.0)))
