@@ -16,9 +16,10 @@ TERMS = (
 )  # fmt: skip
 
 
-def given(encoder: Encoder) -> list[Name | None]:
+def given(encoder: Encoder) -> list[Name]:
     """All names, in the order in which they were given."""
-    return [encoder.names.of(slot) for slot in encoder.names.slots.tolist()]
+    names = [encoder.names.of(slot) for slot in encoder.names.slots.tolist()]
+    return [name for name in names if name is not None]
 
 
 def every_type() -> pa.RecordBatch:
