@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from onlogit import heap
 from onlogit.decisions import Decider
 from onlogit.errors import DataError, OnlogitError
 from onlogit.model import OnlineLogit
@@ -151,6 +152,7 @@ class Runner:
 
         With `finish` the end of the source is the end of the stream: labels still sealed in records are learned.
         """
+        heap.keep()
         self.began = self.ended = self._saved = time.perf_counter()
         ahead = Ahead(self.source)
         try:
@@ -304,6 +306,7 @@ def score_stream(model: OnlineLogit, source: Source, sink: Sink, record: Recorde
     on. Batches are scored on all cores and written in their order.
     """
     read = {column.name for column in model.schema.features} | model.schema.operands
+    heap.keep()
     cores = os.cpu_count() or 1
     count, ended = 0, False
 

@@ -1,6 +1,5 @@
 """The life of the daemon: startup -> main loop -> drain -> exit. Signals only set flags."""
 
-import ctypes
 import gc
 import json
 import logging
@@ -9,10 +8,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from onlogit import heap
 from onlogit.daemon import status
 from onlogit.daemon.notices import Notices
 from onlogit.daemon.security import Gate, check_exposure, read_tokens
@@ -26,7 +25,6 @@ log = logging.getLogger("onlogit.daemon")
 
 PULSE = 0.1
 SWITCH = 0.0001  # seconds after which Python's threads take turns: the fold must not hold up an answer for 5 ms
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 SAMPLED = 5.0  # seconds between points of the page's history
 
 
@@ -52,18 +50,6 @@ def log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
-def give_memory_back() -> None:
-    """Have large blocks returned to the machine when they are freed, where malloc is glibc's.
-
-    Left to itself it keeps ever larger ones, in an arena of each thread, and batches and checkpoints leave holes in them:
-    ten minutes of work grew by 100 MB, with this by 40, all of it at the beginning.
-    """
-    with suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        for parameter, value in ((M_ARENA_MAX, 2), (M_MMAP_THRESHOLD, 1 << 18), (M_TRIM_THRESHOLD, 1 << 19)):
-            mallopt(parameter, value)
-
-
 class Daemon:
     """One life. `say` gets the one line with the address, once requests are answered."""
 
@@ -76,7 +62,7 @@ class Daemon:
     def run(self) -> bool:
         """Live until a signal; True where all was folded and kept in a checkpoint at the end."""
         sys.setswitchinterval(SWITCH)
-        give_memory_back()
+        heap.give_back()
         tokens = read_tokens(self.settings.server, os.environ)
         check_exposure(self.settings.server, tokens)
         with Stop().listening() as stop:
