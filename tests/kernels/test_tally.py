@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from naive import naive_tally
 
 from onlogit.kernels.quality import quality, reliability
-from onlogit.kernels.tally import Tally, merge_tallies, new_tally, tally_rows, values
+from onlogit.kernels.tally import EDGES, Tally, merge_tallies, new_tally, tally_rows, values
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
@@ -118,6 +118,23 @@ def test_auc_within_its_promise(mean: float, sd: float) -> None:
     positives = int(y.sum())
     exact = (rank[y == 1].sum() - positives * (positives - 1) / 2) / (positives * (z.size - positives))
     assert abs(got.auc - exact) < min(1e-4 if positives > 1000 else 1e-3, got.auc_error + 1e-12)
+
+
+EDGES_OF_P = [math.log(j / (20 - j)) for j in range(1, 20)]
+
+
+@pytest.mark.parametrize("edge", [*EDGES_OF_P, *EDGES])
+@pytest.mark.parametrize("aside", [-1e-9, -1e-17, 0.0, 1e-17, 1e-9])
+def test_bins_at_their_edges(edge: float, aside: float) -> None:
+    """Rows of weight 1 wait in places that tell both bins, those of weight 2 go to their bins at once."""
+    z = edge + aside
+    of = tally(np.array([z, z]), np.ones(2, np.int8), np.array([1.0, 1.0]))
+    assert np.flatnonzero(of.odds[:, 0, 0]).tolist() == [np.searchsorted(EDGES, z, "right")]
+    share, near = np.flatnonzero(of.shares[:, 0, 0]).tolist(), 20 / (1 + math.exp(-z))
+    assert len(share) == 1
+    assert share[0] <= near + 1e-12
+    assert near - 1e-12 <= share[0] + 1
+    assert content(of) == content(tally(np.array([z]), np.ones(1, np.int8), np.array([2.0])))
 
 
 def test_extremes_are_finite() -> None:
