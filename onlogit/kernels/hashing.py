@@ -6,13 +6,13 @@ share a hash under one seed. It is no cryptographic hash: whoever may choose the
 
 Reads stay inside the arrays given: an offset or a code that points outside them, which Arrow forbids, is read as an
 empty string or a null. Validity is Arrow's bitmap, least significant bit first, starting at bit `shift`; an empty array
-means that all is valid. Measured on one core: 8-byte strings 4.5 ns each, codes 2 ns each.
+means that all is valid. Measured on one core: strings of up to 8 bytes 3 ns each, codes 2 ns each.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels.jit import inline, kernel
+from onlogit.kernels.jit import inline, kernel, unsigned
 from onlogit.kernels.lanes import prefetch
 
 U8 = npt.NDArray[np.uint8]
@@ -69,30 +69,35 @@ def hash_strings(
     """out[i] = hash of string i, data[offsets[i]:offsets[i + 1]], or `null` where it is null. out: u64[n].
 
     h = seed ^ length c; for each word of 8 bytes, little endian, the last filled up with zeros:
-    h = (h ^ word) b, h ^= h >> 32; the hash is mix(h). Written out here because LLVM does not
-    inline it as a function, which took 24 ns a string when this took 9.
+    h = (h ^ word) b, h ^= h >> 32; the hash is mix(h). Written out here, and for strings of 1 to 8 bytes a second time without
+    the loop, because LLVM makes less of functions: 24 ns a string where this took 9, and 3.5 where this takes 3.
     """
     size = data.size
     all_valid = validity.size == 0
-    for i in range(out.size):
-        at = int(offsets[i])
-        stop = int(offsets[i + 1])
-        if at < 0 or stop > size or at > stop:
-            at = stop = 0
-        h = seed ^ (np.uint64(stop - at) * LENGTH)
-        while at < stop:
-            if size >= WORD:  # one load; what comes before and after the string is shifted and masked away
-                first = min(at, size - WORD)
-                word = _word(data, np.uint64(first)) >> np.uint64(8 * (at - first))
-                word &= ONES >> np.uint64(8 * (WORD - min(stop - at, WORD)))
-            else:
-                word = np.uint64(0)
-                for j in range(at, stop):
-                    word |= np.uint64(data[j]) << np.uint64(8 * (j - at))
-            h = (h ^ word) * BLOCK
+    for i in range(unsigned(out.size)):
+        at, stop = int(offsets[i]), int(offsets[i + np.uint64(1)])
+        length = np.uint64(stop - at)
+        if (at >= 0) & (stop <= size) & (at + WORD <= size) & (length - np.uint64(1) < np.uint64(WORD)):
+            word = _word(data, np.uint64(at)) & (ONES >> (np.uint64(64) - np.uint64(8) * length))
+            h = (seed ^ (length * LENGTH) ^ word) * BLOCK
             h ^= h >> np.uint64(32)
-            at += WORD
-        valid = all_valid or is_valid(validity, shift + i)
+        else:
+            if at < 0 or stop > size or at > stop:
+                at = stop = 0
+            h = seed ^ (np.uint64(stop - at) * LENGTH)
+            while at < stop:
+                if size >= WORD:  # one load; what comes before and after the string is shifted and masked away
+                    first = min(at, size - WORD)
+                    word = _word(data, np.uint64(first)) >> np.uint64(8 * (at - first))
+                    word &= ONES >> np.uint64(8 * (WORD - min(stop - at, WORD)))
+                else:
+                    word = np.uint64(0)
+                    for j in range(at, stop):
+                        word |= np.uint64(data[j]) << np.uint64(8 * (j - at))
+                h = (h ^ word) * BLOCK
+                h ^= h >> np.uint64(32)
+                at += WORD
+        valid = all_valid or is_valid(validity, shift + int(i))
         out[i] = mix(h) if valid else null
 
 

@@ -69,10 +69,11 @@ def test_null_strings_get_the_hash_of_null(valid: list[bool], shift: int) -> Non
     assert [int(h) for h in out] == [hash_of_bytes(b"ab", int(SEED)) if v else int(NULL) for v in valid]
 
 
-@pytest.mark.parametrize("offsets", [[0, 99, 100], [-5, 3, 3], [3, 1, 2], [2**40, 2**41, 2]])
-def test_offsets_outside_the_data_are_read_as_empty(offsets: list[int]) -> None:
+@pytest.mark.parametrize("size", [4, 20])
+@pytest.mark.parametrize("offsets", [[0, 99, 100], [-5, 3, 3], [3, 1, 2], [2**40, 2**41, 2], [2**63 - 1, 3, 3]])
+def test_offsets_outside_the_data_are_read_as_empty(offsets: list[int], size: int) -> None:
     out = np.zeros(2, np.uint64)
-    hashing.hash_strings(np.zeros(4, np.uint8), np.array(offsets), NONE, 0, SEED, NULL, out)
+    hashing.hash_strings(np.zeros(size, np.uint8), np.array(offsets), NONE, 0, SEED, NULL, out)
     assert int(out[0]) == hash_of_bytes(b"", int(SEED))
 
 
