@@ -30,7 +30,7 @@ def assemble(dense: F32, always: I32, lit: Lit, parts: Parts, lists: Lists) -> R
     if not most:
         return numbers_alone(dense)
     starts = np.zeros(n + 1, np.int64)
-    slots, values = np.zeros(most, np.int32), np.zeros(most, np.float32)
+    slots, values = np.empty(most, np.int32), np.empty(most, np.float32)
     found = np.full(1 << (4 * widest + 1).bit_length(), -1, np.int64)
     end = assembling.assemble(
         always,

@@ -99,12 +99,12 @@ class Categories:
     def hash(self, seen: list[Seen], weight: F64, size: int) -> Hashed:
         """Hashes, and the slots, of which there are `size`; nothing is changed."""
         k, n = self.features, weight.size
-        slots, prints, nulls = np.zeros((k, n + STAGGER), np.int32), np.empty((k, n), np.uint8), np.zeros(k, np.int64)
-        scratch, factors = np.zeros(n, np.uint64), {}
+        slots, prints, nulls = np.empty((k, n + STAGGER), np.int32), np.empty((k, n), np.uint8), np.zeros(k, np.int64)
+        scratch, factors = np.empty(n, np.uint64), {}
         for j, (view, table) in enumerate(seen):
             hashes = scratch
             if self.leaves[j] in self.factors:
-                hashes = factors[self.leaves[j]] = np.zeros(n, np.uint64)
+                hashes = factors[self.leaves[j]] = np.empty(n, np.uint64)
             if isinstance(view, arrow.Codes):
                 hashing.take_hashes(*view, table, hashes)
             else:

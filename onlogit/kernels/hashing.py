@@ -30,7 +30,7 @@ WORD = 8  # bytes
 ONES = np.uint64((1 << 64) - 1)
 EMPTY = 0  # states of a tag, beside the fingerprints 1..127
 SHARED = 255
-AHEAD = 16  # tags that are on their way to the cache
+AHEAD = 192  # tags that are on their way to the cache; with 16 they came too late, at twice the time
 
 
 @inline

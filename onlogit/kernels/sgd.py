@@ -68,7 +68,7 @@ HORIZON = 10_000.0  # weight learned after which a falling rate starts to fall
 REPEATS = 16.0  # a step of a heavy example is one repeat, or this part of what was learned of it so far
 LANES = 8  # numbers are padded to a multiple of this, one vector of float32
 LINE = 16  # numbers to a cache line
-AHEAD, SLOTS_AHEAD = 16, 2  # rows that are on their way to the cache, and rows whose slots are
+AHEAD, SLOTS_AHEAD = 16, 4  # rows that are on their way to the cache, and rows whose slots are
 LEARNED, HELD = 0, 1  # places in `clock`
 ROUND = 1.5 * 2.0**52  # added to a small number it leaves the nearest integer in the low bits
 
