@@ -19,7 +19,7 @@ from bench.workloads import Workload, categorical, dense
 BATCH_ROWS = 65_536
 SIMULATED: dict[str, tuple[Callable[[int], Workload], int, int]] = {
     "dense": (dense, 1_000_000, 18),
-    "categorical": (categorical, 300_000, 22),
+    "categorical": (categorical, 1_000_000, 22),
 }
 DELAYED = ("elec2@1000", "noaa_weather@1000", "weather_aus@1000", "flights@landed")
 NAMES = (*SIMULATED, *STREAMS, *DELAYED)
