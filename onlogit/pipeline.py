@@ -255,7 +255,7 @@ class Pipeline:
         judged = np.empty(len(event), np.bool_)
         take_turns(event, known, y, weight, self._turn, judged)
         begun = self.monitor.until_reference(y, weight)
-        alarms = self.monitor.update(event, None if (time == NO_TIME).all() else time, labels_z, y, weight, judged)
+        alarms = self.monitor.update(event, time, labels_z, y, weight, judged)
         if self.repair is not None:
             self.repair.learn(event, z, y, weight, judged)
             self.repair.hear(alarms)
@@ -288,7 +288,8 @@ class Pipeline:
         first = self.counts.events
         if self.times.by_due and self.times.keyed:
             self._miss(encoded, plan)
-        self.memory.forget(np.concatenate([part[part < first] for part in (plan.event, plan.lost)]))
+        if self.memory.waiting:
+            self.memory.forget(np.concatenate([part[part < first] for part in (plan.event, plan.lost)]))
         kept = plan.kept - first
         if len(kept):
             key = None if encoded.key is None else encoded.key[kept]
@@ -333,7 +334,7 @@ class Pipeline:
 
     def _count(self, encoded: Encoded, plan: Plan, weight: F64) -> None:
         self.counts.events += len(encoded.y)
-        self.counts.no_weight += int(np.count_nonzero(encoded.weight == 0))
+        self.counts.no_weight += len(encoded.y) - int(np.count_nonzero(encoded.weight))
         self.counts.labelled += len(plan.event)
         self.counts.learned += 0 if self.rests else int(np.count_nonzero(weight))
         self.counts.unresolved += len(plan.unresolved) + plan.hopeless

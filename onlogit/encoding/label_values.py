@@ -37,8 +37,9 @@ class LabelValues:
             return np.full(len(array), UNLABELLED, np.int8), negative
         quick = self._two_values(array)
         if quick is not None and (negative in (None, quick[1]) or quick[0].all()):
-            settled = bool(np.any(~quick[0] & (weight > 0.0)))
-            return quick[0].astype(np.int8), quick[1] if settled else negative
+            if negative is None and np.any(~quick[0] & (weight > 0.0)):
+                negative = quick[1]
+            return quick[0].astype(np.int8), negative
         encoded = array.dictionary_encode()
         texts, meanings = self._meanings(encoded.dictionary)
         codes = whole_numbers(encoded.indices.fill_null(len(texts)))

@@ -66,7 +66,8 @@ class NumberColumns:
                     lost[part],
                 )  # fmt: skip
         gaps = np.flatnonzero(lost[:k])
-        some, learned = np.zeros(len(gaps), np.int32), bool((weight > 0.0).all())
+        some = np.zeros(len(gaps), np.int32)
+        learned = len(gaps) > 0 and bool((weight > 0.0).all())
         for c, j in enumerate(gaps):
             heaviest = np.ones(1) if learned else (weight * missing[j]).max(keepdims=True)
             hashing.place_valued(np.full(1, self.null[j]), np.ones(1, np.float32), heaviest, tags, some[c : c + 1])

@@ -1,10 +1,17 @@
 """Columns of numbers found in memory all at once, against each by itself."""
 
+import ctypes
+
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
-from onlogit.encoding.columns import Columns, Numbers, numbers, place, places, places_of
+from onlogit.encoding.columns import Columns, Numbers, numbers, places, places_of
+
+
+def place(column: Numbers) -> tuple[int, int, int, int]:
+    values, validity = (each.ctypes.data for each in (column.values, column.validity))
+    return values, validity if column.validity.size else 0, column.shift, int(column.values.dtype == np.float32)
 
 
 def found(batch: pa.RecordBatch) -> tuple[Columns, list[str]]:
@@ -48,9 +55,11 @@ def test_what_is_not_aligned_is_copied() -> None:
     buffer = pa.py_buffer(b"x" + np.arange(10.0).tobytes()).slice(1)
     odd = pa.Array.from_buffers(pa.float64(), 10, [None, buffer])
     assert buffer.address % 8
-    places, (copy,) = places_of(*found(pa.record_batch({"x": odd})))
-    assert places[0, 0] % 8 == 0
-    assert copy.values.tolist() == list(range(10))
+    places, kept = places_of(*found(pa.record_batch({"x": odd, "single": pa.array([1.5] * 10, pa.float32())})))
+    assert kept is not None
+    for at, kind, values in ((0, ctypes.c_double, list(range(10))), (1, ctypes.c_float, [1.5] * 10)):
+        assert places[at, 0] % 8 == 0
+        assert list((kind * 10).from_address(int(places[at, 0]))) == values
 
 
 def test_none_and_no_rows() -> None:
