@@ -33,7 +33,7 @@ class Names:
         self._coordinates = coordinates
         self._number = {name: c for c, name in reversed(list(enumerate(coordinates)))}  # of two alike that of the first
         self._marks = np.zeros(max(slots, 16) if most else 0, np.int32)  # as kernels/naming.py has them
-        self._named = np.zeros(-(-slots // 8) if most else 0, np.uint8)  # which of them count: a bit each
+        self._sieve = np.zeros(naming.SIEVE, np.uint8)
         self.slots, self.coordinates = np.zeros((2, 0), np.int64)  # of each name; the latter by number
         self.values: list[str | None] = []
         self._place: dict[int, int] = {}  # of a slot's name
@@ -46,7 +46,7 @@ class Names:
         while len(self.values) < self.most and first < len(weight):
             room = self.most - len(self.values)
             rowed, fresh = np.empty(room + widest, np.int64), np.empty(room + widest, np.int32)
-            walked = (rows.starts, rows.slots, weight, self._named, self._marks)
+            walked = (rows.starts, rows.slots, weight, self._sieve, self._marks)
             first, k = naming.find_unnamed(*walked, first, room, rowed, fresh)
             if not k:
                 break
@@ -55,7 +55,7 @@ class Names:
             with suppress(pa.ArrowException, OnlogitError):  # what cannot be named stays without one
                 told = namer.of_rows(found, few)
             self._name(row, fresh[:k].astype(np.int64), told)
-        naming.count_named(rows.starts, rows.slots, weight, self._named, self._marks, first)
+        naming.count_named(rows.starts, rows.slots, weight, self._sieve, self._marks, first)
 
     def _name(self, row: I64, fresh: I64, told: list[Candidates]) -> None:
         """Name the slots that were listed, in the order of their rows, those of a row in the order of coordinates.
@@ -88,12 +88,8 @@ class Names:
         later = left[:0]
         if len(self.values) == self.most:  # rows from there on were not looked at
             later = left[left >= asked[place[-1]] // size * size]
-        self._unname(left % size, naming.NAMELESS)
-        self._unname(later % size, naming.UNNAMED)
-
-    def _unname(self, slots: I64, mark: int) -> None:
-        self._marks[slots] = mark
-        np.bitwise_and.at(self._named, slots >> 3, ~(1 << (slots & 7)).astype(np.uint8))
+        self._marks[left % size] = naming.NAMELESS
+        self._marks[later % size] = naming.UNNAMED
 
     def of(self, slot: int) -> Name | None:
         """The name of a slot; None where it has none."""
@@ -157,6 +153,6 @@ class Names:
         self._place = {slot: at for at, slot in enumerate(slots.tolist())}
         self._marks[:] = naming.UNNAMED
         self._marks[slots] = counts + 1
-        self._named[:] = 0
-        np.bitwise_or.at(self._named, slots >> 3, (1 << (slots & 7)).astype(np.uint8))
+        self._sieve[:] = 0
+        np.bitwise_or.at(self._sieve, (slots >> 3) % naming.SIEVE, (1 << (slots & 7)).astype(np.uint8))
         self._marks[state["nameless"]] = naming.NAMELESS

@@ -47,20 +47,20 @@ LN2 = math.log(2.0)
 ROUND_BITS = int(np.float64(ROUND).view(np.int64))
 
 
-def _steps() -> tuple[tuple[int, int], ...]:
+def _pairs() -> tuple[tuple[int, int], ...]:
     """Both bins of each interval of ℓ between edges of either kind; the bins add up to the interval's place.
 
     Both rise with ℓ, so no other pairs occur. At 0, an edge of both, p is ½ from a little below on.
     """
     edges = sorted([(math.log(j / (BINS - j)), 0) for j in range(1, BINS)] + [(edge, 1) for edge in EDGES])
-    steps = [(0, 0)]
+    pairs = [(0, 0)]
     for _, kind in edges:
-        share, odd = steps[-1]
-        steps.append((share + 1 - kind, odd + kind))
-    return tuple(steps)
+        share, odd = pairs[-1]
+        pairs.append((share + 1 - kind, odd + kind))
+    return tuple(pairs)
 
 
-STEPS = _steps()
+PAIRS = _pairs()
 
 
 class Tally(NamedTuple):
@@ -153,7 +153,7 @@ class Block(NamedTuple):
     l: F64  # [BLOCK] log-odds within ±64
     weight: F64  # [BLOCK]
     label: I64  # [BLOCK]
-    place: I64  # [BLOCK] bin of p plus bin of l, which tells both: STEPS
+    place: I64  # [BLOCK] bin of p plus bin of l, which tells both: PAIRS
     rank: I64  # [BLOCK] bin of Tally.ranks
     parts: I64  # [7, BLOCK] in the order of Tally.totals
     sums: I64  # [places, 4] of rows of weight 1 that are not in the tally yet
@@ -218,34 +218,34 @@ def _add_ones(tally: Tally, n: int, out: Block) -> None:
 
 
 @inline
-def _add_to_bins(tally: Tally, step: I64, k: int, part: int) -> None:
+def _add_to_bins(tally: Tally, pair: I64, k: int, part: int) -> None:
     carried(tally.totals[OF_BINS[k]], part)
-    carried(tally.shares[step[0], k], part)
-    carried(tally.odds[step[1], k], part)
+    carried(tally.shares[pair[0], k], part)
+    carried(tally.odds[pair[1], k], part)
 
 
 @part
-def _let_go(tally: Tally, steps: I64, out: Block) -> None:
+def _let_go(tally: Tally, pairs: I64, out: Block) -> None:
     """Move what was added up of rows of weight 1 into the tally."""
-    for j in range(steps.shape[0]):
+    for j in range(pairs.shape[0]):
         for k in range(4):
-            _add_to_bins(tally, steps[j], k, out.sums[j, k])
+            _add_to_bins(tally, pairs[j], k, out.sums[j, k])
             out.sums[j, k] = 0
 
 
 @part
-def _add_weighed(tally: Tally, steps: I64, i: int, out: Block) -> None:
+def _add_weighed(tally: Tally, pairs: I64, i: int, out: Block) -> None:
     """Add one row of any weight."""
     for k in (SCORE, BRIER, LOSS):
         carried(tally.totals[k], weighed(out.parts[k, i], out.weight[i]))
     for k in range(4):
-        _add_to_bins(tally, steps[out.place[i]], k, weighed(out.parts[OF_BINS[k], i], out.weight[i]))
+        _add_to_bins(tally, pairs[out.place[i]], k, weighed(out.parts[OF_BINS[k], i], out.weight[i]))
 
 
 @kernel
 def tally_rows(tally: Tally, z: F64, y: I8, weight: F64) -> None:
     """Add rows in order. z: float64[n] log-odds, not NaN; y: int8[n], 1, 0 or -1; weight: float64[n] in [0, 2^20]."""
-    odd, steps = np.array(ODD), np.array(STEPS)
+    odd, pairs = np.array(ODD), np.array(PAIRS)
     out = Block(
         l=np.empty(BLOCK),
         weight=np.empty(BLOCK),
@@ -253,7 +253,7 @@ def tally_rows(tally: Tally, z: F64, y: I8, weight: F64) -> None:
         place=np.empty(BLOCK, np.int64),
         rank=np.empty(BLOCK, np.int64),
         parts=np.empty((7, BLOCK), np.int64),
-        sums=np.zeros((len(STEPS), 4), np.int64),
+        sums=np.zeros((len(PAIRS), 4), np.int64),
     )
     row = held = 0
     while row < z.size:
@@ -267,10 +267,9 @@ def tally_rows(tally: Tally, z: F64, y: I8, weight: F64) -> None:
             held += n
         else:
             for i in range(n):
-                _add_weighed(tally, steps, i, out)
-        if held > MOST_HELD:
-            _let_go(tally, steps, out)
+                _add_weighed(tally, pairs, i, out)
+        if held > MOST_HELD or row == z.size:
+            _let_go(tally, pairs, out)
             held = 0
         for i in range(n):
             tally.ranks[unsigned(out.rank[i]), unsigned(out.label[i])] += np.int64(out.weight[i] * WEIGHT_UNIT)
-    _let_go(tally, steps, out)
