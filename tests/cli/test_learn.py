@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
+from forks import COMMAND, environment
 from pyarrow import csv
 from pyarrow import parquet as pq
 
@@ -136,9 +137,11 @@ def test_what_is_not_finite_is_null(onlogit: Call, tmp_path: Path) -> None:
     assert (figures["examples"], figures["labelled"], figures["log_loss"], figures["auc"]) == (1, 0, None, None)
 
 
-def test_time_is_counted_from_the_first_record(onlogit: Call, source: Path) -> None:
-    figures = json.loads(onlogit("learn", source, *EVENT, "--json").stdout.splitlines()[-1])
-    assert figures["seconds"] < figures["startup_seconds"]  # few records; imports and kernels take longer than that
+def test_time_is_counted_from_the_first_record(source: Path) -> None:
+    command = [*COMMAND, "learn", str(source), *EVENT, "--json"]  # no fork: that has imports and kernels behind it
+    told = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True, timeout=120)
+    figures = json.loads(told.stdout.splitlines()[-1])
+    assert figures["seconds"] < figures["startup_seconds"] / 2  # few records
     assert math.isfinite(figures["examples_per_second"])
 
 
