@@ -1,5 +1,6 @@
 """onlogit as its users run it: Arrow batches in, encoding, progressive quality and the calibration monitor on."""
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,6 @@ from onlogit.runner import Runner, score_stream
 from onlogit.streams import Position, Source, open_source
 
 WARM_UP_ROWS = 2_000
-TRIAL_SLOT_BITS = 10  # the model that warms up is small, so that the peak is the other's
 
 
 def learner(name: str) -> Callable[[Feed, Limits, Warm], Answer]:
@@ -24,7 +24,7 @@ def learner(name: str) -> Callable[[Feed, Limits, Warm], Answer]:
 
     def run(feed: Feed, limits: Limits, warm: Warm) -> Answer:
         try:
-            trial, model = _model(feed, name, TRIAL_SLOT_BITS), _model(feed, name, feed.slot_bits)
+            trial = _model(feed, name)
         except ConfigError as error:
             raise Skipped(f"this onlogit has no learner {name!r}") from error
         first = next(feed.batches()).slice(0, WARM_UP_ROWS)
@@ -34,6 +34,8 @@ def learner(name: str) -> Callable[[Feed, Limits, Warm], Answer]:
         Runner(trial, _source(feed, STEADY), {}).run()
         score_stream(trial, _source(feed, STEADY), Nowhere(), scored())
         del trial
+        gc.collect()  # what it held is what the other one is made of: Vowpal Wabbit has its own likewise
+        model = _model(feed, name)
         p: list[npt.NDArray[np.float64]] = []
         runner = Runner(model, _source(feed), {})
         with Watch() as learning:
@@ -85,10 +87,10 @@ def _source(feed: Feed, events: int | None = None) -> Source:
     return source if events is None else Beginning(source, events)
 
 
-def _model(feed: Feed, name: str, slot_bits: int) -> "onlogit.OnlineLogit":
+def _model(feed: Feed, name: str) -> "onlogit.OnlineLogit":
     delay = int(feed.place()[0]) - 1
     labels = onlogit.LabelConfig(delay=0 if feed.by_time else delay)
-    config = onlogit.Config(learner=name, slot_bits=slot_bits, labels=labels)
+    config = onlogit.Config(learner=name, slot_bits=feed.slot_bits, labels=labels)
     roles: dict[str, Any] = {}
     if feed.by_time:
         roles = {"time": "time", "label_time": "label_time", "drop": ["time"]}
