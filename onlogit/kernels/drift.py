@@ -35,6 +35,7 @@ START = 50.0
 PRIOR = 200.0  # events of the reference that the histogram begins with
 MIX = 0.1
 EVIDENCE, PEAK = range(2)
+NEVER = -1e300  # a clock may stand below 0: time is counted from 1970
 
 
 class Drift(NamedTuple):
@@ -47,7 +48,7 @@ class Drift(NamedTuple):
     shares: F64  # [C, BINS] of the reference, above 0 for every bin that there is
     low: F64  # [C, BINS] bounds of the true shares at the reference
     high: F64  # [C, BINS]
-    warned: F64  # [C] clock at the last warning, -1 for none
+    warned: F64  # [C] clock at the last warning; NEVER before the first
     due: I64  # [C] 1 where a warning is due
     clock: F64  # [3] events; shared clock; Σ of squared weights in `late`
 
@@ -62,7 +63,7 @@ def new_drift(columns: int) -> Drift:
         np.zeros((columns, BINS)),
         np.zeros((columns, BINS)),
         np.ones((columns, BINS)),
-        np.full(columns, -1.0),
+        np.full(columns, NEVER),
         np.zeros(columns, np.int64),
         np.zeros(3),
     )
@@ -141,7 +142,7 @@ def gather_drift(state: Drift, patience: float, code: I32, weight: F64, elapsed:
             state.late[c, j] += 1.0
             state.level[c, PEAK] = max(state.level[c, PEAK], r)
             if r >= patience:
-                if state.warned[c] < 0.0 or state.clock[1] - state.warned[c] >= patience:
+                if state.clock[1] - state.warned[c] >= patience:
                     state.due[c] = 1
                     state.warned[c] = state.clock[1]
                     any_due = True

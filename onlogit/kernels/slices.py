@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels.arms import BLOCK, likelihood, read_odds, read_terms
+from onlogit.kernels.drift import NEVER
 from onlogit.kernels.evidence import START, grow, judged_rows, opening, run_on
 from onlogit.kernels.jit import inline, kernel, part
 from onlogit.kernels.lanes import lanes, load, place, splat, store, total
@@ -51,7 +52,7 @@ class Slices(NamedTuple):
     before: F64  # [S, ARMS, ARMS] totals as they stood just before the onset
     totals: F64  # [S, ARMS] n, Σy, Σp, Σv, Σ(y-p)ℓ, Σvℓ, Σvℓ² with v = p(1-p); the last place is 0
     slopes: F64  # [S, 4] e^((1-b) c) of the slope arms about the slice's pivot c, and their inverses
-    level: F64  # [S, 4] M_s; shared clock at its last event; at its last alarm, or -1; highest M_s
+    level: F64  # [S, 4] M_s; shared clock at its last event; at its last alarm, or NEVER; highest M_s
     grade: I64  # [S] 0 below the patience, else 1 + log2(M_s / patience) rounded down
     grades: I64  # [CLASSES] how many slices are in each
     clock: F64  # [1] shared clock
@@ -86,7 +87,7 @@ def new_block(tolerance: float) -> Block:
 def new_slices(most: int) -> Slices:
     """Detectors for at most so many slices, which have seen nothing."""
     level = np.zeros((most, 4))
-    level[:, ALARMED] = -1.0
+    level[:, ALARMED] = NEVER
     return Slices(
         np.zeros((most, ARMS)),
         np.zeros((most, ARMS)),
@@ -229,7 +230,7 @@ def _alarms(state: Slices, s: int, patience: float) -> bool:
     state.grade[s] = grade
     if grade <= before:
         return False
-    if state.level[s, ALARMED] >= 0.0 and state.clock[0] - state.level[s, ALARMED] < patience:
+    if state.clock[0] - state.level[s, ALARMED] < patience:
         restart(state, s)
         return False
     return _due(state)

@@ -1,8 +1,10 @@
 """Features as bins, settled from the first half of a reference window; the second half then counts them.
 
-A number gets ten quantile bins, and bins below, above and missing; a category its 24 most frequent values, and bins for
-other ones that the first half had, for unseen ones and for missing ones. Since bins and counts come from different halves,
-the counts are a sample like any later one: a column of which every tenth value is new shows a tenth unseen in both.
+A number gets ten quantile bins, and bins below, above and missing. A value that makes up a twentieth or more, as those of
+flags and small counts do, has a bin of its own: a quantile is no border between 0 and 1 where most are 0. A category gets
+bins for its 24 most frequent values, for other ones that the first half had, for unseen ones and for missing ones. Since
+bins and counts come from different halves, the counts are a sample like any later one: a column of which every tenth value
+is new shows a tenth unseen in both.
 """
 
 import math
@@ -22,6 +24,8 @@ F64 = npt.NDArray[np.float64]
 I32 = npt.NDArray[np.int32]
 
 QUANTILES = 10
+ATOM = 0.05  # the share from which on a value has a bin of its own
+MOST_EDGES = 2 * (QUANTILES + 1)
 FREQUENT = 24
 MOST_VALUES = 10_000  # remembered of a category; with more of them, unseen ones count as other
 MISSING, OTHER, UNSEEN = range(3)  # bins of a category before those of its values; of a number only the first
@@ -48,7 +52,7 @@ class Bins:
 
     name: str
     kind: str | None = None
-    edges: F64 | None = None  # of a number: its first and last are the range
+    edges: F64 | None = None  # of a number: where bins begin; the last one is just above the range
     codes: dict[str, int] | None = None  # of a category: value -> bin
     full: bool = False  # more values than are remembered
     numbers: list[F64] = field(default_factory=list)
@@ -90,10 +94,7 @@ class Bins:
             self.codes = {text: 3 + k if k < FREQUENT else OTHER for k, text in enumerate(frequent)}
             self.values = {}
             return
-        x = np.concatenate([np.zeros(0), *self.numbers])
-        x = np.sort(x[np.isfinite(x)])
-        places = np.linspace(0, max(x.size - 1, 0), QUANTILES + 1).round().astype(np.int64)
-        self.edges = np.unique(x[places]) if x.size else np.zeros(0)
+        self.edges = _edges(np.concatenate([np.zeros(0), *self.numbers]))
         self.numbers = []
 
     def bins(self, array: pa.Array) -> I32:
@@ -102,10 +103,8 @@ class Bins:
             assert self.edges is not None
             if self.kind is None or pa.types.is_null(array.type):
                 return np.zeros(len(array), np.int32)
-            x, edges = _numbers(array), self.edges
-            at = np.searchsorted(edges, x, side="right").astype(np.int32) + 1
-            if edges.size:
-                at[x == edges[-1]] = max(edges.size, 2)  # the range includes its end
+            x = _numbers(array)
+            at = np.searchsorted(self.edges, x, side="right").astype(np.int32) + 1
             at[np.isnan(x)] = MISSING
             return at
         texts, index = _texts(array)
@@ -126,10 +125,11 @@ class Bins:
         if edges is None or not edges.size:
             return "present"
         if j == 1:
-            return f"below {edges[0]:.4g}"
+            return f"below {_said(edges[0])}"
         if j > edges.size:
-            return f"above {edges[-1]:.4g}"
-        return f"{edges[j - 2]:.4g} to {edges[j - 1]:.4g}"
+            return f"above {_said(edges[-1])}"
+        low, high = edges[j - 2], edges[j - 1]
+        return _said(low) if high == np.nextafter(low, np.inf) else f"{_said(low)} to {_said(high)}"
 
     def state(self) -> dict[str, np.ndarray[Any, Any]]:
         """Everything remembered, as arrays; texts as UTF-8 with an end for each."""
@@ -154,7 +154,7 @@ class Bins:
                 raise StateError(f"bins of {name!r}: {part} is missing, or not {dtype}[n]")
         kind, ends, codes = state["kind"].tolist(), [0, *state["ends"].tolist()], state["codes"].tolist()
         sound = len(kind) == 4 and 0 <= kind[0] <= 2 and len(ends) == len(codes) + 1 and ends == sorted(ends)
-        if not sound or ends[-1] != state["texts"].size or state["edges"].size > QUANTILES + 1:
+        if not sound or ends[-1] != state["texts"].size or state["edges"].size > MOST_EDGES:
             raise StateError(f"bins of {name!r}: their parts contradict one another")
         if kind[2] and not all(OTHER <= code < 3 + FREQUENT for code in codes):
             raise StateError(f"bins of {name!r}: there is no such bin")
@@ -201,6 +201,22 @@ def _solve(shares: F64, limit: float, side: float) -> F64:
         fits = left + right <= limit
         inner, outer = np.where(fits, middle, inner), np.where(fits, outer, middle)
     return outer
+
+
+def _edges(x: F64) -> F64:
+    """Where bins begin that hold the finite values of x; the last one begins just above them."""
+    x = np.sort(x[np.isfinite(x)])
+    if not x.size:
+        return x
+    places = np.linspace(0, x.size - 1, QUANTILES + 1).round().astype(np.int64)
+    quantiles = np.unique(x[places])
+    often = np.searchsorted(x, quantiles, side="right") - np.searchsorted(x, quantiles) >= ATOM * x.size
+    top = quantiles == x[-1]
+    return np.unique(np.concatenate([quantiles[often | ~top], np.nextafter(quantiles[often | top], np.inf)]))
+
+
+def _said(edge: float) -> str:
+    return f"{0.0 if abs(edge) < 1e-300 else edge:.4g}"
 
 
 def _numbers(array: pa.Array) -> F64:

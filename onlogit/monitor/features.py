@@ -161,7 +161,7 @@ class FeatureMonitor:
     def rearm(self) -> None:
         """Start evidence of every column anew, and warn of each again; the reference stays."""
         self._drift.level[:, kernel.EVIDENCE] = 0.0
-        self._drift.warned[:] = -1.0
+        self._drift.warned[:] = kernel.NEVER
 
     def distances(self) -> list[Distance]:
         """All features, the one with most evidence first; nothing while the reference is gathered."""

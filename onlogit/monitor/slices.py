@@ -132,7 +132,7 @@ class SliceMonitor:
         for state in self._states:
             for s in range(int(state.seen[0])):
                 _restart(state, s)
-            state.level[:, kernel.ALARMED] = -1.0
+            state.level[:, kernel.ALARMED] = kernel.NEVER
 
     def begin_anew(self) -> None:
         """Evidence, tallies and peaks start anew; the slices stay."""

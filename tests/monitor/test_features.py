@@ -14,7 +14,7 @@ from onlogit.errors import ConfigError, SchemaError, StateError
 from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.bins import bounds
 from onlogit.monitor.features import FeatureMonitor
-from onlogit.monitor.patience import Patience
+from onlogit.monitor.patience import Patience, patience_of
 from onlogit.monitor.reading import Columns
 from onlogit.monitor.watch import Watch, Wishes
 
@@ -106,6 +106,47 @@ def test_restored_it_goes_on_the_same(cut: int) -> None:
         monitor().restore({k: v for k, v in saved.state().items() if k != "0.edges"})
     with pytest.raises(StateError):
         monitor().restore(saved.state() | {"1.codes": np.array([99])})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "moved"),
+    [
+        ([0.9, 0.1], [0.6, 0.4], "1"),  # a flag
+        ([0.98, 0.02], [0.9, 0.1], "0 to 1"),
+        ([0.2, 0.5, 0.3], [0.2, 0.2, 0.6], "2"),  # a small count
+        ([1.0, 0.0], [0.8, 0.2], "above 0"),  # constant until now
+        ([0.0, 1.0], [0.2, 0.8], "below 1"),
+    ],
+)
+def test_values_that_are_frequent_have_bins_of_their_own(before: list[float], after: list[float], moved: str) -> None:
+    rng = np.random.default_rng(3)
+    x = np.concatenate([rng.choice(len(before), CHANGE, p=before), rng.choice(len(after), N - CHANGE, p=after)])
+    watch = FeatureMonitor(("x",), Patience(20_000.0), reference=4_000)
+    warnings = feed(watch, [pa.array(x)])
+    assert warnings
+    assert CHANGE < warnings[0].event < CHANGE + 2_500
+    assert watch.distances()[0].moved == moved
+
+
+def test_bins_tell_zeros_from_small_numbers() -> None:
+    rng = np.random.default_rng(4)
+    x = np.where(rng.random(N) < np.where(np.arange(N) < CHANGE, 0.05, 0.3), rng.exponential(1.0, N), 0.0)
+    watch = FeatureMonitor(("x",), Patience(20_000.0), reference=4_000)
+    assert feed(watch, [pa.array(x)])
+    bins = watch.bins[0]
+    values = pa.array([-1.0, -0.0, 0.0, 5e-324, 1.0, x[:2_000].max(), 1e9])
+    told = [bins.label(j) for j in bins.bins(values)]
+    assert told[:3] == ["below 0", "0", "0"]
+    assert told[3] == told[4] == told[5]
+    assert told[5].startswith("0 to ")
+    assert told[6].startswith("above ")
+
+
+def test_a_warning_before_1970_comes_once_in_patience() -> None:
+    watch = FeatureMonitor(("x", "town"), patience_of("10d"), reference=4_000)
+    time = np.arange(N) * 60_000_000 - 10**15  # an event a minute
+    warnings = watch.update(columns(change="shift"), np.arange(N), time, np.ones(N), time / 86_400e6)
+    assert len(warnings) == 1
 
 
 def test_dictionaries_bools_ints_and_nulls() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from onlogit.errors import ConfigError, StateError
 from onlogit.monitor.alarms import Alarm
-from onlogit.monitor.patience import Patience
+from onlogit.monitor.patience import Patience, patience_of
 from onlogit.monitor.slices import NULL, OTHER, SliceMonitor
 
 NONE = np.zeros(0)
@@ -46,6 +46,15 @@ def test_the_alarm_names_the_slice() -> None:
     assert worst[0].value == "town 3"
     assert sum(each.examples for each in watch.worst(10)) == int((table()[2] >= 0).sum())
     assert NULL in {each.value for each in watch.worst(10)}
+
+
+def test_a_slice_alarms_once_in_patience_before_1970_too() -> None:
+    town, z, y = table()
+    watch = SliceMonitor(("town",), patience_of("10d"), 0.1, 100)
+    time = np.arange(N) * 60_000_000 - 10**15  # an event a minute
+    event = np.arange(N)
+    alarms = watch.update([town], event, time, z, y, np.ones(N), time / 86_400e6, NONE)
+    assert [alarm.slice for alarm in alarms] == ["town=town 3"]
 
 
 @settings(max_examples=10, deadline=None)
