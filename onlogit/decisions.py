@@ -69,7 +69,7 @@ def watched(config: DecisionConfig | None) -> dict[str, tuple[float, ...]]:
     """At which thresholds of p the monitor counts what is decided, and at which costs, as `MonitorConfig` takes them.
 
     Of two actions: what acting costs more than resting where the outcome is 0, and what it saves where it is 1. Of more, and
-    of tiers: where the action changes.
+    of tiers: the least p at which the action is another one.
     """
     if config is None:
         return {"costs": (), "thresholds": ()}
@@ -77,7 +77,7 @@ def watched(config: DecisionConfig | None) -> dict[str, tuple[float, ...]]:
         (_, rest, missed), (_, false, act) = sorted(config.costs, key=lambda action: action[1])
         if false > rest and missed > act:
             return {"costs": (false - rest, missed - act), "thresholds": ()}
-    cuts = [least for _, least in config.tiers] or rule_of(config).cuts.tolist()
+    cuts = [least for _, least in config.tiers] or np.nextafter(rule_of(config).cuts, 1.0).tolist()
     return {"costs": (), "thresholds": tuple(float(cut) for cut in cuts if 0.0 < cut < 1.0)}
 
 
@@ -176,6 +176,8 @@ def reason(config: DecisionConfig, p: float, z_sd: float | None = None) -> Reaso
     """What is done at one p in [0, 1], with what speaks for it. A capacity, which depends on other events, is left out."""
     if not 0.0 <= p <= 1.0:
         raise ConfigError(f"p = {p}: a probability from 0 to 1 would be accepted")
+    if z_sd is not None and not z_sd >= 0.0:
+        raise ConfigError(f"z_sd = {z_sd}: the sd of the log-odds, 0 or more, would be accepted")
     rule = rule_of(config)
     at = int(np.searchsorted(rule.cuts, p, side="left"))
     action, low = rule.steps[at], [float(cut) for cut in rule.cuts]

@@ -17,11 +17,12 @@ import pytest
 
 import onlogit as ol
 from onlogit import records
-from onlogit.cli.printing import Progress, to_json
+from onlogit.cli.printing import Progress
 from onlogit.errors import ConfigError, DataError, OutputError
 from onlogit.monitor import Alarm
 from onlogit.pipeline import Pipeline
 from onlogit.records import scored, scored_schema
+from onlogit.report.values import to_line
 from onlogit.runner import BrokenOff, Output, Runner, Stop
 from onlogit.steps import Step
 from onlogit.storage import Checkpoints
@@ -381,7 +382,7 @@ def test_the_table_of_progress(cut: int) -> None:
 
 
 def test_json_has_no_number_that_is_none() -> None:
-    assert to_json({"a": float("nan"), "b": float("-inf"), "c": None, "d": 0.1}) == (
+    assert to_line({"a": float("nan"), "b": float("-inf"), "c": None, "d": 0.1}) == (
         '{"a": null, "b": null, "c": null, "d": 0.1}'
     )
 

@@ -15,15 +15,18 @@ from naive import at_threshold
 from pyarrow import parquet as pq
 
 from onlogit import thresholds
+from onlogit.costs import DecisionConfig
+from onlogit.decisions import rule_of, watched
 from onlogit.errors import ConfigError
 from onlogit.kernels import grid as bins
+from onlogit.monitor.decisions import Costs, DecisionMonitor
 
 F64 = npt.NDArray[np.float64]
 
 
 def gridded(p: F64, y: npt.NDArray[np.int8], weight: F64 | None = None) -> F64:
     grid = bins.new_grid()
-    assert bins.add_pairs(grid, p, y, np.ones(len(p)) if weight is None else weight) == -1
+    bins.add_pairs(grid, p, y, np.ones(len(p)) if weight is None else weight)
     return grid
 
 
@@ -121,9 +124,15 @@ def test_the_command(tmp_path: Path) -> None:
     assert min(row["realised_cost"] for row in answer["thresholds"]) == pytest.approx(answer["cheapest_cost"])
     for args, code, message in (
         (("--prob", "q", "--label", "late", *COSTS), 3, "there is no column 'q'"),
-        (("--prob", "late", "--label", "p", *COSTS), 3, "a probability is a number"),
+        (("--prob", "late", "--label", "p", *COSTS), 3, "'late' has type string; it has to be a number from 0 to 1"),
         (("--prob", "p", "--label", "late", *COSTS), 3, "say which value counts as 1"),
-        (("--prob", "w", "--label", "late", "--positive", "yes", *COSTS), 3, "row 0 (counting from 0): 2 is no prob"),
+        (("--prob", "w", "--label", "late", "--positive", "yes", *COSTS), 3, "row 0 (counting from 0): 2; accepted is"),
+        (
+            ("--prob", "p", "--label", "late", "--positive", "yes", "--weight", "late", *COSTS),
+            3,
+            "weight column 'late' has",
+        ),
+        (("--prob", "p", "--label", "late", "--positive", "yes", "--cost-fp", 0, "--cost-fn", 5), 2, "never dearer"),
         (("--prob", "p", "--label", "late", "--positive", "yes", "--cost-fp", -1, "--cost-fn", 1), 2, "cost_fp = -1"),
     ):
         told = call(tmp_path, "in.parquet", *args)
@@ -157,14 +166,25 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     assert int(told.stdout.split()[-1]) < 200 * 1024
 
 
-def test_pairs_are_taken_up_to_the_first_that_is_none() -> None:
-    grid, whole = bins.new_grid(), bins.new_grid()
-    p, y = np.array([0.0, 1.0, 0.5, np.nan, 2.0, 0.25, -0.1, 0.9]), np.array([0, 1, 1, -1, 1, 0, 0, 1], np.int8)
-    weight = np.array([1.0, 2.0, 0.5, 1.0, 0.0, 3.0, 1.0, 1.0])
-    assert bins.add_pairs(grid, p, y, weight) == 6
-    assert bins.add_pairs(whole, p[:6], y[:6], weight[:6]) == -1
-    np.testing.assert_array_equal(grid, whole)
+def test_pairs_by_definition() -> None:
+    grid = bins.new_grid()
+    p, y = np.array([0.0, 1.0, 0.5, np.nan, 2.0, 0.25]), np.array([0, 1, 1, -1, 1, 0], np.int8)
+    bins.add_pairs(grid, p, y, np.array([1.0, 2.0, 0.5, 1.0, 0.0, 3.0]))
     assert grid[:2].sum(axis=1).tolist() == [4.0, 2.5]
     assert grid[bins.EXPECTED].sum() == 2.0 + 0.25 + 0.75
     assert grid[3:].sum(axis=1).tolist() == [10.0, 4.25]
-    assert (grid[0, 0], grid[1, -1], grid[1, bins.BINS // 2]) == (1.0, 2.0, 0.5)
+    assert (grid[0, 0], grid[1, -1], grid[1, bins.BINS // 2 - 1]) == (1.0, 2.0, 0.5)
+
+
+def test_at_the_threshold_itself_nothing_is_done() -> None:
+    grid = bins.new_grid()
+    bins.add_pairs(grid, np.full(100, 0.5), np.zeros(100, np.int8), np.ones(100))
+    assert thresholds.choose(grid, 1.0, 1.0).cost == 0.0
+    monitor = DecisionMonitor((), Costs(1.0, 1.0), 1_000, 0)
+    monitor.score(np.zeros(100), np.ones(100))
+    assert monitor.read()[0].action_rate == 0.0
+    tier = DecisionMonitor((0.5,), None, 1_000, 0)
+    tier.score(np.zeros(100), np.ones(100))
+    assert tier.read()[0].action_rate == 1.0
+    three = DecisionConfig(costs=(("allow", 0.0, 4.0), ("check", 1.0, 1.0), ("block", 9.0, 0.0)))
+    assert min(watched(three)["thresholds"]) > rule_of(three).cuts[0]

@@ -18,8 +18,9 @@ def decide(probabilities: tuple[float, ...], z_sd: float | None, as_json: bool, 
     With free correct decisions the threshold is cost_fp / (cost_fp + cost_fn). Nothing here is part of a model.
     """
     from onlogit.cli.deciding import reason_text, rule_text
-    from onlogit.cli.printing import say, to_json
+    from onlogit.cli.printing import say
     from onlogit.decisions import reason, steps_of
+    from onlogit.report.values import to_line
 
     config = options.decisions_of(told)
     if config is None:
@@ -27,7 +28,7 @@ def decide(probabilities: tuple[float, ...], z_sd: float | None, as_json: bool, 
     reasons = [reason(config, p, z_sd) for p in probabilities]
     steps = steps_of(config)
     if as_json:
-        say(to_json({"steps": steps, "decisions": [each._asdict() for each in reasons]}))
+        say(to_line({"steps": steps, "decisions": [each._asdict() for each in reasons]}))
         return
     say(rule_text(steps))
     for each in reasons:

@@ -5,11 +5,12 @@ from typing import Any
 
 from onlogit.cli.files import save_model
 from onlogit.cli.options import config_of, events_of
-from onlogit.cli.printing import DelayWarning, Progress, alarm_json, figures_of, say, summary, to_json
+from onlogit.cli.printing import DelayWarning, Progress, alarm_json, figures_of, say, summary
 from onlogit.cli.startup import since_start
 from onlogit.errors import AlarmRaised
 from onlogit.model import OnlineLogit
 from onlogit.records import STATED_SCHEMA, stated
+from onlogit.report.values import to_line
 from onlogit.runner import BrokenOff, Output, Runner
 from onlogit.steps import Step
 from onlogit.streams import open_sink, open_source
@@ -68,7 +69,7 @@ class Learning:
     def _conclude(self, figures: dict[str, Any], beside: bool) -> None:
         """The figures go to stdout; for a person, beside it if stdout holds records or a model."""
         if self.as_json:
-            say(to_json(figures))
+            say(to_line(figures))
         elif beside:
             print(summary(figures), file=sys.stderr)
         else:

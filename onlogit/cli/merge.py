@@ -19,8 +19,9 @@ def merge(models: tuple[str, ...], base: str | None, out: str, expire: bool, as_
     in turn rather than by time, and let the base learn some thousand rows first. One MODEL may be - for stdin.
     """
     from onlogit.cli.files import load_model, save_model
-    from onlogit.cli.printing import say, to_json
+    from onlogit.cli.printing import say
     from onlogit.model import OnlineLogit
+    from onlogit.report.values import to_line
 
     given = [name for name in (*models, base) if name is not None]
     twice = next((name for name in given if given.count(name) > 1), None)
@@ -34,4 +35,4 @@ def merge(models: tuple[str, ...], base: str | None, out: str, expire: bool, as_
     if out == "-":
         return
     text = f"{len(models)} models merged: {counts.events:,} events, {counts.learned:,} learned"
-    say(to_json(figures) if as_json else text)
+    say(to_line(figures) if as_json else text)

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from onlogit.config import ACTS, SGD_RATES, Config, LabelConfig, LabelNoise, MonitorConfig, SgdConfig, read
 from onlogit.costs import DecisionConfig, overlaid, read_decisions
+from onlogit.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -289,10 +290,18 @@ def decisions_told(told: dict[str, Any]) -> dict[str, Any]:
 
 
 def costs_of(told: dict[str, Any]) -> tuple[float, float] | None:
-    """What a false action and a miss cost, of two actions; None where nothing is said that amounts to that."""
+    """What a false action and a miss cost, of two actions; None where nothing is said that amounts to that.
+
+    ConfigError where one of the two actions is never dearer than the other: every threshold is as good.
+    """
     from onlogit.decisions import watched
 
-    found = watched(decisions_of(told))["costs"]
+    config = decisions_of(told)
+    found = watched(config)["costs"]
+    if config is not None and len(config.costs) == 2 and not found:
+        raise ConfigError(
+            "costs: one of the two actions is never dearer; accepted are two mistakes that cost more than 0"
+        )
     return (found[0], found[1]) if found else None
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.encoding import columns
 from onlogit.encoding.event_columns import read_weight
 from onlogit.encoding.label_values import LabelValues
 from onlogit.errors import DataError, SchemaError
 from onlogit.kernels import grid as bins
+from onlogit.monitor.reading import read_probability
 from onlogit.schema import is_text
 from onlogit.streams import open_source
 
@@ -31,15 +31,11 @@ class Pairs(NamedTuple):
 def read_pairs(where: str, pairs: Pairs, format: str | None = None, batch_rows: int = 65536) -> F64:
     """The grid of all labelled records; without a p or a label a record is passed over.
 
-    Errors as of `each_pair`, and a DataError for a p outside [0, 1] or where no record is left.
+    Errors as of `each_pair`, and a DataError where no record is left.
     """
     grid = bins.new_grid()
-    for row, p, y, weight in each_pair(where, pairs, format, batch_rows):
-        bad = bins.add_pairs(grid, p, y, weight)
-        if bad >= 0:
-            raise DataError(
-                f"column {pairs.prob!r}, row {row + bad} (counting from 0): {p[bad]:g} is no probability, 0 to 1"
-            )
+    for p, y, weight in each_pair(where, pairs, format, batch_rows):
+        bins.add_pairs(grid, p, y, weight)
     if not grid[:2].any():
         raise DataError(f"no record of {where} has a probability, an outcome and a weight above 0")
     return grid
@@ -47,10 +43,10 @@ def read_pairs(where: str, pairs: Pairs, format: str | None = None, batch_rows: 
 
 def each_pair(
     where: str, pairs: Pairs, format: str | None = None, batch_rows: int = 65536
-) -> Iterator[tuple[int, F64, I8, F64]]:
-    """By batch: the number of its first record, p, y (-1 where one of the two is missing) and weight.
+) -> Iterator[tuple[F64, I8, F64]]:
+    """By batch: p, y (-1 where one of the two is missing) and weight.
 
-    SchemaError for a column that is absent or no number; DataError for a label or a weight that means nothing.
+    SchemaError for a column that is absent or no number; DataError for a probability, label or weight that means nothing.
     """
     source = open_source(where, format=format, batch_rows=batch_rows)
     try:
@@ -58,12 +54,11 @@ def each_pair(
         labels, row = LabelValues(pairs.label, pairs.positive), 0
         while (item := source.read()) is not None:
             batch = item[0]
-            n, stated = batch.num_rows, batch.column(pairs.prob)
+            n, p = batch.num_rows, read_probability(batch.column(pairs.prob), pairs.prob, row)
             weight = np.ones(n) if pairs.weight is None else read_weight(batch.column(pairs.weight), pairs.weight, row)
             y, labels.negative = labels.read(batch.column(pairs.label), weight, row, labels.negative)
-            if stated.null_count:
-                y = np.where(columns.nulls(stated), np.int8(-1), y)
-            yield row, columns.numbers(stated).values.astype(np.float64), y, weight
+            missing = np.isnan(p)
+            yield np.where(missing, 0.5, p), np.where(missing, np.int8(-1), y), weight
             row += n
     finally:
         source.close()
@@ -73,8 +68,5 @@ def _check(schema: pa.Schema, pairs: Pairs) -> None:
     for name in (pairs.prob, pairs.label, pairs.weight):
         if name is not None and name not in schema.names:
             raise SchemaError(f"there is no column {name!r}; found {', '.join(schema.names)}")
-    kind = schema.field(pairs.prob).type
-    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
-        raise SchemaError(f"column {pairs.prob!r} is {kind}; a probability is a number")
     if is_text(schema.field(pairs.label).type) and pairs.positive is None:
         raise SchemaError(f"column {pairs.label!r} is text: say which value counts as 1, with --positive")

@@ -4,8 +4,6 @@ The table has a line after 1, 2, 4, 8, ... labelled examples. Its losses are pro
 label was learned, with the labels as the records hold them, each example counted once whatever its weight.
 """
 
-import json
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
@@ -14,6 +12,7 @@ import numpy as np
 
 from onlogit.model import OnlineLogit
 from onlogit.monitor import Alarm
+from onlogit.report.values import to_line
 from onlogit.report.watching import beside_lines
 from onlogit.steps import Step
 from onlogit.storage.atomic import writing
@@ -25,18 +24,9 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
-def to_json(figures: Mapping[str, Any]) -> str:
-    """One line of JSON; what is not finite is null."""
-    plain = {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in figures.items()
-    }
-    return json.dumps(plain, allow_nan=False)
-
-
 def alarm_json(alarm: Alarm) -> str:
     """An alarm as one line of JSON."""
-    return to_json(alarm.to_json())
+    return to_line(alarm.to_json())
 
 
 def figures_of(model: OnlineLogit, seconds: float, startup: float, examples: int, alarms: int) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from typing import Any
 import click
 
 from onlogit.cli.files import save_model
-from onlogit.cli.printing import figures_of, say, summary, to_json
+from onlogit.cli.printing import figures_of, say, summary
 from onlogit.config import Config, from_mapping, to_mapping
 from onlogit.daemon.entries import BEGIN
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.recovery import recover
 from onlogit.errors import ConfigError, DataError, StateError
+from onlogit.report.values import to_line
 from onlogit.storage import Checkpoints
 from onlogit.storage.journal import Entry, Journal
 
@@ -48,7 +49,7 @@ class Replay:
         figures |= {"seq": fold.seq, "model_sha256": hashlib.sha256(fold.model.to_bytes()).hexdigest()}
         if self.told["out"] != "-":
             text = f"{summary(figures)}\n{'entry':<18} {fold.seq:,}\n{'model sha256':<18} {figures['model_sha256']}"
-            say(to_json(figures) if self.told["as_json"] else text)
+            say(to_line(figures) if self.told["as_json"] else text)
 
     def _quick(self, journal: Journal) -> Fold:
         checkpoints = Checkpoints(self.state, hold=False)

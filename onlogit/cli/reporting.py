@@ -33,10 +33,8 @@ def gathered(
     if is_model(subject):
         return of_model(load_model(subject), name, "model", costs, listed)
     watcher = Watcher()
-    for row, p, y, weight in each_pair(subject, pairs, format):
-        bad = watcher.add(p, y, weight)
-        if bad >= 0:
-            raise DataError(f"column {pairs.prob!r}, row {row + bad} (counting from 0): {p[bad]:g} is no probability")
+    for p, y, weight in each_pair(subject, pairs, format):
+        watcher.add(p, y, weight)
     if not watcher.grid[:2].any():
         raise DataError(f"no record of {subject} has a probability, an outcome and a weight above 0")
     found = watcher.report(name, costs)
@@ -56,9 +54,19 @@ def read_alarms(where: str) -> list[dict[str, Any]]:
     """The last 1,000 alarms of an NDJSON file."""
     try:
         with open(where, encoding="utf-8") as file:
-            told = [json.loads(line) for line in file if line.strip()]
+            told = [(at, json.loads(line)) for at, line in enumerate(file, 1) if line.strip()]
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read alarms from {where}: {error}") from error
-    if not all(isinstance(alarm, dict) for alarm in told):
-        raise DataError(f"{where} has a line that is no alarm; accepted is what `run --alarms` writes")
-    return told[-MOST_ALARMS:]
+    for at, alarm in told:
+        if not _is_alarm(alarm):
+            raise DataError(f"{where}, line {at}: no alarm; accepted is what `run --alarms` writes")
+    return [alarm for _, alarm in told[-MOST_ALARMS:]]
+
+
+def _is_alarm(told: Any) -> bool:
+    """Whether it has what a page draws."""
+    if not isinstance(told, dict) or not isinstance(told.get("evidence", 1.0), float | int | None):
+        return False
+    return all(
+        type(told.get(name, 0)) in kinds for name, kinds in (("event", (int,)), ("onset_event", (int, type(None))))
+    )

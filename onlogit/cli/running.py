@@ -9,12 +9,13 @@ import click
 from onlogit.cli.deciding import decider_of, time_of
 from onlogit.cli.files import is_pipe, load_model, save_model
 from onlogit.cli.options import EVENT, SETTINGS, config_of, decisions_of, events_of, flag, given
-from onlogit.cli.printing import DelayWarning, alarm_json, figures_of, say, summary, to_json
+from onlogit.cli.printing import DelayWarning, alarm_json, figures_of, say, summary
 from onlogit.cli.startup import since_start
 from onlogit.config import to_mapping
 from onlogit.errors import AlarmRaised, ConfigError, DataError
 from onlogit.model import OnlineLogit, of_state
 from onlogit.records import ALARMS, alarms_of, scored, scored_schema
+from onlogit.report.values import to_line
 from onlogit.runner import BrokenOff, Output, Runner, Stop
 from onlogit.schema import Role
 from onlogit.steps import Step
@@ -166,7 +167,7 @@ class Running:
             print(f"onlogit: {text}", file=sys.stderr)
 
     def _conclude(self, figures: dict[str, Any]) -> None:
-        text = to_json(figures) if self.told["as_json"] else summary(figures)
+        text = to_line(figures) if self.told["as_json"] else summary(figures)
         if "-" not in (self.told["out"], self.told["alarms"], self.told["save"]):
             say(text)
         elif not self.told["quiet"]:

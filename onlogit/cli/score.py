@@ -29,8 +29,9 @@ def score(
     """
     from onlogit.cli.deciding import decider_of, time_of
     from onlogit.cli.files import load_model
-    from onlogit.cli.printing import say, to_json
+    from onlogit.cli.printing import say
     from onlogit.records import scored, scored_schema
+    from onlogit.report.values import to_line
     from onlogit.runner import score_stream
     from onlogit.streams import open_sink, open_source
 
@@ -48,4 +49,4 @@ def score(
         sink.abort()
         raise
     if out != "-":
-        say(to_json({"events": count}) if as_json else f"{count:,} records scored")
+        say(to_line({"events": count}) if as_json else f"{count:,} records scored")

@@ -11,10 +11,11 @@ import click
 from onlogit import __version__
 from onlogit.cli.files import load_model
 from onlogit.cli.options import COSTS, decisions_told
-from onlogit.cli.printing import say, to_json
+from onlogit.cli.printing import say
 from onlogit.cli.startup import since_start
 from onlogit.daemon.sources import places, resolve
 from onlogit.errors import ConfigError, OutputError
+from onlogit.report.values import to_line
 
 UNIT = """[Unit]
 Description=onlogit {version}
@@ -70,7 +71,7 @@ def serving(config: str | None, told: dict[str, Any]) -> None:
             "replayed": service.replayed, "seq": service.worker.fold.seq,
         }  # fmt: skip
         say(
-            to_json(figures)
+            to_line(figures)
             if told["as_json"]
             else f"onlogit serves on {server.address} (state in {settings.keep.state})"
         )

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from onlogit.cli.demo_daemon import KEY, daemon
-from onlogit.cli.printing import say, to_json
+from onlogit.cli.printing import say
 from onlogit.cli.replaying import BATCH_ROWS, Began, Done, Frozen, Happening, Raised, Replay, Running
 from onlogit.errors import ConfigError, OnlogitError, OutputError
 from onlogit.kernels import jit
@@ -19,6 +19,7 @@ from onlogit.report.demo import Ending
 from onlogit.report.flights import PATH
 from onlogit.report.months import figures
 from onlogit.report.screen import Screen
+from onlogit.report.values import to_line
 from onlogit.streams import Source, open_source
 
 
@@ -97,14 +98,14 @@ def tell(out: str, *, served: bool, flights: int | None, hold: bool) -> None:
     """The replay as one JSON object a line: where the page is, each month, each alarm, and a summary."""
     with replaying(out, served, flights) as (replay, source, address):
         if address:
-            say(to_json({"record": "serving", "address": address}))
+            say(to_line({"record": "serving", "address": address}))
         for now in replay.run(source):
             if isinstance(now, Done):
-                say(to_json({"record": "month", "month": f"2013-{now.month.month:02d}", **now.month.to_json()}))
+                say(to_line({"record": "month", "month": f"2013-{now.month.month:02d}", **now.month.to_json()}))
             elif isinstance(now, Raised):
-                say(to_json({"record": "alarm", "model": now.model, **now.alarm.to_json()}))
+                say(to_line({"record": "alarm", "model": now.model, **now.alarm.to_json()}))
         replay.live.save(out)
-        say(to_json(summary(replay, replay.ending(out, str(PATH)))))
+        say(to_line(summary(replay, replay.ending(out, str(PATH)))))
         if address and hold:
             with suppress(KeyboardInterrupt):
                 threading.Event().wait()

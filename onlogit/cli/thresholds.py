@@ -28,8 +28,9 @@ def thresholds(
 
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # heeded by the import of pyarrow: 175 MB and not 195
     from onlogit.cli.pairs import Pairs, read_pairs
-    from onlogit.cli.printing import say, to_json
+    from onlogit.cli.printing import say
     from onlogit.report.costs import costs_json, costs_text
+    from onlogit.report.values import to_line
 
     costs = options.costs_of(told)
     if costs is None:
@@ -37,4 +38,4 @@ def thresholds(
             "say what mistakes cost, acting and not acting: --cost-fp 50 --cost-fn 10, or --decisions"
         )
     grid = read_pairs(source, Pairs(prob, label, positive, weight), format, batch_rows)
-    say(to_json(costs_json(grid, *costs)) if as_json else "\n".join(costs_text(grid, *costs)))
+    say(to_line(costs_json(grid, *costs)) if as_json else "\n".join(costs_text(grid, *costs)))

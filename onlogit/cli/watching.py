@@ -10,14 +10,15 @@ from typing import Any
 import click
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.cli.options import decisions_of, names
-from onlogit.cli.printing import alarm_json, say, to_json
+from onlogit.cli.options import costs_of, decisions_of, names
+from onlogit.cli.printing import alarm_json, say
 from onlogit.decisions import watched
 from onlogit.errors import AlarmRaised
 from onlogit.monitor.decisions import Costs
 from onlogit.monitor.patience import patience_of
 from onlogit.monitor.reading import Columns, read_outcomes
 from onlogit.monitor.watch import Watch, Wishes
+from onlogit.report.values import to_line
 from onlogit.report.watching import summary
 from onlogit.streams import Source, open_source
 
@@ -34,11 +35,11 @@ class Watching:
         self.columns = Columns(
             **{name: told[name] for name in own}, by=names(told["by"]), features=names(told["feature_columns"])
         )
-        decided = watched(decisions_of(told))
+        costs, decided = costs_of(told), watched(decisions_of(told))
         wishes = Wishes(
             patience=patience_of(told["patience"]),
             thresholds=decided["thresholds"],
-            costs=Costs(*decided["costs"]) if decided["costs"] else None,
+            costs=Costs(*costs) if costs else None,
             **{name: told[name] for name in ("tolerance", "reference", "window", "slices", "test")},
         )
         joined = None
@@ -75,7 +76,7 @@ class Watching:
                 say(alarm_json(alarm) if self.as_json else alarm.text())
         figures = self.figures(time.perf_counter() - began)
         if self.as_json:
-            say(to_json(figures))
+            say(to_line(figures))
         elif not self.quiet:
             say(summary(figures))
         if self.watch.counts.labelled == 0:

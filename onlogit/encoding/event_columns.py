@@ -5,12 +5,13 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.encoding import columns as arrow
-from onlogit.errors import DataError
+from onlogit.errors import DataError, SchemaError
 from onlogit.kernels import hashing
-from onlogit.kernels.tally import LARGEST_WEIGHT
-from onlogit.schema import is_text
+from onlogit.kernels.tally import LARGEST_WEIGHT, LEAST_WEIGHT
+from onlogit.schema import ACCEPTED, is_text, kind_of
 
 KEY_SEED = np.uint64(0)
+WEIGHTS = f"a weight of 0, or from {LEAST_WEIGHT:.8f} to {LARGEST_WEIGHT:,.0f}"
 
 
 def _refuse(bad: npt.NDArray[np.bool_], name: str, first_event: int, array: pa.Array, wanted: str) -> None:
@@ -22,12 +23,20 @@ def _refuse(bad: npt.NDArray[np.bool_], name: str, first_event: int, array: pa.A
 
 
 def read_weight(array: pa.Array, name: str, first_event: int) -> npt.NDArray[np.float64]:
-    """Weights: f64[n], 0 to 2^20."""
+    """Weights: f64[n], 0 or 2^-16 to 2^20. SchemaError for a column of no numbers."""
+    kinds, wanted = ACCEPTED["weight"]
+    if kind_of(array.type) not in (*kinds, "null"):
+        raise SchemaError(f"weight column {name!r} has type {array.type}; it has to be {wanted}: cast it")
     missing = arrow.nulls(array)
     weight = np.where(missing, np.nan, arrow.numbers(array).values).astype(np.float64)
-    fits = (weight >= 0.0) & (weight <= LARGEST_WEIGHT)
-    _refuse(~fits, name, first_event, array, f"a weight from 0 to {LARGEST_WEIGHT:,.0f}")
+    _refuse(~may_weigh(weight), name, first_event, array, WEIGHTS)
     return weight
+
+
+def may_weigh(weight: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which numbers [n] may be weights."""
+    fits: npt.NDArray[np.bool_] = (weight == 0.0) | ((weight >= LEAST_WEIGHT) & (weight <= LARGEST_WEIGHT))
+    return fits
 
 
 def read_key(array: pa.Array, name: str, first_event: int) -> npt.NDArray[np.uint64]:

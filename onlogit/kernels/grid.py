@@ -27,18 +27,13 @@ def edges() -> F64:
     return np.arange(1, BINS) / STEPS - REACH
 
 
-def add_pairs(grid: F64, p: F64, y: I8, weight: F64) -> int:
-    """Add pairs p in [0, 1], y 1, 0 or -1 (passed over), weight >= 0; the first row with another p, else -1."""
+def add_pairs(grid: F64, p: F64, y: I8, weight: F64) -> None:
+    """Add pairs p in [0, 1], y 1, 0 or -1 (passed over), weight >= 0. A p on an edge belongs below it."""
     row = np.flatnonzero((y >= 0) & (weight != 0.0))
-    stated = p[row]
-    odd = np.flatnonzero(~((stated >= 0.0) & (stated <= 1.0)))
-    bad = int(row[odd[0]]) if len(odd) else -1
-    row = row[: odd[0]] if len(odd) else row
     stated, outcome, h = p[row], y[row], weight[row]
     with np.errstate(divide="ignore"):
         z = np.log(stated / (1.0 - stated))
-    place = np.minimum(((np.clip(z, -REACH, REACH) + REACH) * STEPS).astype(np.int64), grid.shape[1] - 1)
+    place = np.maximum(np.ceil((np.clip(z, -REACH, REACH) + REACH) * STEPS).astype(np.int64) - 1, 0)
     np.add.at(grid, (outcome, place), h)
     np.add.at(grid[EXPECTED], place, h * stated)
     np.add.at(grid, (NEGATIVE_SQUARES + outcome, place), h * h)
-    return bad

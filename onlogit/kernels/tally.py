@@ -31,6 +31,7 @@ UNIT = float(1 << PART_BITS)
 MASK = (1 << PART_BITS) - 1
 WEIGHT_UNIT = float(1 << 20)
 LARGEST_WEIGHT = float(1 << 20)
+LEAST_WEIGHT = 2.0**-16  # above 0: sixteen units, as smaller ones would be rounded beyond recognition
 RANKS = 4096
 BINS = 20
 REACH = 64.0

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.config import MonitorConfig
+from onlogit.encoding.event_columns import WEIGHTS, may_weigh
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.fixed import constant
 from onlogit.kernels import arms
@@ -27,7 +28,7 @@ from onlogit.kernels import evidence as detector
 from onlogit.kernels.evidence import F64, I8, I64, Evidence
 from onlogit.kernels.fading import Recent, tally_lately
 from onlogit.kernels.quality import Quality, quality
-from onlogit.kernels.tally import LARGEST_WEIGHT, Tally, new_tally
+from onlogit.kernels.tally import LARGEST_WEIGHT, LEAST_WEIGHT, Tally, new_tally
 from onlogit.monitor import change, merging, recent, timeline
 from onlogit.monitor.alarms import NO_TIME, Alarm
 from onlogit.monitor.estimates import Estimates, Sums, estimates, sums_of
@@ -117,7 +118,7 @@ class CalibrationMonitor:
         """Judge rows in order; the alarms that they raise.
 
         event: int64[n] event numbers; time: int64[n] microseconds UTC or None; z: float64[n] log-odds as stated; y:
-        int8[n], 1, 0 or -1 for unlabelled; weight: float64[n], 0 to 2^20. A weight counts as repeats in the tally, and
+        int8[n], 1, 0 or -1 for unlabelled; weight: float64[n], 0 or 2^-16 to 2^20. A weight counts as repeats in the tally, and
         once in the evidence if above 0. Rows that are not `judged` (bool[n]; None: all are) are only tallied.
         DataError, with nothing changed, on any other value, and on none where patience is a time.
         """
@@ -318,10 +319,10 @@ def _check(event: I64, time: I64 | None, z: F64, y: I8, weight: F64) -> None:
         return
     if math.isnan(np.min(z)):
         raise DataError(f"z at event {event[np.isnan(z)][0]} is NaN: log-odds or an infinity would be accepted")
-    low, high = np.min(weight), np.max(weight)
-    if not (low >= 0.0 and high <= LARGEST_WEIGHT):
-        row = int(np.argmin((weight >= 0.0) & (weight <= LARGEST_WEIGHT)))
-        raise DataError(f"weight at event {event[row]} is {weight[row]}: 0 to {LARGEST_WEIGHT:.0f} would be accepted")
+    plain = np.min(weight) >= LEAST_WEIGHT and np.max(weight) <= LARGEST_WEIGHT
+    if not plain and not (fits := may_weigh(weight)).all():
+        row = int(np.argmin(fits))
+        raise DataError(f"weight at event {event[row]} is {weight[row]}: accepted is {WEIGHTS}")
     if np.max(y) > 1 or np.min(y) < -1:
         row = int(np.argmax((y > 1) | (y < -1)))
         raise DataError(f"y at event {event[row]} is {y[row]}: 1, 0, or -1 for unlabelled would be accepted")

@@ -1,9 +1,10 @@
 """Decisions at thresholds of p: how often they are taken, what they were expected to cost, and what they cost.
 
-For each threshold t, a case is acted on where p >= t. When an event is scored it is counted at once: how many are acted on,
-how many lie within half a logit of t, and Σp of both sides. So before any outcome is there it is known what stated
-probabilities say of today's mix: action rates beside those of the first events, expected true and false actions, misses and
-cost. That sees a change in the mix, and is blind to a change in what the mix means (concept drift): only outcomes show that.
+For each threshold t, a case is acted on where p >= t, and at that of costs where p > t: at equal costs it rests. When an
+event is scored it is counted at once: how many are acted on, how many lie within half a logit of t, and Σp of both sides. So
+before any outcome is there it is known what stated probabilities say of today's mix: action rates beside those of the first
+events, expected true and false actions, misses and cost. That sees a change in the mix, and is blind to a change in what the
+mix means (concept drift): only outcomes show that.
 When an event is settled, in prediction order, its outcome is counted as well: what decisions cost, and were promised to.
 
 Sums are whole numbers (p in parts of 2^-30), so any cut of the stream gives the same bytes. Rings of marks give the last
@@ -161,7 +162,8 @@ class DecisionMonitor:
         """Of each threshold its number, which events are acted on, and which are near it."""
         for k, threshold in enumerate(self.thresholds):
             at = np.log(threshold) - np.log1p(-threshold)
-            yield k, z >= at, np.abs(z - at) <= NEAR
+            rests = self.costs is not None and threshold == self.costs.threshold
+            yield k, z > at if rests else z >= at, np.abs(z - at) <= NEAR
 
     def outlook(self) -> Outlook | None:
         """What to expect of the last events, outcomes known or not. None before the first event."""

@@ -10,6 +10,7 @@ which the smoothed error equals that width); Robbins 1970 (interval that holds a
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,8 @@ from onlogit.kernels.tally import BRIER, EXAMPLES, EXPECTED, F64, LOSS, OUTCOMES
 
 RANGE = 16.0  # cells reach from -16 to 16 logits
 PRIOR = 25.0  # variance of intercept and slope around 0 and 1: keeps a fit finite where outcomes are of one kind
-SHIFTS = np.linspace(-3.0, 3.0, 601)
+LEVELS_SD = 0.5  # of the mixture of shifts in logits that an interval of the level is made of
+FARTHEST = 20.0  # a shift in logits that only outcomes of one kind reach
 GRID = 200
 Z95 = 1.959963984540054
 
@@ -192,20 +194,40 @@ def smooth_error(ranks: F64) -> float | None:
 
 
 def level_interval(ranks: F64, confidence: float = 0.95) -> tuple[float, float, float]:
-    """The likeliest constant shift of the log-odds within ±3, and an interval that covers it at all times at once.
+    """The likeliest constant shift of the log-odds, and an interval that covers it at all times at once; within ±20.
 
-    With the mixture of shifts N(0, .5²) on a grid, P(log mixture - log likelihood of the true shift > log 1/α, ever) <= α.
+    With the mixture of shifts N(0, .5²), P(log mixture - log likelihood of the true shift > log 1/α, ever) <= α. An end at
+    ±20 is no end: outcomes are of one kind.
     """
     l, count, ones = centres(len(ranks)), ranks.sum(axis=1), ranks[:, 1]
     kept = count > 0.0
-    z = l[kept] + SHIFTS[:, None]
-    fit = (ones[kept] * z - count[kept] * np.logaddexp(0.0, z)).sum(axis=1)
-    weight = -0.5 * (SHIFTS / 0.5) ** 2
-    top = float((fit + weight).max())
-    mixture = top + math.log(np.exp(fit + weight - top).sum() / np.exp(weight).sum())
-    inside = SHIFTS[fit >= mixture + math.log(1.0 - confidence)]
-    best = float(SHIFTS[int(np.argmax(fit))])
-    return best, float(min(inside[0], best)), float(max(inside[-1], best))
+    l, count, ones = l[kept], count[kept], ones[kept]
+
+    def fit(shift: F64 | float) -> F64:
+        z = l + np.expand_dims(shift, -1)
+        return np.asarray((ones * z - count * np.logaddexp(0.0, z)).sum(axis=-1))
+
+    def slope(shift: float) -> float:
+        return float((ones - count * _sigmoid(l + shift)).sum())
+
+    best = _border(lambda shift: slope(shift) > 0.0, -FARTHEST, FARTHEST)
+    middle = _border(lambda shift: slope(shift) > shift / LEVELS_SD**2, -FARTHEST, FARTHEST)
+    q = _sigmoid(l + middle)
+    width = 1.0 / math.sqrt(float((count * q * (1.0 - q)).sum()) + 1.0 / LEVELS_SD**2)
+    shifts = middle + width * np.linspace(-8.0, 8.0, 161)
+    mixed = fit(shifts) - 0.5 * (shifts / LEVELS_SD) ** 2
+    density = np.exp(mixed - mixed.max()).sum() * width / 10.0 / (LEVELS_SD * math.sqrt(2.0 * math.pi))
+    least = float(mixed.max()) + math.log(density) + math.log(1.0 - confidence)
+    low, high = (_border(lambda shift: float(fit(shift)) >= least, best, end) for end in (-FARTHEST, FARTHEST))
+    return best, low, high
+
+
+def _border(holds: Callable[[float], bool], near: float, far: float) -> float:
+    """Where on the way from `near` to `far` something ceases to hold; `far` where it does not."""
+    for _ in range(40):
+        middle = (near + far) / 2
+        near, far = (middle, far) if holds(middle) else (near, middle)
+    return far
 
 
 def _sigmoid(z: F64) -> F64:

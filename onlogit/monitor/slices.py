@@ -15,6 +15,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.errors import ConfigError, StateError
 from onlogit.kernels import slices as kernel
+from onlogit.kernels.drift import NEVER
 from onlogit.kernels.evidence import F64, I8, I64
 from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.patience import Patience
@@ -132,7 +133,7 @@ class SliceMonitor:
         for state in self._states:
             for s in range(int(state.seen[0])):
                 _restart(state, s)
-            state.level[:, kernel.ALARMED] = kernel.NEVER
+            state.level[:, kernel.ALARMED] = NEVER
 
     def begin_anew(self) -> None:
         """Evidence, tallies and peaks start anew; the slices stay."""

@@ -25,6 +25,7 @@ class Watch(NamedTuple):
     evidence: float
     peak: float
     patience: float
+    unit: str  # of the patience
     open: bool
 
 
@@ -100,7 +101,9 @@ def _of_monitor(
         title, kind, found, reliability(tally), thresholds.top_calibration(grid), thresholds.average_precision(grid),
         effective,
     )  # fmt: skip
-    report.watch = Watch(monitor.evidence, monitor.peak_evidence, monitor.patience, monitor.alarm_open)
+    report.watch = Watch(
+        monitor.evidence, monitor.peak_evidence, monitor.patience, monitor.allowed.unit, monitor.alarm_open
+    )
     report.stretches = monitor.stretches()
     report.estimates = {name: read()._asdict() for name, read in monitor.spans().items()}
     if costs is not None:
@@ -118,16 +121,13 @@ class Watcher:
         self.alarms: list[Alarm] = []
         self._records = 0
 
-    def add(self, p: F64, y: I8, weight: F64) -> int:
-        """The first row whose p is no probability, else -1. Rows without a label are passed over."""
-        bad = bins.add_pairs(self.grid, p, y, weight)
-        if bad >= 0:
-            return bad
+    def add(self, p: F64, y: I8, weight: F64) -> None:
+        """The next rows, p in [0, 1]. Those without a label are passed over."""
+        bins.add_pairs(self.grid, p, y, weight)
         with np.errstate(divide="ignore"):
             z = np.log(p) - np.log1p(-p)
         self.alarms += self.monitor.update(self._records + np.arange(len(p)), None, z, y, weight)
         self._records += len(p)
-        return -1
 
     def report(self, title: str, costs: tuple[float, float] | None) -> Report:
         """What was seen."""

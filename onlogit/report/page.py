@@ -167,7 +167,7 @@ def _evidence(report: Report) -> list[str]:
     now, peak = figure(watch.evidence, 3), figure(watch.peak, 3)
     caption = (
         f"{'An alarm is open.' if watch.open else 'No alarm is open.'} Evidence that stated probabilities do not hold: "
-        f"now {now}, highest {peak}; an alarm at {watch.patience:,.0f} (red), after which it starts anew."
+        f"now {now}, highest {peak}; an alarm at {watch.patience:,.6g} {watch.unit} (red), after which it starts anew."
     )
     if len(told) < 2:
         return [card("Evidence and alarms", "", caption)]

@@ -94,7 +94,8 @@ def _evidence(report: Report, most: int) -> list[str]:
         state = "an alarm is open" if watch.open else "no alarm is open"
         lines += [
             "",
-            f"evidence {figure(watch.evidence, 3)}, highest {figure(watch.peak, 3)}, patience {watch.patience:,.0f}: {state}",
+            f"evidence {figure(watch.evidence, 3)}, highest {figure(watch.peak, 3)}, "
+            f"patience {watch.patience:,.6g} {watch.unit}: {state}",
         ]
     for alarm in report.alarms[-most:]:
         lines.append(

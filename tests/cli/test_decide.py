@@ -39,6 +39,7 @@ def test_decide_says_what_each_action_costs_and_why(onlogit: Call) -> None:
         (("--cost", "a=1,x", "--cost", "b=0,1"), 2, "--cost: 'x' is no number"),
         (("--capacity", "0/100"), 2, "1 or more"),
         (("--cost-fp", "1", "--cost-fn", "1", "--p", "2"), 2, "a probability from 0 to 1"),
+        (("--cost-fp", "1", "--cost-fn", "1", "--p", ".3", "--z-sd", "nan", "--json"), 2, "z_sd = nan: the sd of"),
         (("--decisions", "absent.toml"), 2, "does not exist"),
     ],
 )

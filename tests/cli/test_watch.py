@@ -111,7 +111,8 @@ def spoiled(column: str, row: int, value: object) -> pa.Table:
     table = forecasts(50)
     values = table[column].to_pylist()
     values[row] = value
-    return table.set_column(table.schema.get_field_index(column), column, pa.array(values))
+    spoiled = table.set_column(table.schema.get_field_index(column), column, pa.array(values))
+    return spoiled.append_column("q", spoiled["p"])
 
 
 @pytest.mark.parametrize(
@@ -125,6 +126,12 @@ def spoiled(column: str, row: int, value: object) -> pa.Table:
         (forecasts(50), ("--by", "city"), "no column 'city'; its columns are id, p, y, at, town"),
         (forecasts(50), ("--time", "town"), "time column 'town' has type"),
         (spoiled("id", 3, -1), ("--weight", "id"), "column 'id', row 3 (counting from 0): -1"),
+        (
+            spoiled("p", 3, 1e-7),
+            ("--weight", "q"),
+            "column 'q', row 3 (counting from 0): 1e-07; accepted is a weight of 0, or",
+        ),
+        (forecasts(50), ("--weight", "town"), "weight column 'town' has type string; it has to be a number"),
     ],
 )
 def test_bad_input_is_named(onlogit: Call, tmp_path: Path, table: pa.Table, more: tuple[str, ...], match: str) -> None:

@@ -90,6 +90,21 @@ def test_the_interval_of_the_level_covers_at_all_times_at_once() -> None:
     assert looks[-1][2] - looks[-1][1] < 0.8
 
 
+@pytest.mark.parametrize("rate", [0.01, 0.5, 0.98])
+def test_the_level_may_be_far_from_what_was_stated(rate: float) -> None:
+    z, y = np.zeros(5_000), (np.arange(5_000) < rate * 5_000).astype(np.int8)
+    level, low, high = level_interval(sums(z, y).ranks)
+    shift = np.log(rate / (1 - rate))
+    assert level == pytest.approx(shift, abs=0.01)
+    assert low < shift < high
+    assert low > -20.0
+    assert high < 20.0
+    none, open_end, above = level_interval(sums(z, 0 * y).ranks)
+    assert none == pytest.approx(-20.0)
+    assert open_end == pytest.approx(-20.0)
+    assert -20.0 < above < -2.0
+
+
 def test_recent_and_faded() -> None:
     z, y = stream(4, 10_500)
     late = np.arange(z.size) >= 9_000

@@ -117,9 +117,9 @@ def test_over_time_by_stretches_that_double() -> None:
     y = (draw.random(50_000) < p).astype(np.int8)
     y[10] = -1
     whole, parts = Watcher(), Watcher()
-    assert whole.add(p, y, np.ones(len(p))) == -1
+    whole.add(p, y, np.ones(len(p)))
     for low in range(0, 50_000, 1777):
-        assert parts.add(p[low : low + 1777], y[low : low + 1777], np.ones(len(p[low : low + 1777]))) == -1
+        parts.add(p[low : low + 1777], y[low : low + 1777], np.ones(len(p[low : low + 1777])))
     told, again = whole.report("w", None).stretches, parts.report("w", None).stretches
     assert len(told) <= STRETCHES + 1
     assert sum(stretch.examples for stretch in told) == 49_999
@@ -128,7 +128,6 @@ def test_over_time_by_stretches_that_double() -> None:
     inside = [abs(s.observed - s.stated) <= s.range for s in told]
     assert sum(inside) >= 0.85 * len(inside)
     assert "Calibration over time" in checked(whole.report("w", (1.0, 2.0)))
-    assert whole.add(np.array([0.5, 1.5]), np.array([1, 1], np.int8), np.ones(2)) == 1
 
 
 def test_of_an_event() -> None:
@@ -176,6 +175,15 @@ def test_the_command(tmp_path: Path) -> None:
         assert answer["quality"]["examples"] == 3000
         assert "3,000 labelled events" in call(tmp_path, subject).stdout
     held.close()
+    gaps = {"p": [0.5, float("nan"), 0.5], "label": [True, True, None]}
+    pq.write_table(pa.table(gaps), tmp_path / "gaps.parquet")
+    assert "1 labelled event" in call(tmp_path, "gaps.parquet").stdout
+    pq.write_table(pa.table({**gaps, "p": [0.5, 0.5, 2.0]}), tmp_path / "two.parquet")
+    (tmp_path / "odd.ndjson").write_text('{"event": 1}\n\n{"event": "x"}\n')
+    timed = ol.OnlineLogit("y", config=ol.Config(monitor=ol.MonitorConfig(90.0, "days")), time="t")
+    timed.step(pa.table({"x": [1.0], "t": pa.array([0], pa.timestamp("s")), "y": [1]}))
+    timed.save(tmp_path / "timed")
+    assert "patience 90 days: no alarm is open" in call(tmp_path, "timed").stdout
     assert call(tmp_path, "m", "--html", "-").stdout.startswith("<!doctype html>")
     for args, code, message in (
         (("absent",), 3, "absent"),
@@ -183,6 +191,9 @@ def test_the_command(tmp_path: Path) -> None:
         (("m", "--cost-fp", "1"), 2, "go together"),
         (("m", "--cost-fp", "-1", "--cost-fn", "1"), 2, "cost_fp = -1"),
         (("m", "--alarms", "absent"), 3, "cannot read alarms"),
+        (("m", "--alarms", "odd.ndjson"), 3, "odd.ndjson, line 3: no alarm"),
+        (("m", "--cost-fp", "0", "--cost-fn", "1"), 2, "never dearer"),
+        (("two.parquet",), 3, "column 'p', row 2 (counting from 0): 2; accepted is a probability"),
     ):
         told = call(tmp_path, *args)
         assert (told.returncode, message in told.stderr) == (code, True), (args, told.stderr)
