@@ -100,6 +100,15 @@ def kind_of(kind: pa.DataType) -> Kind | None:
     return None
 
 
+def kind_in_role(role: Role, name: str, kind: pa.DataType) -> Kind:
+    """The kind of a column that has this role. SchemaError where it cannot have it."""
+    kinds, wanted = ACCEPTED[role]
+    found = kind_of(kind)
+    if found is None or found not in kinds:
+        raise SchemaError(f"{role} column {name!r} has type {kind}; it has to be {wanted}: cast it")
+    return found
+
+
 def zone_of(kind: pa.DataType) -> str:
     """The time zone of a timestamp type; "UTC" under its other names, without a zone, and for any other type."""
     zone = str(kind.tz or "UTC") if pa.types.is_timestamp(kind) else "UTC"
@@ -391,9 +400,7 @@ def _paired(columns: tuple[Column, ...], terms: Iterable[Term]) -> tuple[Column,
 def _column(field: pa.Field, told: Role | None, dropped: bool, read: bool) -> Column:
     kind = kind_of(field.type)
     if told is not None:
-        kinds, wanted = ACCEPTED[told]
-        if kind is None or kind not in kinds:
-            raise SchemaError(f"{told} column {field.name!r} has type {field.type}; it has to be {wanted}: cast it")
+        kind = kind_in_role(told, field.name, field.type)
         return Column(field.name, told, kind, told == "time" and not dropped, zone_of(field.type))
     if dropped:
         kept: Kind = kind if read and kind is not None else "any"  # what a term reads has to stay of its kind

@@ -5,10 +5,10 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.encoding import columns as arrow
-from onlogit.errors import DataError, SchemaError
+from onlogit.errors import DataError
 from onlogit.kernels import hashing
 from onlogit.kernels.tally import LARGEST_WEIGHT, LEAST_WEIGHT
-from onlogit.schema import ACCEPTED, is_text, kind_of
+from onlogit.schema import is_text, kind_in_role
 
 KEY_SEED = np.uint64(0)
 WEIGHTS = f"a weight of 0, or from {LEAST_WEIGHT:.8f} to {LARGEST_WEIGHT:,.0f}"
@@ -24,9 +24,8 @@ def _refuse(bad: npt.NDArray[np.bool_], name: str, first_event: int, array: pa.A
 
 def read_weight(array: pa.Array, name: str, first_event: int) -> npt.NDArray[np.float64]:
     """Weights: f64[n], 0 or 2^-16 to 2^20. SchemaError for a column of no numbers."""
-    kinds, wanted = ACCEPTED["weight"]
-    if kind_of(array.type) not in (*kinds, "null"):
-        raise SchemaError(f"weight column {name!r} has type {array.type}; it has to be {wanted}: cast it")
+    if not pa.types.is_null(array.type):
+        kind_in_role("weight", name, array.type)
     missing = arrow.nulls(array)
     weight = np.where(missing, np.nan, arrow.numbers(array).values).astype(np.float64)
     _refuse(~may_weigh(weight), name, first_event, array, WEIGHTS)

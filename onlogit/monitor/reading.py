@@ -16,7 +16,7 @@ from onlogit.encoding import columns as arrow
 from onlogit.encoding.event_columns import read_key, read_time, read_weight
 from onlogit.encoding.label_values import LabelValues
 from onlogit.errors import ConfigError, DataError, SchemaError, StateError
-from onlogit.schema import kind_of
+from onlogit.schema import kind_in_role, kind_of
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
@@ -97,7 +97,9 @@ class Reader:
         if columns.label_time and time is not None:
             known = read_time(_column(batch, columns.label_time), columns.label_time, first, missing=NO_TIME)
         key = read_key(_column(batch, columns.key), columns.key, first) if columns.key else None
-        for name in (*columns.by, *columns.features):
+        for name in columns.by:
+            kind_in_role("slice", name, _column(batch, name).type)
+        for name in columns.features:
             _column(batch, name)
         with np.errstate(divide="ignore"):
             z = np.where(missing, 0.0, np.log(p) - np.log1p(-p))

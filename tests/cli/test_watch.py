@@ -115,6 +115,10 @@ def spoiled(column: str, row: int, value: object) -> pa.Table:
     return spoiled.append_column("q", spoiled["p"])
 
 
+def listed() -> pa.Table:
+    return forecasts(50).append_column("list", pa.array([[1]] * 50))
+
+
 @pytest.mark.parametrize(
     ("table", "more", "match"),
     [
@@ -125,6 +129,7 @@ def spoiled(column: str, row: int, value: object) -> pa.Table:
         (forecasts(50).take(list(range(49, -1, -1))), ("--time", "at"), "column 'at', row 1 (counting from 0)"),
         (forecasts(50), ("--by", "city"), "no column 'city'; its columns are id, p, y, at, town"),
         (forecasts(50), ("--time", "town"), "time column 'town' has type"),
+        (listed(), ("--by", "list"), "slice column 'list' has type list<"),
         (spoiled("id", 3, -1), ("--weight", "id"), "column 'id', row 3 (counting from 0): -1"),
         (
             spoiled("p", 3, 1e-7),
