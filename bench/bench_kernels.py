@@ -4,9 +4,9 @@ The limit is the larger of two: the bytes that a row has to move at the bandwidt
 the rate of this core; both are measured in the same run, because machines drift. A walk of SGD is bound by neither but by
 one chain of dependent operations, z -> σ(z) -> w; so bare loops with the same chain and nothing else run beside it.
 
-Run with `pytest bench/bench_kernels.py --benchmark-enable --benchmark-timer=time.thread_time -s`; without these flags each
-case runs once, as a test. Thread time because other work on the machine should not count. What fits into a cache may beat
-the limit that memory sets.
+Run with `pytest bench/bench_kernels.py -n 0 --dist no --benchmark-enable --benchmark-timer=time.thread_time -s`; without these
+flags each case runs once, as a test. Thread time because other work on the machine should not count. What fits into a cache
+may beat the limit that memory sets.
 """
 
 import math

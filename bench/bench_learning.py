@@ -1,7 +1,7 @@
 """End-to-end learning: record batches in, probabilities and tallies out. Quality is printed beside speed.
 
-Run with `pytest bench --benchmark-enable -s`; without that flag each case runs once, as a test. Compile time is kept out by
-a run over the first rows of the stream; `onlogit learn --json` tells it apart as `startup_seconds`.
+Run with `pytest bench -n 0 --dist no --benchmark-enable -s`; without these flags each case runs once, as a test. Compile time
+is kept out by a run over the first rows of the stream; `onlogit learn --json` tells it apart as `startup_seconds`.
 """
 
 from collections.abc import Callable

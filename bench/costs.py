@@ -1,7 +1,7 @@
 """What an event costs, and of what: `python -m bench.costs` writes docs/speed.svg and the tables of docs/speed.md.
 
-Times are of the thread that works, the best of several runs, so that other work on the machine matters little; bandwidth
-and caches are shared all the same. A table replaces what stands between `<!-- its name -->` and `<!-- end -->`. Takes two
+Times are CPU time of all threads, the best of several runs, so that other work on the machine matters little; bandwidth and
+caches are shared all the same. A table replaces what stands between `<!-- its name -->` and `<!-- end -->`. Takes two
 to three minutes, most of it compiling into a fresh cache.
 """
 

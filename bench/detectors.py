@@ -1,7 +1,7 @@
 """The monitor against simulated nulls and changes, beside other detectors: how often it is wrong, and how late it is right.
 
     pip install -e ".[bench]"
-    python -m bench.detectors --out docs/monitor.md             # some ten minutes of one core
+    python -m bench.detectors --out docs/monitor.md             # some eight minutes of one core
     python -m bench.detectors --quick                           # seconds; figures without meaning
 
 Nulls: streams of honest probabilities at the default patience. Of 2,000 a scenario, how many have alarmed by patience/10 and

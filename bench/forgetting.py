@@ -2,7 +2,7 @@
 
     python -m bench.forgetting --out docs/monitor.md
 
-writes the tables between its marks there. Seeds are fixed; some three minutes of one core. Streams of 30,000 events, six numbers
+writes the tables between its marks there. Seeds are fixed; about a minute of one core. Streams of 30,000 events, six numbers
 and a category of 50 values; at 10,000 something changes, at once. Figures are means over the streams of the log loss beyond that
 of the true probabilities, in millinats, over what comes after the change. Real streams, where nobody knows the truth: log loss.
 """

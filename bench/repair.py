@@ -2,7 +2,7 @@
 
     python -m bench.repair --out docs/monitor.md
 
-writes the tables between its marks there and draws docs/repair.svg. Seeds are fixed; some two minutes of one core. A model
+writes the tables between its marks there and draws docs/repair.svg. Seeds are fixed; a minute and a half of one core. A model
 learns 10,000 events and is then left as it is, or learns on; at 15,000 something breaks. Figures are of the last 20,000 of
 40,000 events, means over the streams.
 """

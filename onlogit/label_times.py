@@ -74,7 +74,7 @@ class LabelTimes:
     def require_time(self, now: int | None) -> None:
         """A ConfigError where labels come by time and this batch has none."""
         if self.by_time and now is None and not self.has_time:
-            raise ConfigError("labels come at a time, so events need one: name a time column, or pass now")
+            raise ConfigError("labels come at a time, so events need one: name a time column (or give `now` to a step)")
 
     def plan(self, encoded: Encoded, memory: Memory, event: I64, first: int, scored: int, now: int | None) -> Plan:
         """The order of things in a batch of these events, `first` and on; `scored` of those before it had a weight."""

@@ -31,7 +31,7 @@ from onlogit.memory import NEVER
 from onlogit.monitor import Alarm, CalibrationMonitor, Quality
 from onlogit.monitor import merging as monitors
 from onlogit.pipeline import Pipeline
-from onlogit.schema import Schema
+from onlogit.schema import FEATURE_ROLE, Column, Schema
 from onlogit.steps import Counts, Step
 from onlogit.storage import arrays
 from onlogit.weight_paths import of_named
@@ -276,7 +276,7 @@ def _check_alike(folds: dict[str, Pipeline], first: str) -> None:
     for name, fold in folds.items():
         for own, theirs in zip_longest(schema.columns, fold.schema.columns):
             if own != theirs:
-                raise SchemaError(f"{first} and {name} differ in a column: {own} and {theirs}")
+                raise SchemaError(f"{first} and {name} differ in a column: {_described(own)} and {_described(theirs)}")
         if schema != fold.schema:
             raise SchemaError(
                 f"{first} and {name} differ in the positive label or in derived terms: "
@@ -284,6 +284,13 @@ def _check_alike(folds: dict[str, Pipeline], first: str) -> None:
             )
         for setting, (own, theirs) in _differences(config, to_mapping(fold.config)).items():
             raise ConfigError(f"{setting} is {own!r} in {first} and {theirs!r} in {name}; only equal settings merge")
+
+
+def _described(column: Column | None) -> str:
+    if column is None:
+        return "none"
+    use = column.role if column.feature or column.role not in FEATURE_ROLE.values() else f"{column.role}, no feature"
+    return f"{column.name!r} ({use}; {column.kind}{'' if column.zone == 'UTC' else ' in ' + column.zone})"
 
 
 def _differences(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
@@ -305,7 +312,7 @@ def _settled(name: str, fold: Pipeline, expire: bool) -> dict[str, npt.NDArray[A
     if not expire:
         raise ConfigError(
             f"{name}: {fold.memory.waiting} events still wait for their label, and cannot be merged; learn the labels "
-            "first, or give them up (expire; a base: before it is handed out)"
+            "first, or give them up (`expire`, `--expire`; of a base before it is handed out)"
         )
     copy = Pipeline(fold.schema, fold.config)
     copy.restore(state)

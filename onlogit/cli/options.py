@@ -126,7 +126,13 @@ def event_options(*, label_required: bool) -> Decorator[Any]:
 
 setting_options = together(
     setting("--label-delay", LabelConfig.delay, "Learn a label after N further events.", type=int, metavar="N"),
-    setting("--remember", LabelConfig.remember, "Events that a label may come late.", type=int, metavar="N"),
+    setting(
+        "--remember",
+        LabelConfig.remember,
+        "A label may come so many events late; then its event is given up.",
+        type=int,
+        metavar="N",
+    ),
     setting(
         "--horizon", LabelConfig.horizon, "Learn a label so long after its event: 90m, 12h, 30d.", metavar="DURATION"
     ),

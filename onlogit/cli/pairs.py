@@ -12,7 +12,7 @@ from onlogit.encoding.label_values import LabelValues
 from onlogit.errors import DataError, SchemaError
 from onlogit.kernels import grid as bins
 from onlogit.monitor.reading import read_probability
-from onlogit.schema import is_text
+from onlogit.schema import is_text, kind_in_role
 from onlogit.streams import open_source
 
 F64 = npt.NDArray[np.float64]
@@ -68,5 +68,6 @@ def _check(schema: pa.Schema, pairs: Pairs) -> None:
     for name in (pairs.prob, pairs.label, pairs.weight):
         if name is not None and name not in schema.names:
             raise SchemaError(f"there is no column {name!r}; found {', '.join(schema.names)}")
+    kind_in_role("label", pairs.label, schema.field(pairs.label).type)
     if is_text(schema.field(pairs.label).type) and pairs.positive is None:
         raise SchemaError(f"column {pairs.label!r} is text: say which value counts as 1, with --positive")

@@ -49,7 +49,7 @@ from onlogit.config import MonitorConfig
 )  # fmt: skip
 @options.fail_option
 @options.json_option
-@options.quiet_option
+@click.option("--quiet", is_flag=True, help="Print alarms alone: no summary, and no remark on stderr.")
 def watch(source: str, fail_on_alarm: bool, **told: Any) -> None:
     """Watch the stated probabilities of any model, in the order in which they were stated.
 

@@ -79,7 +79,7 @@ class Watching:
             say(to_line(figures))
         elif not self.quiet:
             say(summary(figures))
-        if self.watch.counts.labelled == 0:
+        if self.watch.counts.labelled == 0 and not self.quiet:
             print("onlogit: no event had a probability and an outcome: nothing was judged", file=sys.stderr)
         if fail_on_alarm and self.alarms:
             raise AlarmRaised(f"alarms raised: {self.alarms}")

@@ -52,12 +52,6 @@ def sigmoid(z: float) -> float:
 
 
 @inline
-def log1pexp(z: float) -> float:
-    """log(1 + e^z) without overflow."""
-    return max(z, 0.0) + math.log1p(exponential(-abs(z)))
-
-
-@inline
 def logit(p: float) -> float:
     """log(p / (1 - p)); infinite at 0 and 1."""
     return math.log(p) - math.log1p(-p)

@@ -91,6 +91,7 @@ class Reader:
             weight = np.where(missing, 0.0, weight)
         y, negative = np.full(n, -1, np.int8), self._labels.negative
         if self._labelled:
+            kind_in_role("label", columns.label, _column(batch, columns.label).type)
             y, negative = self._labels.read(_column(batch, columns.label), weight, first, negative)
         time = self._times(batch, first)
         known = None

@@ -203,7 +203,7 @@ def _alarms(frozen: "Sequence[Alarm]", live: "Sequence[Alarm]") -> str:
 
 def _next(ending: Ending, screen: Screen) -> list[str]:
     return [
-        f"{ending.events:,} flights, {ending.rate:,.0f} a second through both models;",
+        f"{ending.events:,} flights" + (f", {ending.rate:,.0f} a second through both models;" if ending.rate else ";"),
         f"{ending.seconds:.1f} s in all, with compiling, reading and drawing.",
         f"The live model is in {screen.paint(ending.model, 'bold')} ({ending.bytes / 1e6:.1f} MB). Next:",
         "",

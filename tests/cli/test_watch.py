@@ -128,6 +128,7 @@ def listed() -> pa.Table:
         (spoiled("at", 9, None), ("--time", "at"), "column 'at', row 9"),
         (forecasts(50).take(list(range(49, -1, -1))), ("--time", "at"), "column 'at', row 1 (counting from 0)"),
         (forecasts(50), ("--by", "city"), "no column 'city'; its columns are id, p, y, at, town"),
+        (forecasts(50), ("--label", "at"), "label column 'at' has type timestamp[us]; it has to be a bool, 0/1"),
         (forecasts(50), ("--time", "town"), "time column 'town' has type"),
         (listed(), ("--by", "list"), "slice column 'list' has type list<"),
         (spoiled("id", 3, -1), ("--weight", "id"), "column 'id', row 3 (counting from 0): -1"),
