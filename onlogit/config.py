@@ -12,14 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from onlogit.errors import ConfigError
+from onlogit.errors import ConfigError, require
 
 C = TypeVar("C")
-
-
-def _require(condition: bool, name: str, found: object, accepted: str) -> None:
-    if not condition:
-        raise ConfigError(f"{name} = {found!r} is out of range: {accepted}")
 
 
 @dataclass(frozen=True)
@@ -35,21 +30,21 @@ class BeliefConfig:
     dense_limit: int = 128  # numbers beyond this many get a variance each instead of a full covariance
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             len(self.half_lives) > 0 and all(h > 0 for h in self.half_lives),
             "half_lives", self.half_lives, "one or more positive numbers of examples (inf: never forget)",
         )  # fmt: skip
-        _require(
+        require(
             len(self.priors) > 0 and all(len(p) == 2 and min(p) > 0 and max(p) < math.inf for p in self.priors),
             "priors", self.priors, "pairs (variance of weights, variance of bias), positive and finite",
         )  # fmt: skip
-        _require(
+        require(
             len(self.switching) > 0 and all(0 <= a < 1 for a in self.switching),
             "switching", self.switching, "one or more rates in [0, 1)",
         )  # fmt: skip
-        _require(self.stacking_half_life > 0, "stacking_half_life", self.stacking_half_life, "a positive number")
-        _require(0 < self.stacking_prior < math.inf, "stacking_prior", self.stacking_prior, "a positive number")
-        _require(0 <= self.dense_limit <= 512, "dense_limit", self.dense_limit, "0 to 512")
+        require(self.stacking_half_life > 0, "stacking_half_life", self.stacking_half_life, "a positive number")
+        require(0 < self.stacking_prior < math.inf, "stacking_prior", self.stacking_prior, "a positive number")
+        require(0 <= self.dense_limit <= 512, "dense_limit", self.dense_limit, "0 to 512")
 
 
 SGD_RATES = {"sgd": 0.01, "adagrad": 0.2, "ftrl": 0.2}
@@ -68,14 +63,14 @@ class SgdConfig:
     averaged: bool = False  # sgd: state the mean of all past weights, not the last ones
 
     def __post_init__(self) -> None:
-        _require(0 <= self.rate < math.inf, "rate", self.rate, "a positive number, or 0 for the learner's own")
-        _require(
+        require(0 <= self.rate < math.inf, "rate", self.rate, "a positive number, or 0 for the learner's own")
+        require(
             self.schedule in ("constant", "sqrt", "inverse"),
             "schedule", self.schedule, '"constant", "sqrt" or "inverse"',
         )  # fmt: skip
-        _require(0 <= self.l1 < math.inf, "l1", self.l1, "zero or a positive number")
-        _require(0 <= self.l2 < math.inf, "l2", self.l2, "zero or a positive number")
-        _require(1 <= self.batch <= 1_000_000, "batch", self.batch, "1 to 1,000,000 examples")
+        require(0 <= self.l1 < math.inf, "l1", self.l1, "zero or a positive number")
+        require(0 <= self.l2 < math.inf, "l2", self.l2, "zero or a positive number")
+        require(1 <= self.batch <= 1_000_000, "batch", self.batch, "1 to 1,000,000 examples")
 
 
 ACTS = ("warn", "recalibrate", "forget", "freeze")
@@ -100,20 +95,20 @@ class MonitorConfig:
 
     def __post_init__(self) -> None:
         units = ("events", "minutes", "hours", "days", "weeks")
-        _require(self.unit in units, "unit", self.unit, f"one of {', '.join(units)}")
+        require(self.unit in units, "unit", self.unit, f"one of {', '.join(units)}")
         least = 1 if self.unit == "events" else 0
-        _require(least < self.patience <= 1e15, "patience", self.patience, f"a number of {self.unit} above {least}")
-        _require(0 <= self.tolerance <= 0.5, "tolerance", self.tolerance, "0 to 0.5 logits")
-        _require(self.warm_up >= 0, "warm_up", self.warm_up, "0 labels or more")
-        _require(self.on_alarm in ACTS, "on_alarm", self.on_alarm, '"warn", "recalibrate", "forget" or "freeze"')
-        _require(200 <= self.reference <= 1 << 40, "reference", self.reference, "200 events or more")
-        _require(all(isinstance(name, str) for name in self.by), "by", self.by, "names of columns")
-        _require(len(set(self.by)) == len(self.by), "by", self.by, "each column once")
-        _require(1 <= self.slices <= 1 << 20, "slices", self.slices, "1 to 1,048,576 values of a column")
+        require(least < self.patience <= 1e15, "patience", self.patience, f"a number of {self.unit} above {least}")
+        require(0 <= self.tolerance <= 0.5, "tolerance", self.tolerance, "0 to 0.5 logits")
+        require(self.warm_up >= 0, "warm_up", self.warm_up, "0 labels or more")
+        require(self.on_alarm in ACTS, "on_alarm", self.on_alarm, '"warn", "recalibrate", "forget" or "freeze"')
+        require(200 <= self.reference <= 1 << 40, "reference", self.reference, "200 events or more")
+        require(all(isinstance(name, str) for name in self.by), "by", self.by, "names of columns")
+        require(len(set(self.by)) == len(self.by), "by", self.by, "each column once")
+        require(1 <= self.slices <= 1 << 20, "slices", self.slices, "1 to 1,048,576 values of a column")
         within = all(isinstance(t, float) and 0 < t < 1 for t in self.thresholds)
-        _require(within, "thresholds", self.thresholds, "probabilities between 0 and 1")
+        require(within, "thresholds", self.thresholds, "probabilities between 0 and 1")
         priced = len(self.costs) in (0, 2) and all(isinstance(c, float) and 0 < c < 1e12 for c in self.costs)
-        _require(priced, "costs", self.costs, "two positive numbers, of a false action and of a miss")
+        require(priced, "costs", self.costs, "two positive numbers, of a false action and of a miss")
 
 
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}  # seconds
@@ -124,7 +119,7 @@ def seconds(name: str, text: str) -> int:
     """A duration such as "90m", "12h" or "30d" in seconds; a ConfigError names the setting where it is none."""
     accepted = "a whole number with a unit, such as 90m, 12h, 30d (units s, m, h, d, w), at most 1,000 years"
     fits = isinstance(text, str) and re.fullmatch(r"[0-9]{1,15}[smhdw]", text) is not None
-    _require(fits and 0 < int(text[:-1]) * UNITS[text[-1]] <= LONGEST, name, text, accepted)
+    require(fits and 0 < int(text[:-1]) * UNITS[text[-1]] <= LONGEST, name, text, accepted)
     return int(text[:-1]) * UNITS[text[-1]]
 
 
@@ -139,10 +134,10 @@ class LabelConfig:
     keep_negatives: float = 1.0  # share of negatives not near a positive to learn, weight 1/share; all are judged
 
     def __post_init__(self) -> None:
-        _require(1 <= self.remember <= 1 << 40, "remember", self.remember, "1 event or more")
-        _require(0 <= self.delay < self.remember, "delay", self.delay, f"0 to {self.remember - 1} events")
-        _require(1e-4 <= self.keep_negatives <= 1, "keep_negatives", self.keep_negatives, "a share from .0001 to 1")
-        _require(self.unresolved in ("drop", "negative"), "unresolved", self.unresolved, '"drop" or "negative"')
+        require(1 <= self.remember <= 1 << 40, "remember", self.remember, "1 event or more")
+        require(0 <= self.delay < self.remember, "delay", self.delay, f"0 to {self.remember - 1} events")
+        require(1e-4 <= self.keep_negatives <= 1, "keep_negatives", self.keep_negatives, "a share from .0001 to 1")
+        require(self.unresolved in ("drop", "negative"), "unresolved", self.unresolved, '"drop" or "negative"')
         if self.horizon != "":
             seconds("horizon", self.horizon)
 
@@ -161,7 +156,7 @@ class LabelNoise:
 
     def __post_init__(self) -> None:
         for name, rate in (("fp", self.fp), ("fn", self.fn)):
-            _require(0 <= rate < 0.5, f"label_noise.{name}", rate, "a share from 0 to below .5")
+            require(0 <= rate < 0.5, f"label_noise.{name}", rate, "a share from 0 to below .5")
 
 
 @dataclass(frozen=True)
@@ -178,13 +173,11 @@ class Config:
     label_noise: LabelNoise = field(default_factory=LabelNoise)
 
     def __post_init__(self) -> None:
-        _require(
-            self.learner in ("belief", *SGD_RATES), "learner", self.learner, '"belief", "sgd", "adagrad" or "ftrl"'
-        )
+        require(self.learner in ("belief", *SGD_RATES), "learner", self.learner, '"belief", "sgd", "adagrad" or "ftrl"')
         forgets = self.learner == "belief" or self.monitor.on_alarm != "forget"
-        _require(forgets, "on_alarm", "forget", f'the learner {self.learner!r} has no belief; take learner = "belief"')
-        _require(1 <= self.slot_bits <= 26, "slot_bits", self.slot_bits, "1 to 26")
-        _require(0 <= self.names <= 1 << 24, "names", self.names, "0 to 16,777,216")
+        require(forgets, "on_alarm", "forget", f'the learner {self.learner!r} has no belief; take learner = "belief"')
+        require(1 <= self.slot_bits <= 26, "slot_bits", self.slot_bits, "1 to 26")
+        require(0 <= self.names <= 1 << 24, "names", self.names, "0 to 16,777,216")
 
 
 ROLES = ("label", "positive", "weight", "key", "time", "label_time", "due", "drop", "features")

@@ -12,13 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from onlogit.config import seconds
-from onlogit.errors import ConfigError
-
-
-def _require(condition: bool, name: str, found: object, accepted: str) -> None:
-    if not condition:
-        raise ConfigError(f"{name} = {found!r} is out of range: {accepted}")
-
+from onlogit.errors import ConfigError, require
 
 REST, ACT = "none", "act"  # what the two actions are called where nobody names them
 
@@ -39,35 +33,33 @@ class DecisionConfig:
     abstain: float = math.inf  # where z_sd is above this, the action is "abstain"
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             all(0 <= cost < math.inf for _, *pair in self.costs for cost in pair),
             "costs", self.costs, "two costs for each action, zero or positive and finite",
         )  # fmt: skip
         names = [name for name, *_ in self.costs or self.tiers]
-        _require(len(set(names)) == len(names) and all(names), "actions", names, "names, each once")
-        _require(len(self.costs) != 1, "costs", self.costs, "costs of two actions or more: there is no choice in one")
+        require(len(set(names)) == len(names) and all(names), "actions", names, "names, each once")
+        require(len(self.costs) != 1, "costs", self.costs, "costs of two actions or more: there is no choice in one")
         if self.costs:
-            _require(any(max(pair) > 0 for _, *pair in self.costs), "costs", self.costs, "not all of them zero")
+            require(any(max(pair) > 0 for _, *pair in self.costs), "costs", self.costs, "not all of them zero")
         least = [p for _, p in self.tiers]
-        _require(
+        require(
             all(0 < p < 1 for p in least) and all(a < b for a, b in pairwise(least)),
             "tiers", dict(self.tiers), "probabilities between 0 and 1, in rising order",
         )  # fmt: skip
-        _require(REST not in dict(self.tiers), "tiers", dict(self.tiers), f"names other than {REST!r}, the lowest tier")
+        require(REST not in dict(self.tiers), "tiers", dict(self.tiers), f"names other than {REST!r}, the lowest tier")
         if self.costs and self.tiers:
             raise ConfigError("costs and tiers contradict each other: both set thresholds; give one of them")
-        _require(0 <= self.review < 0.5, "review", self.review, "half the width of a band in p, 0 up to .5")
-        _require(self.abstain > 0, "abstain", self.abstain, "a positive sd of the log-odds")
+        require(0 <= self.review < 0.5, "review", self.review, "half the width of a band in p, 0 up to .5")
+        require(self.abstain > 0, "abstain", self.abstain, "a positive sd of the log-odds")
         self._check_capacity()
 
     def _check_capacity(self) -> None:
         windows = (self.window > 0) + (self.seconds > 0)
-        _require(self.capacity >= 0 and self.window >= 0 and self.seconds >= 0, "capacity", self.capacity, "1 or more")
-        _require(windows == (self.capacity > 0), "window", self.window or self.seconds, "one window for a capacity")
-        _require(
-            not 0 < self.window <= self.capacity, "capacity", self.capacity, f"fewer than its {self.window} events"
-        )
-        _require(max(self.window, self.seconds) <= 1 << 40, "window", self.window or self.seconds, "at most 2^40")
+        require(self.capacity >= 0 and self.window >= 0 and self.seconds >= 0, "capacity", self.capacity, "1 or more")
+        require(windows == (self.capacity > 0), "window", self.window or self.seconds, "one window for a capacity")
+        require(not 0 < self.window <= self.capacity, "capacity", self.capacity, f"fewer than its {self.window} events")
+        require(max(self.window, self.seconds) <= 1 << 40, "window", self.window or self.seconds, "at most 2^40")
         if not (self.costs or self.tiers or self.capacity):
             raise ConfigError("decisions need costs, tiers or a capacity: nothing says what to do at a probability")
 
@@ -124,7 +116,7 @@ def read_decisions(path: str, *, required: bool = True) -> Mapping[str, Any]:
 def two_actions(cost_fp: float, cost_fn: float) -> tuple[tuple[str, float, float], ...]:
     """The costs of acting or not, where correct decisions are free."""
     for name, cost in (("cost_fp", cost_fp), ("cost_fn", cost_fn)):
-        _require(0 <= cost < math.inf, name, cost, "zero or a positive number")
+        require(0 <= cost < math.inf, name, cost, "zero or a positive number")
     return (REST, 0.0, cost_fn), (ACT, cost_fp, 0.0)
 
 
@@ -134,11 +126,11 @@ def read_capacity(text: str) -> dict[str, int]:
     if not found:
         raise ConfigError(f"capacity = {text!r}: accepted is COUNT/EVENTS or COUNT/TIME, as 100/10000 or 100/1h")
     count = int(found[1])
-    _require(count > 0, "capacity", text, "1 or more for each window")
+    require(count > 0, "capacity", text, "1 or more for each window")
     if found[3]:
         length = found[3] if found[3][0].isdigit() else f"1{found[3]}"
         return {"capacity": count, "seconds": seconds("capacity", length)}
-    _require(int(found[2]) > 0, "capacity", text, "a window of one event or second, or more")
+    require(int(found[2]) > 0, "capacity", text, "a window of one event or second, or more")
     return {"capacity": count, "window": int(found[2])}
 
 

@@ -17,6 +17,12 @@ class ConfigError(OnlogitError):
     exit_code = 2
 
 
+def require(condition: bool, setting: str, found: object, accepted: str) -> None:
+    """A ConfigError where a setting is out of range."""
+    if not condition:
+        raise ConfigError(f"{setting} = {found!r} is out of range: {accepted}")
+
+
 class DataError(OnlogitError):
     """Input that cannot be read or does not mean what the schema says: a file, a row, a value."""
 

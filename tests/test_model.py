@@ -130,7 +130,7 @@ def test_config_is_checked_when_it_is_made() -> None:
 
 def test_a_label_time_needs_a_time() -> None:
     model = OnlineLogit("y", label_time="known_at", drop=["id", "at"])
-    with pytest.raises(ConfigError, match="name a time column, or pass now"):
+    with pytest.raises(ConfigError, match="events need one: name a time column"):
         model.step(TABLE)
     model.step(TABLE, now=0)
     assert model.counts.learned == 0
