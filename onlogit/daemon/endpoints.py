@@ -68,16 +68,17 @@ class Endpoints:
         """The request's rows, which may be the first, and the form of its answer."""
         if self.service.settled or not request.body:
             return self._read(request.headers, request.body, kind)
+        self.service.require_ready()
         if kind != EVENTS:
             raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
         if request.says(b"content-type", b"arrow"):
-            await asyncio.to_thread(self.service.settle_batch, read_stream(request.body, self.limits))
-            return self._read(request.headers, request.body, kind)
+            batch, schema = await asyncio.to_thread(self.service.opening, read_stream(request.body, self.limits))
+            return Work(kind, ignore, batch.num_rows, batch=batch, settles=schema), "arrow"
         self._count_rows(request.body)
         lines = request.says(b"content-type", b"ndjson")
-        batch = await asyncio.to_thread(self.service.settle_rows, request.body, lines)
+        batch, schema = await asyncio.to_thread(self.service.opening_rows, request.body, lines)
         form = "lines" if lines else "one" if request.body.lstrip()[:1] == b"{" and batch.num_rows == 1 else "rows"
-        return Work(kind, ignore, batch.num_rows, batch=batch), form
+        return Work(kind, ignore, batch.num_rows, batch=batch, settles=schema), form
 
     def _read(self, headers: Mapping[bytes, bytes], body: Body, kind: str) -> tuple[Work, str]:
         """The rows of a request by the schema, and the form of its answer."""

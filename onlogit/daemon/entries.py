@@ -13,7 +13,7 @@ from onlogit.storage.journal import Entry
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
-BEGIN, EVENTS, OUTCOMES, COMMAND = "begin", "events", "outcomes", "command"
+BEGIN, SETTLE, EVENTS, OUTCOMES, COMMAND = "begin", "settle", "events", "outcomes", "command"
 
 
 class Stated(NamedTuple):
@@ -51,6 +51,11 @@ def batch_of(entry: Entry) -> pa.RecordBatch:
         return pa.ipc.read_record_batch(data, pa.ipc.read_schema(pa.py_buffer(entry.shape)))
     with pa.ipc.open_stream(data) as reader:
         return reader.read_next_batch()
+
+
+def settling(schema: pa.Schema) -> bytes:
+    """The data of the entry that settles the schema: before the first events, as they may lack columns in the journal."""
+    return bytes(schema.remove_metadata().serialize())
 
 
 def beginning(roles: dict[str, Any], config: Config, early: int) -> bytes:

@@ -26,6 +26,7 @@ from onlogit.daemon.entries import (
     LATE,
     MATCHED,
     OUTCOMES,
+    SETTLE,
     UNLABELLED,
     Stated,
     Taken,
@@ -76,7 +77,10 @@ class Fold:
     # ---- entries
 
     def apply(self, entry: Entry) -> Any:
-        """Apply one entry of the journal as it was read back; what is refused is passed over, as it was then."""
+        """Apply one entry of the journal as it was read back; what is refused is passed over, as it was then: the error.
+
+        A SchemaError is raised where settings, other than those of then, do not go with the schema.
+        """
         if entry.kind in (EVENTS, OUTCOMES):
             try:
                 batch = batch_of(entry)
@@ -87,8 +91,8 @@ class Fold:
                 return fold(entry.seq, batch, entry.now)
             except (DataError, ConfigError) as error:
                 return error
-        if entry.kind == BEGIN:
-            return self.begin(entry.seq, entry.data)
+        if entry.kind in (BEGIN, SETTLE):
+            return (self.begin if entry.kind == BEGIN else self.settle)(entry.seq, entry.data)
         try:
             return self.command(entry.seq, entry.data)
         except ConfigError as error:
@@ -103,6 +107,16 @@ class Fold:
             self.model = OnlineLogit(**told["roles"], config=from_mapping(Config, told["config"]))
         else:
             self.model = of_bytes(data, "the model in the journal")
+
+    def settle(self, seq: int, data: bytes) -> None:
+        """Settle the schema, an Arrow schema as bytes, where that is not done yet; a SchemaError has changed nothing."""
+        self.seq = seq
+        self._settle(pa.ipc.read_schema(pa.py_buffer(data)))
+
+    def _settle(self, schema: pa.Schema) -> None:
+        if not self.settled:
+            self.model.begin(schema)
+            self.challengers.begin(self.model)
 
     def command(self, seq: int, data: bytes) -> dict[str, Any]:
         """freeze, thaw; the first ack of an alarm, after which the next one is news again; revert of what an alarm did;
@@ -161,10 +175,9 @@ class Fold:
         return next((each.model for each in self.challengers if each.name == INITIAL), self.model)
 
     def events(self, seq: int, batch: pa.RecordBatch, now: int, pause: Pause = no_pause, most: int = 1 << 30) -> Stated:
-        """Score and remember, or learn; a DataError has changed nothing."""
+        """Score and remember, or learn; a DataError has changed nothing. They settle the schema where no entry did."""
         self.seq = seq
-        self.model.begin(batch.schema)
-        self.challengers.begin(self.model)
+        self._settle(batch.schema)
         keys = self.keys(batch)
         again, known = self.known(keys)
         some = bool(again.any())

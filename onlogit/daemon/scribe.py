@@ -1,6 +1,7 @@
 """The scribe thread: turns what came in into journal entries, keeps them in one commit, and hands them to the fold.
 
-JSON rows of several requests become one entry; an Arrow body is one. While the disk takes nothing, writes are refused
+JSON rows of several requests become one entry; an Arrow body is one; the first events have one before them that settles
+the schema, in the same commit. While the disk takes nothing, writes are refused
 with 507 and everything else goes on; the scribe tries a little write each second, and a write that is kept ends it.
 """
 
@@ -15,7 +16,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.daemon import failpoints
 from onlogit.daemon.clock import Clock
-from onlogit.daemon.entries import COMMAND
+from onlogit.daemon.entries import SETTLE
 from onlogit.daemon.json_rows import RowReader
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.work import MERGED, Filed, Meters, Post, Work, spans
@@ -163,7 +164,10 @@ class Scribe:
             log.error("rows could not be read", exc_info=error)
             self._refuse(group, Refusal(422, f"the rows cannot be read: {error!r}"[:500]))
             return []
-        return [Filed(0, group[0].kind, self.clock(), batch, group[0].data, spans(group), self._redo)]
+        filed = []
+        if group[0].settles:
+            filed.append(Filed(0, SETTLE, self.clock(), None, group[0].settles, [], self._redo))
+        return [*filed, Filed(0, group[0].kind, self.clock(), batch, group[0].data, spans(group), self._redo)]
 
     def _redo(self, works: list[Work]) -> None:
         for work in works:
@@ -171,7 +175,7 @@ class Scribe:
             self._inbox.put(work)
 
     def _new(self, filed: Filed) -> New:
-        if filed.kind == COMMAND or filed.batch is None:
+        if filed.batch is None:
             return New(filed.kind, filed.now, filed.data)
         shape = self._shape(filed.batch.schema)
         if self.journal.shapes >= MOST_SHAPES and not self.journal.knows(shape):

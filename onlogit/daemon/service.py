@@ -18,7 +18,7 @@ from onlogit.config import Config
 from onlogit.costs import DecisionConfig
 from onlogit.daemon import arrow_rows, failpoints, json_rows
 from onlogit.daemon.clock import Clock
-from onlogit.daemon.entries import BEGIN, COMMAND, beginning
+from onlogit.daemon.entries import BEGIN, COMMAND, SETTLE, beginning, settling
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.json_rows import RowReader
 from onlogit.daemon.recovery import JOURNAL, recover
@@ -72,7 +72,7 @@ class Service:
         self._saved = deque([0] * KEEP, maxlen=KEEP)  # journal positions of the checkpoints that are kept
         self._saved_at = fold.seq
         self._saving = threading.Lock()
-        self._settling = threading.Lock()
+        self._trying = threading.Lock()  # one trial at a time: each has a model
         self._schema: Schema | None = None
         self._readers: dict[str, RowReader] = {}
         self.began = time.monotonic()
@@ -174,8 +174,7 @@ class Service:
 
     def submit(self, work: Work) -> None:
         """Take a request; its answer comes by `work.reply`. Refusal 503 while stopping, 429 where too much waits."""
-        if not self.ready.is_set():
-            raise Refusal(503, "not ready: starting, or stopping", ((b"retry-after", b"1"),))
+        self.require_ready()
         if work.kind == SCORE:
             self.worker.score(work)
             return
@@ -183,6 +182,11 @@ class Service:
             raise Refusal(429, f"{self.meters.waiting} rows wait to be learned already", ((b"retry-after", b"1"),))
         self.meters.waiting += work.rows
         self.scribe.write(work)
+
+    def require_ready(self) -> None:
+        """Refusal 503 before `start` is done, and after `stop` has begun."""
+        if not self.ready.is_set():
+            raise Refusal(503, "not ready: starting, or stopping", ((b"retry-after", b"1"),))
 
     def _post(self, done: Done) -> None:
         self.deliver(done)
@@ -205,29 +209,39 @@ class Service:
         return self._readers[purpose]
 
     def settle(self, schema: pa.Schema) -> None:
-        """Settle the schema now; SchemaError where it does not go with the roles. Compiles what that needs."""
-        with self._settling:
-            if not self.settled:
-                model = self.worker.fold.model
-                trial = OnlineLogit(**model.roles, config=model.config)
-                trial.begin(schema)
-                self._rehearse(trial.schema, trial.config)
-                model.begin(schema)
+        """Settle the schema before `start`, if it is not settled; SchemaError where it does not go with the roles."""
+        if not self.settled:
+            self._trial(schema)
+            assert self.journal is not None
+            data = settling(schema)
+            self.worker.fold.settle(self.journal.append([New(SETTLE, self.clock(), data)]), data)
 
-    def settle_batch(self, batch: pa.RecordBatch) -> None:
-        """The first events settle the schema; a label that is not there yet is one of nulls."""
+    def opening(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, bytes]:
+        """The first events as the journal keeps them, and the schema that they settle there; a label that is not there yet
+        is one of nulls. Compiles what they need, and changes nothing: a DataError where they could not be folded."""
         label = self.worker.fold.model.roles.get("label")
-        schema = arrow_rows.without_dictionaries(batch).schema
+        batch = arrow_rows.without_dictionaries(batch)
+        schema = batch.schema
         if label and label not in schema.names:
             schema = schema.append(pa.field(label, pa.null()))
-        self.settle(schema)
+        with self._trying:
+            trial = self._trial(schema)
+            rows = arrow_rows.fitted(batch, trial.schema, "events")
+            trial.pipeline.encoder.check(rows, 0, None)
+            self._rehearse(trial.schema, trial.config)
+        return rows, settling(schema)
 
-    def settle_rows(self, body: bytes, lines: bool) -> pa.RecordBatch:
-        """The first events, which settle the schema: as a record batch."""
+    def opening_rows(self, body: bytes, lines: bool) -> tuple[pa.RecordBatch, bytes]:
+        """The same of a JSON body."""
         rows, _ = json_rows.decode(body, lines, json_rows.PLAIN_ONE, json_rows.PLAIN_MANY)
-        batch = json_rows.settle(rows, self.worker.fold.model.roles.get("label"))
-        self.settle(batch.schema)
-        return batch
+        return self.opening(json_rows.settle(rows, self.worker.fold.model.roles.get("label")))
+
+    def _trial(self, schema: pa.Schema) -> OnlineLogit:
+        """A model like the one that this schema would settle."""
+        model = self.worker.fold.model
+        trial = OnlineLogit(**model.roles, config=model.config)
+        trial.begin(schema)
+        return trial
 
     # ---- state
 

@@ -24,6 +24,7 @@ class Work:
     reader: RowReader | None = None
     batch: pa.RecordBatch | None = None
     data: bytes = b""  # of a command
+    settles: bytes = b""  # the schema of these first events, for an entry before theirs
     model: str = ""  # that is asked for a score; "" for the champion
     alone: bool = False  # was refused together with others: to be tried again by itself
 

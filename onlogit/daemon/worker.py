@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.daemon import failpoints
-from onlogit.daemon.entries import COMMAND, EVENTS, Stated, Taken
+from onlogit.daemon.entries import COMMAND, EVENTS, SETTLE, Stated, Taken
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.scores import score_all
@@ -207,8 +207,9 @@ class Worker:
 
     def _fold_one(self, filed: Filed) -> None:
         try:
-            if filed.kind == COMMAND:
-                result: Any = self.fold.command(filed.seq, filed.data)
+            if filed.kind in (COMMAND, SETTLE):
+                fold_data = self.fold.command if filed.kind == COMMAND else self.fold.settle
+                result: Any = fold_data(filed.seq, filed.data)
             else:
                 fold = self.fold.events if filed.kind == EVENTS else self.fold.outcomes
                 result = fold(filed.seq, filed.batch, filed.now, self._pause, self._most)

@@ -40,7 +40,7 @@ def test_one_event_at_a_time_in_lines_and_in_arrow_are_the_same_stream(serve: Ca
     daemon = serve("--label", "late", "--key", "id")
     told = rows(0, 60)
     first = daemon.post("/v1/events", told[0]).json()
-    assert first == {"seq": 2, "event": 0, "p": 0.5, "z": 0.0, "z_sd": first["z_sd"]}
+    assert first == {"seq": 3, "event": 0, "p": 0.5, "z": 0.0, "z_sd": first["z_sd"]}
     lines = daemon.post("/v1/events", "\n".join(map(json.dumps, told[1:20])), **{"content-type": NDJSON})
     said = [json.loads(line) for line in lines.text.splitlines()]
     assert [row["event"] for row in said] == list(range(1, 20))
@@ -49,7 +49,7 @@ def test_one_event_at_a_time_in_lines_and_in_arrow_are_the_same_stream(serve: Ca
     assert table["event"].to_pylist() == list(range(20, 60))
     labels = [{"id": row["id"], "late": int(n % 3 == 0)} for n, row in enumerate(told)]
     assert daemon.post("/v1/outcomes", labels[:30]).json() == {
-        "seq": 5, "outcomes": 30, "matched": 30, "held": 0, "duplicates": 0, "unlabelled": 0, "late": 0,
+        "seq": 6, "outcomes": 30, "matched": 30, "held": 0, "duplicates": 0, "unlabelled": 0, "late": 0,
     }  # fmt: skip
     arrow = pa.RecordBatch.from_pylist(labels[30:])
     assert read(daemon.post("/v1/outcomes", stream(arrow), **{"content-type": ARROW}))["matched"].to_pylist() == [30]
