@@ -336,25 +336,29 @@ def _as_text(positive: str | float | bool | None) -> str | None:
 
 
 def _check_positive(schema: Schema) -> None:
-    """A text label needs a positive value, a positive value needs a label, and has to be of its kind."""
-    label, positive = schema.with_role("label"), schema.positive
-    if label is None:
-        if positive is not None:
-            raise SchemaError(f"a positive value ({positive!r}) was given without a label column")
-        return
+    """A positive value needs a label, and has to be of its kind."""
+    label = schema.with_role("label")
+    if label is not None:
+        check_positive(label.name, label.kind, schema.positive)
+    elif schema.positive is not None:
+        raise SchemaError(f"a positive value ({schema.positive!r}) was given without a label column")
+
+
+def check_positive(name: str, kind: Kind | None, positive: str | None) -> None:
+    """SchemaError where the positive value is none that a label column of this kind can hold; a text label needs one."""
     if positive is None:
-        if label.kind == "text":
-            raise SchemaError(f"label column {label.name!r} holds text: say which value is positive (--positive VALUE)")
+        if kind == "text":
+            raise SchemaError(f"label column {name!r} holds text: say which value is positive (--positive VALUE)")
         return
-    if label.kind in ("number", "integer"):
+    if kind in ("number", "integer"):
         try:
             usable = float(positive) == float(positive)
         except ValueError:
             usable = False
         if not usable:
-            raise SchemaError(f"label column {label.name!r} holds numbers: the positive value {positive!r} is not one")
-    if label.kind == "bool" and positive.lower() not in ("true", "false"):
-        raise SchemaError(f"label column {label.name!r} is bool: the positive value is true or false, not {positive!r}")
+            raise SchemaError(f"label column {name!r} holds numbers: the positive value {positive!r} is not one")
+    if kind == "bool" and positive.lower() not in ("true", "false"):
+        raise SchemaError(f"label column {name!r} is bool: the positive value is true or false, not {positive!r}")
 
 
 def _check_kept(schema: Schema) -> None:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.encoding.columns import flags, plain, whole_numbers
-from onlogit.errors import DataError, SchemaError
+from onlogit.errors import DataError
+from onlogit.schema import check_positive
 
 POSITIVE, NEGATIVE, UNLABELLED, NEITHER = 1, 0, -1, 2
 
@@ -74,17 +75,18 @@ class LabelValues:
         return ones, repr(float(low))
 
     def _meanings(self, values: pa.Array) -> tuple[list[str], list[int]]:
-        """The distinct values as text, and what each of them may mean."""
+        """The distinct values as text, and what each of them may mean; a SchemaError where none could be positive."""
         kind = values.type
         if pa.types.is_boolean(kind):
+            check_positive(self.name, "bool", self.positive)
             positive = (self.positive or "true").lower()
             texts = [str(value).lower() for value in values.to_pylist()]
             return texts, [POSITIVE if text == positive else NEGATIVE for text in texts]
         if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+            check_positive(self.name, "number", self.positive)
             numbers = [float(value) + 0.0 for value in values.to_pylist()]
             return [repr(number) for number in numbers], [self._meaning_of_number(number) for number in numbers]
-        if self.positive is None:
-            raise SchemaError(f"label column {self.name!r} holds text: say which value is positive (--positive VALUE)")
+        check_positive(self.name, "text", self.positive)
         texts = [str(value) for value in values.to_pylist()]
         return texts, [POSITIVE if text == self.positive else NEGATIVE for text in texts]
 

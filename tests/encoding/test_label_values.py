@@ -41,3 +41,14 @@ def test_a_named_positive_bool(positive: str) -> None:
     long_only._two_values = lambda array: None  # type: ignore[method-assign]
     for values in ([1, 0], [0, 0], [1, 1]):
         assert read(values, pa.bool_(), 1.0, both) == read(values, pa.bool_(), 1.0, long_only)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [(pa.int64(), "holds numbers"), (pa.float64(), "holds numbers"), (pa.bool_(), "is bool")]
+)
+def test_a_positive_value_that_labels_of_a_kind_cannot_have_is_refused(kind: Any, told: str) -> None:
+    """The schema did not know the kind yet, where the first labels were null; they stay unlabelled."""
+    labels = LabelValues("y", "yes")
+    assert read([None, None], kind, 1.0, labels) == ([-1, -1], None)
+    assert told in read([None, 1], kind, 1.0, labels)
+    assert labels.negative is None
