@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from onlogit.cli.printing import figures_of, say, summary
 from onlogit.config import Config, from_mapping, to_mapping
 from onlogit.daemon.entries import BEGIN
 from onlogit.daemon.fold import Fold
-from onlogit.daemon.recovery import recover
+from onlogit.daemon.recovery import Replayed, recover, replay
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.report.values import to_line
 from onlogit.storage import Checkpoints
@@ -36,9 +37,12 @@ class Replay:
         begin = time.perf_counter()
         journal = Journal(self.state)
         try:
-            fold = self._whole(journal) if self.changes or self.told["fresh"] else self._quick(journal)
+            found = self._whole(journal) if self.changes or self.told["fresh"] else self._quick(journal)
         finally:
             journal.close()
+        for seq, error in found.broken.items():
+            _warn(f"journal entry {seq} breaks the fold, and is left out: {error!r}")
+        fold = found.fold
         if not fold.settled:
             raise DataError(f"{self.state}: no event came until entry {fold.seq}, so there is no model yet")
         if self.told["out"]:
@@ -51,23 +55,25 @@ class Replay:
             text = f"{summary(figures)}\n{'entry':<18} {fold.seq:,}\n{'model sha256':<18} {figures['model_sha256']}"
             say(to_line(figures) if self.told["as_json"] else text)
 
-    def _quick(self, journal: Journal) -> Fold:
+    def _quick(self, journal: Journal) -> Replayed:
         checkpoints = Checkpoints(self.state, hold=False)
         try:
-            return recover(checkpoints, journal, _warn, self.told["until"])[0]
+            return recover(checkpoints, journal, _warn, self.told["until"])
         finally:
             checkpoints.close()
 
-    def _whole(self, journal: Journal) -> Fold:
+    def _whole(self, journal: Journal) -> Replayed:
         """From the first entry, with other settings where those were asked for."""
         if journal.first > 1:
             raise StateError(
                 f"{journal.path}: entries before {journal.first} are no longer kept; a whole replay needs them"
             )
-        fold = Fold()
-        for entry in journal.read(0, self.told["until"]):
-            fold.apply(entry._replace(data=self._changed(entry)) if entry.kind == BEGIN else entry)
-        return fold
+
+        def begin() -> tuple[Fold, Iterable[Entry]]:
+            entries = journal.read(0, self.told["until"])
+            return Fold(), (each._replace(data=self._changed(each)) if each.kind == BEGIN else each for each in entries)
+
+        return replay(begin, _warn)
 
     def _changed(self, entry: Entry) -> bytes:
         if not self.changes:

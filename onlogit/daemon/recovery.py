@@ -1,16 +1,33 @@
-"""State from the disk: the newest whole checkpoint, then every journal entry after it, applied once and in order."""
+"""State from the disk: the newest whole checkpoint, then every journal entry after it, applied once and in order.
 
-from collections.abc import Callable, Iterator
+An entry that breaks the fold, as nobody foresaw, is left out, and the replay begins anew; the caller says so, and puts it
+aside. Where many do, it is this onlogit that does not understand the journal, and nothing is put aside.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from onlogit.daemon.fold import Fold
-from onlogit.errors import StateError
+from onlogit.errors import OnlogitError, StateError
 from onlogit.storage import Checkpoints
-from onlogit.storage.journal import Journal
+from onlogit.storage.journal import Entry, Journal
 
 JOURNAL = "journal"  # the name of the journal's position in a checkpoint
+MOST_BROKEN = 16  # entries that are left out of one replay
+
+Say = Callable[[str], None]
+Broken = dict[int, BaseException | None]  # entries that are left out because they broke the fold, and how
 
 
-def starts(checkpoints: Checkpoints, journal: Journal, say: Callable[[str], None]) -> Iterator[Fold]:
+class Replayed(NamedTuple):
+    """What a replay ended in."""
+
+    fold: Fold
+    entries: int  # that were applied
+    broken: Broken
+
+
+def starts(checkpoints: Checkpoints, journal: Journal, say: Say) -> Iterator[Fold]:
     """Folds to begin from, newest first; at last an empty one. Damage is said, loudly."""
     try:
         for kept in checkpoints.kept():
@@ -25,18 +42,65 @@ def starts(checkpoints: Checkpoints, journal: Journal, say: Callable[[str], None
     yield Fold()
 
 
-def recover(
-    checkpoints: Checkpoints, journal: Journal, say: Callable[[str], None], until: int | None = None
-) -> tuple[Fold, int]:
-    """The fold as it was after entry `until` (the last one by default), and how many entries were replayed.
+def recover(checkpoints: Checkpoints, journal: Journal, say: Say, until: int | None = None) -> Replayed:
+    """The fold as it was after entry `until` (the last one by default).
 
     A StateError where neither a checkpoint nor the journal reaches back far enough.
     """
-    for fold in starts(checkpoints, journal, say):
-        if until is not None and fold.seq > until:
+
+    def begin() -> tuple[Fold, Iterable[Entry]]:
+        for fold in starts(checkpoints, journal, say):
+            if until is None or fold.seq <= until:
+                return fold, journal.read(fold.seq, until)
+        raise StateError(f"{journal.path}: nothing kept reaches back to entry {until}")
+
+    return replay(begin, say)
+
+
+class BrokenEntry(Exception):
+    """An entry broke the fold; how, is the cause."""
+
+    def __init__(self, seq: int) -> None:
+        super().__init__(f"journal entry {seq} breaks the fold")
+        self.seq = seq
+
+
+def replay(begin: Callable[[], tuple[Fold, Iterable[Entry]]], say: Say) -> Replayed:
+    """The fold that `begin()` gives, after the entries that it gives with it.
+
+    What the fold refuses is said, once for all: no more should be refused than was as it came. SchemaError where the schema
+    does not go with the settings, StateError where more than a few entries break the fold.
+    """
+    broken: Broken = {}
+    while True:
+        fold, entries = begin()
+        try:
+            applied, refused = _apply(fold, (entry for entry in entries if entry.seq not in broken))
+        except BrokenEntry as found:
+            broken[found.seq] = found.__cause__
+            if len(broken) > MOST_BROKEN:
+                raise StateError(f"{found}, and so do {MOST_BROKEN} others: {found.__cause__!r}") from found
             continue
-        before = fold.seq
-        for entry in journal.read(fold.seq, until):
-            fold.apply(entry)
-        return fold, max(journal.last if until is None else min(until, journal.last), before) - before
-    raise StateError(f"{journal.path}: nothing kept reaches back to entry {until}")
+        if refused:
+            seq, error = next(iter(refused.items()))
+            say(
+                f"of {applied} journal entries {len(refused)} are refused and no part of the state, as they should have been "
+                f"when they came; the first is entry {seq}: {error}"
+            )
+        return Replayed(fold, applied, broken)
+
+
+def _apply(fold: Fold, entries: Iterable[Entry]) -> tuple[int, dict[int, OnlogitError]]:
+    """How many there were, and those that were refused. BrokenEntry, after which the fold is of no use."""
+    applied, refused = 0, {}
+    for entry in entries:
+        try:
+            result = fold.apply(entry)
+        except (OnlogitError, MemoryError):
+            raise
+        except Exception as error:
+            raise BrokenEntry(entry.seq) from error
+        applied += 1
+        if isinstance(result, OnlogitError):
+            refused[entry.seq] = result
+    return applied, refused

@@ -21,7 +21,7 @@ from onlogit.daemon.clock import Clock
 from onlogit.daemon.entries import BEGIN, COMMAND, SETTLE, beginning, settling
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.json_rows import RowReader
-from onlogit.daemon.recovery import JOURNAL, recover
+from onlogit.daemon.recovery import JOURNAL, Broken, recover
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.rehearsal import rehearse
 from onlogit.daemon.scribe import Scribe
@@ -84,7 +84,9 @@ class Service:
         return self._saved_at
 
     def _opened(self, journal: Journal, model: bytes | None) -> tuple[Fold, int]:
-        fold, replayed = recover(self.checkpoints, journal, log.warning)
+        fold, replayed, broken = recover(self.checkpoints, journal, log.warning)
+        self._count_broken(broken)
+        _skip(journal, broken)
         keep, events = self.settings.keep, self.settings.events
         journal.last = max(journal.last, fold.seq)  # a loss of power may have taken entries that a checkpoint knows
         if not fold.seq:
@@ -278,24 +280,42 @@ class Service:
         if journal.trim(self._saved[0] + 1, oldest, keep.keep_bytes):
             self.scribe.call(self._trim)
 
-    def _heal(self, seq: int, error: Exception) -> Fold:
-        """State without the entry that broke the fold. In the fold thread; the scribe alone may write the journal."""
+    def _heal(self, seq: int, broken: Broken) -> Fold:
+        """State after the entry `seq`, without those that broke the fold, which are put aside. In the fold thread."""
+        self._put_aside(broken)
+        checkpoints, journal = Checkpoints(self.settings.keep.state, hold=False), Journal(self.settings.keep.state)
+        try:
+            found = recover(checkpoints, journal, log.warning, until=seq)
+        finally:
+            checkpoints.close()
+            journal.close()
+        self._put_aside(found.broken)
+        return found.fold
+
+    def _put_aside(self, broken: Broken) -> None:
+        """Have entries left out of every later reading; waits for the scribe, which alone may write the journal."""
+        self._count_broken(broken)
         done = threading.Event()
 
         def skip(journal: Journal) -> None:
             try:
-                journal.skip(seq, repr(error))
+                _skip(journal, broken)
             finally:
                 done.set()
 
-        self.scribe.call(skip)
-        done.wait()
-        checkpoints, journal = Checkpoints(self.settings.keep.state, hold=False), Journal(self.settings.keep.state)
-        try:
-            return recover(checkpoints, journal, log.warning, until=seq)[0]
-        finally:
-            checkpoints.close()
-            journal.close()
+        if broken:
+            self.scribe.call(skip)
+            done.wait()
+
+    def _count_broken(self, broken: Broken) -> None:
+        for seq, error in broken.items():
+            log.error("journal entry %d broke the fold and is put aside", seq, exc_info=error)
+        self.meters.broken += len(broken)
+
+
+def _skip(journal: Journal, broken: Broken) -> None:
+    for seq, error in broken.items():
+        journal.skip(seq, repr(error))
 
 
 def _snapshot(fold: Fold) -> tuple[dict[str, Any] | None, dict[str, Any], int]:

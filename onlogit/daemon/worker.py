@@ -26,6 +26,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from onlogit.daemon import failpoints
 from onlogit.daemon.entries import COMMAND, EVENTS, SETTLE, Stated, Taken
 from onlogit.daemon.fold import Fold
+from onlogit.daemon.recovery import Broken
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.scores import score_all
 from onlogit.daemon.work import MERGED, Done, Filed, Meters, Post, Work
@@ -41,11 +42,11 @@ MARKS = 1_024  # moments that are remembered, to tell how late labels are
 
 
 class Worker:
-    """The thread and its inbox. `post` hands answers to the HTTP thread; `heal(seq, error)` gives a fold without an
-    entry that broke it."""
+    """The thread and its inbox. `post` hands answers to the HTTP thread; `heal(seq, broken)` gives the fold as it is after
+    the entry `seq`, without entries that broke it, which are put aside for good."""
 
     def __init__(
-        self, fold: Fold, slice_ms: float, post: Post, heal: Callable[[int, Exception], Fold], meters: Meters
+        self, fold: Fold, slice_ms: float, post: Post, heal: Callable[[int, Broken], Fold], meters: Meters
     ) -> None:
         self.fold, self.meters = fold, meters
         self._slice = slice_ms / 1e3
@@ -195,8 +196,9 @@ class Worker:
         except OnlogitError:
             return False
         except Exception as error:
-            self._break(group[0], error, group)
-            return True
+            log.error("journal entries %d to %d, folded as one, broke the fold", group[0].seq, last.seq, exc_info=error)
+            self.fold = self._heal(group[0].seq - 1, {})
+            return False
         self._mark(stated)
         start = 0
         for filed in group:
@@ -216,7 +218,7 @@ class Worker:
         except (DataError, ConfigError) as error:
             self._refuse(filed, error)
         except Exception as error:
-            self._break(filed, error, [filed])
+            self._break(filed, error)
         else:
             if isinstance(result, Stated):
                 self._mark(result)
@@ -232,7 +234,7 @@ class Worker:
             [(work, (filed.seq, result if whole else result.part(start, stop))) for work, start, stop in filed.parts]
         )
 
-    def _refuse(self, filed: Filed, error: OnlogitError) -> None:
+    def _refuse(self, filed: Filed, error: Exception) -> None:
         """The entry changed nothing. Requests that shared it are tried again, each by itself."""
         works = [work for work, _, _ in filed.parts]
         if len(works) > 1:
@@ -241,14 +243,10 @@ class Worker:
         self.meters.waiting -= sum(work.rows for work in works)
         self._post([(work, error) for work in works])
 
-    def _break(self, filed: Filed, error: Exception, group: list[Filed]) -> None:
+    def _break(self, filed: Filed, error: Exception) -> None:
         """Something that nobody foresaw: the entry is put aside for good, and state is built anew without it."""
-        log.error("journal entry %d broke the fold and is put aside", filed.seq, exc_info=error)
-        self.meters.broken += 1
-        self.fold = self._heal(filed.seq, error)
-        works = [work for each in group for work, _, _ in each.parts]
-        self.meters.waiting -= sum(work.rows for work in works)
-        self._post([(work, Refusal(500, f"this broke the fold, and is not part of it: {error!r}")) for work in works])
+        self.fold = self._heal(filed.seq, {filed.seq: error})
+        self._refuse(filed, Refusal(500, f"this broke the fold, and is not part of it: {error!r}"))
 
     # ---- how late labels are
 
