@@ -5,7 +5,6 @@ import json
 import sys
 import tomllib
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -19,7 +18,7 @@ from onlogit.daemon.recovery import Replayed, recover, replay
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.report.values import to_line
 from onlogit.storage import Checkpoints
-from onlogit.storage.journal import Entry, Journal
+from onlogit.storage.journal import Entry, Journal, has_journal
 
 
 class Replay:
@@ -28,7 +27,7 @@ class Replay:
     def __init__(self, state: str, told: dict[str, Any]) -> None:
         self.state, self.told = state, told
         self.changes = [_change(text) for text in told["changes"]]
-        if not (Path(state) / "journal.sqlite").exists():
+        if not has_journal(state):
             raise DataError(f"{state} holds no journal: name the state folder of a daemon")
 
     def run(self) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 from onlogit.cli.files import load_model
 from onlogit.cli.pairs import Pairs, each_pair
-from onlogit.errors import DataError, StateError
+from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.model import of_state
 from onlogit.report.gathering import Report, Watcher, of_model
 from onlogit.storage import Checkpoints
 from onlogit.storage.arrays import MAGIC
+from onlogit.storage.journal import has_journal
 
 MOST_ALARMS = 1000
 
@@ -21,6 +22,10 @@ def gathered(
     """The report on a model file, the folder of a run, or predictions."""
     listed = read_alarms(alarms) if alarms else []
     name = os.path.basename(os.path.normpath(subject))
+    if has_journal(subject):
+        raise ConfigError(
+            f"{subject} is the state of a daemon: make a model of it first (onlogit replay {subject} --out MODEL)"
+        )
     if os.path.exists(os.path.join(subject, "state.sqlite")):
         checkpoints = Checkpoints(subject, hold=False)
         try:

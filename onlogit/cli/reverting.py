@@ -11,6 +11,7 @@ from onlogit.model import OnlineLogit, of_state
 from onlogit.monitor import Alarm
 from onlogit.runner import DECIDER
 from onlogit.storage import Checkpoints
+from onlogit.storage.journal import has_journal
 
 
 def reverted(subject: str, out: str | None) -> Alarm:
@@ -22,7 +23,7 @@ def reverted(subject: str, out: str | None) -> Alarm:
         return act
     if out is not None:
         raise click.UsageError("--out is for a model file: the state of a run is changed where it is")
-    if os.path.exists(os.path.join(subject, "journal.sqlite")):
+    if has_journal(subject):
         raise ConfigError(
             f"{subject} is the state of a daemon, whose journal has to say so: send it the command revert"
         )

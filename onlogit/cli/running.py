@@ -20,6 +20,7 @@ from onlogit.runner import BrokenOff, Output, Runner, Stop
 from onlogit.schema import Role
 from onlogit.steps import Step
 from onlogit.storage import Checkpoint, Checkpoints
+from onlogit.storage.journal import has_journal
 from onlogit.streams import Source, open_sink, open_source
 from onlogit.streams.ahead import open_patiently
 
@@ -43,6 +44,8 @@ class Running:
             raise click.UsageError(f"--out and --alarms are both {told['out']}")
         if self.state and is_pipe(where):
             raise ConfigError(f"{where} cannot be read again after a crash: --state needs a file or a folder")
+        if self.state and has_journal(self.state):
+            raise ConfigError(f"{self.state} is the state of a daemon: name another folder (--state)")
         self.config = config_of(told)
         self.decisions = decisions_of(told)
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from onlogit.daemon.fold import Fold
-from onlogit.errors import OnlogitError, StateError
+from onlogit.errors import ConfigError, OnlogitError, StateError
 from onlogit.storage import Checkpoints
-from onlogit.storage.journal import Entry, Journal
+from onlogit.storage.journal import Entry, Journal, has_journal
 
 JOURNAL = "journal"  # the name of the journal's position in a checkpoint
 MOST_BROKEN = 16  # entries that are left out of one replay
@@ -27,12 +27,26 @@ class Replayed(NamedTuple):
     broken: Broken
 
 
+def refuse_run(checkpoints: Checkpoints) -> None:
+    """ConfigError where the folder holds the state of a run: to be asked before a journal is begun there."""
+    if not has_journal(checkpoints.path.parent):
+        kept = checkpoints.latest()
+        if kept is not None and JOURNAL not in kept.positions:
+            raise ConfigError(of_a_run(checkpoints))
+
+
+def of_a_run(checkpoints: Checkpoints) -> str:
+    return f"{checkpoints.path.parent} is the state of a run: name another folder (--state)"
+
+
 def starts(checkpoints: Checkpoints, journal: Journal, say: Say) -> Iterator[Fold]:
     """Folds to begin from, newest first; at last an empty one. Damage is said, loudly."""
     try:
         for kept in checkpoints.kept():
             if kept.warning:
                 say(kept.warning)
+            if JOURNAL not in kept.positions:
+                raise StateError(of_a_run(checkpoints))
             seq = kept.positions[JOURNAL]["seq"]
             yield Fold.of_state(kept.header, kept.arrays, int(seq), f"{checkpoints.path}, checkpoint {kept.generation}")
     except StateError as error:

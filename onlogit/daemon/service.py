@@ -21,7 +21,7 @@ from onlogit.daemon.clock import Clock
 from onlogit.daemon.entries import BEGIN, COMMAND, SETTLE, beginning, settling
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.json_rows import RowReader
-from onlogit.daemon.recovery import JOURNAL, Broken, recover
+from onlogit.daemon.recovery import JOURNAL, Broken, recover, refuse_run
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.rehearsal import rehearse
 from onlogit.daemon.scribe import Scribe
@@ -55,6 +55,7 @@ class Service:
         self.checkpoints = Checkpoints(settings.keep.state)
         self.journal: Journal | None = None
         try:
+            refuse_run(self.checkpoints)
             self.journal = Journal(settings.keep.state, settings.keep.durability)
             self.clock = Clock(self.journal.latest)
             fold, self.replayed = self._opened(self.journal, model)

@@ -21,6 +21,7 @@ from onlogit.errors import OutputError, StateError
 from onlogit.storage.atomic import sync_folder, writing
 from onlogit.storage.checkpoints import DAMAGED, connect
 
+FILE = "journal.sqlite"
 VERSION = 1
 APPLICATION = 0x6F6E6C6A  # "onlj"
 SYNCHRONOUS = {"process": "NORMAL", "power": "FULL"}
@@ -39,6 +40,11 @@ TABLES = f"""
     PRAGMA application_id = {APPLICATION};
     PRAGMA user_version = {VERSION};
 """
+
+
+def has_journal(folder: str | os.PathLike[str]) -> bool:
+    """Whether there is a journal in a folder, which is the state of a daemon then, and of no run."""
+    return (Path(folder) / FILE).exists()
 
 
 class New(NamedTuple):
@@ -67,7 +73,7 @@ class Journal:
     """
 
     def __init__(self, folder: str | os.PathLike[str], durability: str = "process") -> None:
-        self.path = Path(folder) / "journal.sqlite"
+        self.path = Path(folder) / FILE
         with self._speaking():
             if not self.path.exists():
                 create(self.path)

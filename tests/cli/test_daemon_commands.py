@@ -98,3 +98,28 @@ def test_replay_says_what_is_wrong(onlogit: Call, kept: Path, tmp_path: Path) ->
     journal.close()
     done = onlogit("replay", kept, "--fresh")
     assert (done.returncode, "no longer kept" in done.stderr) == (4, True)
+
+
+def test_the_state_of_a_run_is_none_of_a_daemon(onlogit: Call, tmp_path: Path) -> None:
+    """It is refused, and stays as it was."""
+    (tmp_path / "in.csv").write_text("x,y\n" + "1.5,1\n-0.5,0\n" * 20)
+    run = ("run", "in.csv", "--state", "s", "--label", "y", "--out", "out.ndjson", "--alarms", "alarms.ndjson")
+    assert onlogit(*run).returncode == 0
+    for _ in range(2):
+        done = onlogit("serve", "--state", "s", "--label", "y", "--port", 0)
+        assert (done.returncode, "s is the state of a run: name another folder" in done.stderr) == (2, True), (
+            done.stderr
+        )
+    assert "there is nothing to take back" in onlogit("revert", "s").stderr
+    assert onlogit(*run).returncode == 0
+    assert onlogit("report", "s").returncode == 0
+
+
+def test_the_state_of_a_daemon_is_none_of_a_run(onlogit: Call, kept: Path) -> None:
+    (kept / "in.csv").write_text("x,y\n1.5,1\n")
+    done = onlogit("run", "in.csv", "--state", ".", "--label", "y")
+    assert (done.returncode, ". is the state of a daemon: name another folder" in done.stderr) == (2, True)
+    done = onlogit("report", ".")
+    assert (done.returncode, "(onlogit replay . --out MODEL)" in done.stderr) == (2, True)
+    assert onlogit("replay", ".", "--out", "a.model").returncode == 0
+    assert onlogit("report", "a.model").returncode == 0
