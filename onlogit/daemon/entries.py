@@ -1,5 +1,6 @@
 """What the journal's entries are, and what becomes of their rows."""
 
+import hashlib
 import json
 from typing import Any, NamedTuple
 
@@ -7,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.config import Config, to_mapping
+from onlogit.config import Config, from_mapping, to_mapping
+from onlogit.model import OnlineLogit
 from onlogit.storage.journal import Entry
 
 F64 = npt.NDArray[np.float64]
@@ -61,3 +63,17 @@ def settling(schema: pa.Schema) -> bytes:
 def beginning(roles: dict[str, Any], config: Config, early: int) -> bytes:
     """The data of a first entry."""
     return json.dumps({"roles": roles, "config": to_mapping(config), "early": early}, sort_keys=True).encode()
+
+
+def mark(data: bytes) -> str:
+    """By which the data of a first entry are known again: themselves, or the SHA-256 of a model file."""
+    return data.decode() if data.startswith(b"{") else hashlib.sha256(data).hexdigest()
+
+
+def meaning(mark: str) -> Any:
+    """What marks of beginnings are compared by: settings that an older onlogit did not have are at their defaults."""
+    if not mark.startswith("{"):
+        return mark
+    told = json.loads(mark)
+    model = OnlineLogit(**told["roles"], config=from_mapping(Config, told["config"]))
+    return model.roles, model.config, told["early"]

@@ -31,6 +31,7 @@ from onlogit.daemon.entries import (
     Stated,
     Taken,
     batch_of,
+    mark,
 )
 from onlogit.daemon.label_texts import labels_of, texts_of
 from onlogit.daemon.ledger import Ledger
@@ -59,6 +60,7 @@ class Fold:
         self.model = OnlineLogit()
         self.challengers = Challengers()
         self.ledger = Ledger(room)
+        self.begun = ""  # what it was begun with, as `mark` has it
         self.seq = 0  # of the last entry applied
         self.alarms: list[dict[str, Any]] = []  # the latest, oldest first; each has an id, counted from 1
         self.raised = 0
@@ -100,7 +102,7 @@ class Fold:
 
     def begin(self, seq: int, data: bytes) -> None:
         """The first entry: a model file, or roles and settings of a model without a schema yet."""
-        self.seq = seq
+        self.seq, self.begun = seq, mark(data)
         if data.startswith(b"{"):
             told = json.loads(data)
             self.ledger = Ledger(told["early"])
@@ -316,7 +318,7 @@ class Fold:
         """What the arrays of `state` mean, as JSON values."""
         return {
             "model": self.model.header(), "alarms": [dict(each) for each in self.alarms], "raised": self.raised,
-            "early": self.ledger.room, "challengers": self.challengers.header(),
+            "early": self.ledger.room, "begun": self.begun, "challengers": self.challengers.header(),
         }  # fmt: skip
 
     def state(self) -> dict[str, Array]:
@@ -334,7 +336,7 @@ class Fold:
         try:
             fold = cls(int(header["early"]))
             fold.alarms, fold.raised = list(header["alarms"]), int(header["raised"])
-            own = header["model"]
+            fold.begun, own = header["begun"], header["model"]
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"{where}: not a checkpoint of the daemon: {error!r}") from error
         fold.ledger.restore(arrays)

@@ -18,7 +18,7 @@ from onlogit.config import Config
 from onlogit.costs import DecisionConfig
 from onlogit.daemon import arrow_rows, failpoints, json_rows
 from onlogit.daemon.clock import Clock
-from onlogit.daemon.entries import BEGIN, COMMAND, SETTLE, beginning, settling
+from onlogit.daemon.entries import BEGIN, COMMAND, SETTLE, beginning, mark, meaning, settling
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.json_rows import RowReader
 from onlogit.daemon.recovery import JOURNAL, Broken, recover, refuse_run
@@ -35,7 +35,7 @@ from onlogit.model import OnlineLogit
 from onlogit.schema import Schema
 from onlogit.storage import Checkpoints
 from onlogit.storage.checkpoints import KEEP
-from onlogit.storage.journal import Entry, Journal, New
+from onlogit.storage.journal import Journal, New
 
 log = logging.getLogger("onlogit.daemon")
 
@@ -95,8 +95,7 @@ class Service:
             fold.ledger.room = keep.early
             fold.begin(journal.append([New(BEGIN, self.clock(), data)]), data)
             return fold, 0
-        begun = next(iter(journal.read(0, 1)), None) if journal.first == 1 else None
-        self._check_same(begun, model)
+        self._check_same(fold.begun, model)
         return fold, replayed
 
     def _challenge(self, fold: Fold, journal: Journal) -> None:
@@ -121,11 +120,11 @@ class Service:
             data = command("price", **at)
             fold.command(journal.append([New(COMMAND, self.clock(), data)]), data)
 
-    def _check_same(self, begun: Entry | None, model: bytes | None) -> None:
-        """Settings of a new model that a folder begun with others cannot follow are an error, not passed over."""
+    def _check_same(self, begun: str, model: bytes | None) -> None:
+        """Settings of a new model that a folder `begun` with others cannot follow are an error, not passed over."""
         data = model or beginning(self.settings.events.roles(), self.settings.model, self.settings.keep.early)
         untold = beginning(Settings().events.roles(), Settings().model, self.settings.keep.early)
-        if begun is not None and begun.data != data and data != untold:
+        if data != untold and meaning(begun) != meaning(mark(data)):
             raise ConfigError(
                 f"{self.settings.keep.state} was begun with another model, or other columns or settings of it: change "
                 "the command back, or name another folder (--state)"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from onlogit import Config, LabelConfig, MonitorConfig, OnlineLogit
 from onlogit.config import LabelNoise
-from onlogit.daemon.entries import COMMAND, EVENTS, OUTCOMES, beginning
+from onlogit.daemon.entries import COMMAND, EVENTS, OUTCOMES, beginning, mark, meaning
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.json_rows import RowReader
 from onlogit.daemon.ledger import Ledger
@@ -363,9 +363,26 @@ def test_the_journal_is_trimmed_behind_three_checkpoints(tmp_path: Path, monkeyp
     assert service.scribe.journal.shapes == 2
     live = service.ask(packed)
     assert service.stop(time.monotonic() + 20)
-    again = Service(told)
-    assert packed(again.worker.fold) == live
-    again.stop(time.monotonic() + 1)
+    for same in (told, Settings(keep=keep)):
+        again = Service(same)
+        assert packed(again.worker.fold) == live
+        again.stop(time.monotonic() + 1)
+    for other in (
+        replace(told, events=EventSettings(label="x", key="k")), replace(told, model=Config(learner="ftrl")),
+        replace(told, keep=replace(keep, early=7)),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match="was begun with another"):
+            Service(other)
+    with pytest.raises(ConfigError, match="was begun with another"):
+        Service(told, again.worker.fold.model.to_bytes())
+
+
+def test_a_beginning_is_known_again_by_an_onlogit_with_more_settings() -> None:
+    older = json.loads(beginning(ROLES, CONFIG, 50))
+    del older["config"]["names"], older["config"]["labels"]["horizon"], older["roles"]["due"]
+    assert meaning(json.dumps(older)) == meaning(mark(beginning(ROLES, CONFIG, 50)))
+    assert meaning(json.dumps(older)) != meaning(mark(beginning(ROLES, CONFIG, 51)))
+    assert mark(b"a model") != mark(b"another")
 
 
 def test_rows_of_every_kind_of_column() -> None:
