@@ -259,19 +259,37 @@ class Fold:
 
     def _settle_early(self, batch: pa.RecordBatch, keys: U64) -> None:
         """Learn the outcomes that came before the events of this entry."""
-        rows, labels = self.ledger.take(keys)
+        rows, texts = self.ledger.take(keys)
         if not rows:
             return
         key, label = self.model.schema.with_role("key"), self.model.schema.with_role("label")
         assert key is not None
         assert label is not None
-        told = labels_of(labels, label.kind)
-        outcomes = pa.record_batch({key.name: batch.column(key.name).take(pa.array(rows)), label.name: told})
         here = self.model.pipeline.memory.find(keys[rows]) >= 0
-        self.ledger.counts.early_used += int(np.count_nonzero(here))
         self.ledger.counts.duplicate_outcomes += int(np.count_nonzero(~here))
-        self._note(self._all(methodcaller("outcomes", outcomes.filter(pa.array(here)))))
-        self.ledger.told(keys[rows])
+        self.ledger.told(keys[rows][~here])
+        place, start = np.array(rows)[here], 0
+        for told in labels_of([text for text, own in zip(texts, here.tolist(), strict=True) if own]):
+            at = place[start : start + len(told)]
+            outcomes = {key.name: batch.column(key.name).take(pa.array(at)), label.name: told}
+            self._learn_early(pa.record_batch(outcomes), keys[at])
+            start += len(told)
+
+    def _learn_early(self, outcomes: pa.RecordBatch, keys: U64) -> None:
+        """Learn those that are labels of the column by now, and drop others: where all of a batch are not, by halves."""
+        try:
+            alarms = self._all(methodcaller("outcomes", outcomes))
+        except DataError:
+            half = len(keys) // 2
+            if half:
+                self._learn_early(outcomes.slice(0, half), keys[:half])
+                self._learn_early(outcomes.slice(half), keys[half:])
+            else:
+                self.ledger.counts.unread_outcomes += 1
+            return
+        self._note(alarms)
+        self.ledger.counts.early_used += len(keys)
+        self.ledger.told(keys)
 
     def outcomes(
         self, seq: int, batch: pa.RecordBatch, now: int, pause: Pause = no_pause, most: int = 1 << 30

@@ -1,31 +1,35 @@
-"""Labels of outcomes whose event is still to come: kept as text, since the schema may not know their kind yet."""
+"""Labels of outcomes whose event is still to come: kept as JSON texts, which tell a bool, a number and a text apart, since the
+schema may not know the kind of the column yet."""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.compute as pc  # type: ignore[import-untyped]
 
-KINDS = {"bool": pa.bool_(), "number": pa.float64(), "integer": pa.float64()}
-
-
-def labels_of(texts: list[str], kind: str) -> pa.Array:
-    """Labels again, of a column of this kind; one of no known kind yet is as its texts look."""
-    told = pa.array(texts, pa.string())
-    if kind in KINDS:
-        return told.cast(KINDS[kind])
-    if kind != "null":
-        return told
-    return told.cast(pa.bool_()) if set(texts) <= {"true", "false"} else _numbers(told)
+LONGEST_LABEL = 200
+KINDS = {bool: pa.bool_(), float: pa.float64(), str: pa.string()}
 
 
 def texts_of(labels: pa.Array) -> list[str]:
-    """Labels as text that `labels_of` reads back."""
+    """Labels without nulls as texts; of a label that is a text, the first 200 characters."""
     if pa.types.is_dictionary(labels.type):
         labels = labels.dictionary_decode()
-    return [str(text) for text in labels.cast(pa.string()).to_pylist()]
+    kept = {value: json.dumps(_plain(value)) for value in labels.unique().to_pylist()}
+    return [kept[value] for value in labels.to_pylist()]
 
 
-def _numbers(texts: pa.Array) -> pa.Array:
-    """Numbers where all are, else the texts."""
-    try:
-        return pc.cast(texts, pa.float64())
-    except pa.ArrowInvalid:
-        return texts
+def labels_of(texts: Iterable[str]) -> Iterator[pa.Array]:
+    """The labels again, in their order: those of one kind that follow one another together."""
+    known: dict[str, bool | float | str] = {}
+    for text in texts:
+        if text not in known:
+            known[text] = json.loads(text)
+    for kind, run in groupby((known[text] for text in texts), type):
+        yield pa.array(list(run), KINDS[kind])
+
+
+def _plain(value: object) -> bool | float | str:
+    if isinstance(value, bool):
+        return value
+    return value[:LONGEST_LABEL] if isinstance(value, str) else float(value)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """What became of outcomes that did not simply meet their event, each by a rule and with a counter.
 
-- An outcome before its event is held, at most `room` of them, and learned right after the event's own entry.
+- An outcome before its event is held, at most `room` of them, and learned right after the event's own entry;
+  dropped where it is no label of the column by then.
 - An outcome told again is dropped: keys told lately (as many) are known, and the first answer counts.
 - An outcome for an event that was never seen or was given up waits like an early one until newer ones push it out, and
   is then counted as unknown.
@@ -18,7 +19,6 @@ from onlogit.errors import StateError
 from onlogit.memory import KeyIndex, repeated
 
 U64 = npt.NDArray[np.uint64]
-LONGEST_LABEL = 200
 
 
 @dataclass
@@ -28,9 +28,10 @@ class Oddities:
     duplicate_events: int = 0  # their key waited for a label already; answered as stated then, not learned again
     duplicate_outcomes: int = 0
     early_outcomes: int = 0
-    early_used: int = 0  # of which found their event
+    early_used: int = 0  # of which found their event, and were learned
     unknown_outcomes: int = 0  # pushed out without an event
     unlabelled_outcomes: int = 0  # with a null label
+    unread_outcomes: int = 0  # held, and no label of the column by the time of their event: a longer text, say
 
 
 class _Lately:
@@ -89,7 +90,7 @@ class Ledger:
             if not held[-1]:
                 self.counts.duplicate_outcomes += 1
                 continue
-            self.early[key] = label[:LONGEST_LABEL]
+            self.early[key] = label
             self.counts.early_outcomes += 1
             if len(self.early) > self.room:
                 del self.early[next(iter(self.early))]

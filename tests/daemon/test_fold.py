@@ -18,6 +18,7 @@ from onlogit.config import LabelNoise
 from onlogit.daemon.entries import COMMAND, EVENTS, OUTCOMES, beginning, mark, meaning
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.json_rows import RowReader
+from onlogit.daemon.label_texts import LONGEST_LABEL
 from onlogit.daemon.ledger import Ledger
 from onlogit.daemon.service import Service
 from onlogit.daemon.settings import EventSettings, KeepSettings, Settings
@@ -211,6 +212,43 @@ def test_early_outcomes_of_every_kind_of_label(first: pa.Array, told: list[Any])
     assert fold.ledger.counts.early_used == 2
     assert fold.model.counts.learned == 3
     assert fold.model.quality().rate == pytest.approx(1 / 3 if told[0] == "yes" else 2 / 3)
+
+
+@pytest.mark.parametrize("most", [1, 10])
+def test_early_outcomes_are_read_each_in_its_own_kind(most: int) -> None:
+    """Their column has no kind yet: bools and numbers may be held at once."""
+    fold = begun()
+    fold.apply(entry(2, EVENTS, events([1])))
+    for key, label in ((2, True), (3, 1.0), (4, 0.0), (5, True)):
+        assert fold.outcomes(key + 1, pa.record_batch({"k": [key], "y": [label]}), 0).fate.tolist() == [1]
+    assert len(fold.events(7, events([2, 3, 4, 5, 6]), 0, most=most).p) == 5
+    assert (fold.ledger.counts.early_used, len(fold.ledger.early)) == (4, 0)
+    fold.outcomes(8, outcomes([(1, 1)]), 0)
+    assert (fold.model.counts.events, fold.model.counts.learned, fold.model.quality().rate) == (6, 5, 0.8)
+
+
+def test_an_early_outcome_that_is_no_label_any_more_is_dropped() -> None:
+    """Events are folded, other outcomes learned, and it may be told again."""
+    fold = begun(roles=EventSettings(label="y", key="k", positive="yes").roles())
+    fold.apply(entry(2, EVENTS, events([1])))
+    long = "no" * LONGEST_LABEL  # is kept cut
+    told = pa.record_batch({"k": [2, 3, 4, 5, 6], "y": ["yes", long, "yes", long, "yes"]})
+    assert fold.outcomes(3, told, 0).fate.tolist() == [1] * 5
+    assert len(fold.events(4, events([2, 3, 4, 5, 6, 7]), 0).p) == 6
+    counts = fold.ledger.counts
+    assert (counts.early_used, counts.unread_outcomes, len(fold.ledger.early)) == (3, 2, 0)
+    assert (fold.model.counts.events, fold.model.counts.learned) == (7, 3)
+    assert fold.outcomes(5, pa.record_batch({"k": [5, 4], "y": [long, "yes"]}), 0).fate.tolist() == [0, 2]
+
+
+def test_early_outcomes_of_texts_that_look_like_numbers() -> None:
+    roles = EventSettings(label="y", key="k", positive="1").roles()
+    fold = begun(roles=roles)
+    fold.apply(entry(2, EVENTS, events([1])))
+    fold.apply(entry(3, OUTCOMES, pa.record_batch({"k": [2, 3], "y": ["0", "1"]})))
+    fold.apply(entry(4, EVENTS, events([2, 3])))
+    fold.apply(entry(5, OUTCOMES, pa.record_batch({"k": [1], "y": ["0"]})))
+    assert (fold.model.counts.learned, fold.model.quality().rate) == (3, 1 / 3)
 
 
 def test_a_ledger_that_does_not_fit_is_refused() -> None:
