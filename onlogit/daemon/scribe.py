@@ -126,7 +126,7 @@ class Scribe:
             self._file(each)
 
     def _refuse(self, works: list[Work], error: Exception) -> None:
-        self.meters.waiting -= sum(work.rows for work in works)
+        self.meters.unkept += sum(work.rows for work in works)
         self._post([(work, error) for work in works])
 
     def _groups(self, works: Sequence[Work]) -> list[list[Work]]:

@@ -182,7 +182,7 @@ class Service:
             return
         if self.meters.waiting + work.rows > self.settings.server.max_waiting:
             raise Refusal(429, f"{self.meters.waiting} rows wait to be learned already", ((b"retry-after", b"1"),))
-        self.meters.waiting += work.rows
+        self.meters.accepted += work.rows
         self.scribe.write(work)
 
     def require_ready(self) -> None:

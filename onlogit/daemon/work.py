@@ -47,11 +47,19 @@ class Meters:
     """What the threads count for metrics and the page; plain numbers, each written by one thread at a time."""
 
     scored: int = 0
-    waiting: int = 0  # rows accepted and not yet folded
+    accepted: int = 0  # rows to be journalled and folded, by the thread that takes requests
+    unkept: int = 0  # of which the scribe refused
+    answered: int = 0  # of which the fold is done with
     broken: int = 0  # entries that were put aside because they broke the fold
     folded_at: float = field(default_factory=time.monotonic)
     lag_events: float = 0.0  # mean lag of the last outcomes
     lag_seconds: float = float("nan")
+
+    @property
+    def waiting(self) -> int:
+        """Rows accepted and not yet folded; never fewer than there are."""
+        done = self.unkept + self.answered  # first: what is done was accepted before
+        return self.accepted - done
 
 
 Done = list[tuple[Work, Any]]  # requests with their results or exceptions

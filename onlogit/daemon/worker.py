@@ -228,7 +228,7 @@ class Worker:
 
     def _answer(self, filed: Filed, result: Any) -> None:
         failpoints.reach(failpoints.ANSWER)
-        self.meters.waiting -= sum(work.rows for work, _, _ in filed.parts)
+        self.meters.answered += sum(work.rows for work, _, _ in filed.parts)
         whole = len(filed.parts) == 1
         self._post(
             [(work, (filed.seq, result if whole else result.part(start, stop))) for work, start, stop in filed.parts]
@@ -240,7 +240,7 @@ class Worker:
         if len(works) > 1:
             filed.redo(works)
             return
-        self.meters.waiting -= sum(work.rows for work in works)
+        self.meters.answered += sum(work.rows for work in works)
         self._post([(work, error) for work in works])
 
     def _break(self, filed: Filed, error: Exception) -> None:

@@ -1,5 +1,10 @@
 """How much the fold thread takes at a time: as much as leaves scores waiting no longer than they may."""
 
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,8 +14,39 @@ import pytest
 
 from onlogit.daemon import worker
 from onlogit.daemon.entries import EVENTS, Stated
+from onlogit.daemon.service import Service
+from onlogit.daemon.settings import EventSettings, KeepSettings, Settings
 from onlogit.daemon.work import SCORE, Filed, Meters, Work
 from onlogit.daemon.worker import LEAST, MOST, Worker
+from onlogit.errors import OutputError
+
+
+def test_rows_that_wait_are_counted_right_by_three_threads(tmp_path: Path) -> None:
+    """One accepts, one refuses what cannot be kept, one answers; they take turns as often as they can."""
+    service = Service(Settings(keep=KeepSettings(state=str(tmp_path)), events=EventSettings(label="y")))
+    service.ready.set()  # its threads are the ones below
+    work = Work(EVENTS, lambda result: None, 1)
+    filed = Filed(2, EVENTS, 0, None, b"", [(work, 0, 1)], lambda works: None)
+    turns, before = 30_000, sys.getswitchinterval()
+    accept, answer = partial(service.submit, work), partial(service.worker._answer, filed, None)
+    refuse = partial(service.scribe._refuse, [work], OutputError("full"))
+
+    def take_turns(*steps: Callable[[], None]) -> None:
+        for _ in range(turns):
+            for step in steps:
+                step()
+
+    threads = [threading.Thread(target=take_turns, args=own) for own in ((accept, accept), (refuse,), (answer,))]
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert service.meters.waiting == 0
+    service.stop(0.0)
 
 
 class Clock:
