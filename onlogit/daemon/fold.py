@@ -177,7 +177,7 @@ class Fold:
         return next((each.model for each in self.challengers if each.name == INITIAL), self.model)
 
     def events(self, seq: int, batch: pa.RecordBatch, now: int, pause: Pause = no_pause, most: int = 1 << 30) -> Stated:
-        """Score and remember, or learn; a DataError has changed nothing. They settle the schema where no entry did."""
+        """Score and remember, or learn; a DataError has changed nothing. Where no entry settled the schema, these do."""
         self.seq = seq
         self._settle(batch.schema)
         keys = self.keys(batch)

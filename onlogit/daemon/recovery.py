@@ -7,6 +7,7 @@ aside. Where many do, it is this onlogit that does not understand the journal, a
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from onlogit.daemon.entries import BEGIN, SETTLE
 from onlogit.daemon.fold import Fold
 from onlogit.errors import ConfigError, OnlogitError, StateError
 from onlogit.storage import Checkpoints
@@ -83,7 +84,7 @@ def replay(begin: Callable[[], tuple[Fold, Iterable[Entry]]], say: Say) -> Repla
     """The fold that `begin()` gives, after the entries that it gives with it.
 
     What the fold refuses is said, once for all: no more should be refused than was as it came. SchemaError where the schema
-    does not go with the settings, StateError where more than a few entries break the fold.
+    does not go with the settings, StateError where more than a few entries break the fold, or one of those that begin it.
     """
     broken: Broken = {}
     while True:
@@ -98,8 +99,8 @@ def replay(begin: Callable[[], tuple[Fold, Iterable[Entry]]], say: Say) -> Repla
         if refused:
             seq, error = next(iter(refused.items()))
             say(
-                f"of {applied} journal entries {len(refused)} are refused and no part of the state, as they should have been "
-                f"when they came; the first is entry {seq}: {error}"
+                f"{len(refused)} of {applied} journal entries refused and no part of the state, rightly where they were refused "
+                f"as they came; the first, entry {seq}: {error}"
             )
         return Replayed(fold, applied, broken)
 
@@ -113,6 +114,8 @@ def _apply(fold: Fold, entries: Iterable[Entry]) -> tuple[int, dict[int, Onlogit
         except (OnlogitError, MemoryError):
             raise
         except Exception as error:
+            if entry.kind in (BEGIN, SETTLE):  # without which the rest means nothing
+                raise StateError(f"journal entry {entry.seq} ({entry.kind}) cannot be followed: {error!r}") from error
             raise BrokenEntry(entry.seq) from error
         applied += 1
         if isinstance(result, OnlogitError):

@@ -16,7 +16,7 @@ import pytest
 from daemon_process import Running
 
 from onlogit import Config
-from onlogit.daemon.entries import COMMAND, EVENTS, beginning
+from onlogit.daemon.entries import BEGIN, COMMAND, EVENTS, beginning
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.recovery import MOST_BROKEN, recover, replay
 from onlogit.daemon.service import Service
@@ -70,7 +70,7 @@ def test_a_label_that_cannot_be_meant_is_refused_and_a_crash_there_does_no_harm(
             assert (refused.status_code, found in refused.text) == (422, True)
     status = again.json("/v1/status")
     assert (status["entries_put_aside"], status["counts"]["events"], status["pending"]) == (0, 1, 1)
-    assert "of 4 journal entries 1 are refused" in again.log.read_text()
+    assert "1 of 4 journal entries refused" in again.log.read_text()
     assert again.post("/v1/outcomes", {"id": "a", "late": "yes"}).json()["matched"] == 1
 
 
@@ -85,6 +85,9 @@ def test_one_of_many_is_left_out_and_more_than_a_few_are_an_error() -> None:
     assert list(replay(lambda: begin(MOST_BROKEN), print).broken) == [each.seq for each in entries[:MOST_BROKEN]]
     with pytest.raises(StateError, match="breaks the fold"):
         replay(lambda: begin(MOST_BROKEN + 1), print)
+    data = b'{"roles": {"colour": "x"}, "config": {}, "early": 10}'
+    with pytest.raises(StateError, match=r"entry 1 \(begin\) cannot be followed"):
+        replay(lambda: (Fold(), [Entry(1, BEGIN, 0, data, b"")]), print)
 
 
 class Injected:
