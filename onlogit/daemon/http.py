@@ -1,12 +1,13 @@
 """HTTP without a framework: an ASGI application that routes, admits, reads bodies within limits, and answers.
 
 Every refusal is `{"error": ...}` with the status that fits. A body is counted as it arrives, also while it is being
-decompressed, and refused before more of it is held.
+decompressed, and refused before more of it is held. A stream of events ends when its reader goes.
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ log = logging.getLogger("onlogit.http")
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
+Pieces = Callable[[Callable[[bytes], Awaitable[None]]], Coroutine[Any, Any, None]]
 JSON, TEXT, NDJSON = b"application/json", b"text/plain; charset=utf-8", b"application/x-ndjson"
 ARROW = b"application/vnd.apache.arrow.stream"
 EVENT_STREAM = b"text/event-stream"
@@ -51,7 +53,7 @@ class Answer:
     kind: bytes = JSON
     status: int = 200
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    stream: Callable[[Callable[[bytes], Awaitable[None]]], Awaitable[None]] | None = None
+    stream: Pieces | None = None
 
 
 Handler = Callable[[Request], Awaitable[Answer]]
@@ -111,7 +113,7 @@ class Application:
             return
         except Exception as error:
             answer = failed(error, scope["method"], path)
-        await self._send(answer, receive, send)
+        await self._send(answer, scope["method"], receive, send)
         self.observe(route.path if route else "", scope["method"], answer.status, time.perf_counter() - begin)
 
     def _route(self, method: str, path: str) -> tuple[Route, tuple[str, ...]]:
@@ -131,23 +133,38 @@ class Application:
             raise Refusal(405, f"{path} takes {allowed}", ((b"allow", allowed.encode()),))
         raise Refusal(404, "there is nothing here; /openapi.json lists what there is")
 
-    async def _send(self, answer: Answer, receive: Receive, send: Send) -> None:
+    async def _send(self, answer: Answer, method: str, receive: Receive, send: Send) -> None:
         headers = [(b"content-type", answer.kind), *answer.headers]
         if answer.stream is None:
             headers.append((b"content-length", b"%d" % len(answer.body)))
         try:
             await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-            if answer.stream is None:
-                await send({"type": "http.response.body", "body": answer.body})
-                return
-
-            async def piece(data: bytes) -> None:
-                await send({"type": "http.response.body", "body": data, "more_body": True})
-
-            await answer.stream(piece)
-            await send({"type": "http.response.body", "body": b""})
+            if answer.stream is not None and method != "HEAD":
+                await streamed(answer.stream, receive, send)
+            await send({"type": "http.response.body", "body": answer.body})
         except OSError:
             return  # the client went away
+
+
+async def streamed(stream: Pieces, receive: Receive, send: Send) -> None:
+    """Send the pieces of a stream until it ends or the client goes: a server need not say so when something is sent."""
+
+    async def piece(data: bytes) -> None:
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    streaming, leaving = asyncio.create_task(stream(piece)), asyncio.create_task(gone())
+    try:
+        await asyncio.wait((streaming, leaving), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        streaming.cancel()
+        leaving.cancel()
+        await asyncio.wait((streaming, leaving))
+    if not streaming.cancelled():
+        streaming.result()
 
 
 def matched(pattern: list[str], parts: list[str]) -> tuple[str, ...] | None:

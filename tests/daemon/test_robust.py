@@ -24,6 +24,7 @@ import pytest
 from daemon_process import ARROW, NDJSON, Running, until
 
 from bench.load import request
+from onlogit.daemon.endpoints import STREAMS
 from onlogit.daemon.notices import Notices
 from onlogit.daemon.settings import NoticeSettings
 
@@ -221,6 +222,17 @@ def test_a_full_disk_stops_writes_alone_and_heals(serve: Callable[..., Running])
     daemon.end(9)
     again = serve("--label", "y", "--key", "k", "--learner", "sgd")
     assert again.json("/v1/status")["counts"]["events"] == kept
+
+
+def test_a_stream_ends_when_its_reader_goes(shared: Running) -> None:
+    """More of them than may be open at a time, one after the other; none for who asks for the head alone."""
+    assert shared.client is not None
+    for _ in range(STREAMS + 2):
+        with httpx.stream("GET", f"{shared.url}/v1/live") as live:
+            assert live.status_code == 200
+            assert next(live.iter_lines()).startswith("data: ")
+    for _ in range(2):  # on one connection: the second waits until the first is answered
+        assert shared.client.head("/v1/live").headers["content-type"] == "text/event-stream"
 
 
 @contextmanager
