@@ -50,8 +50,10 @@ class ServerSettings:
         require(1024 <= self.max_body <= 1 << 30, "max_body", self.max_body, "1 kB to 1 GB")
         require(1 <= self.max_rows <= 1 << 24, "max_rows", self.max_rows, "1 to 2^24")
         require(1 <= self.max_columns <= 100_000, "max_columns", self.max_columns, "1 to 100,000")
-        require(self.rate_limit >= 0, "rate_limit", self.rate_limit, "0 requests a second or more")
-        require(self.drain_seconds > 0, "drain_seconds", self.drain_seconds, "a positive number of seconds")
+        paced = self.rate_limit == 0 or 1e-6 <= self.rate_limit <= 1e9
+        require(paced, "rate_limit", self.rate_limit, "0, or .000001 to 1,000,000,000 requests a second")
+        require(self.max_waiting >= 1, "max_waiting", self.max_waiting, "1 row or more")
+        require(0 < self.drain_seconds <= 86_400, "drain_seconds", self.drain_seconds, "above 0, up to 86,400 seconds")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise ConfigError("tls_cert and tls_key go together: give both, or neither")
 
@@ -74,8 +76,9 @@ class KeepSettings:
 
     def __post_init__(self) -> None:
         require(self.durability in ("process", "power"), "durability", self.durability, '"process" or "power"')
-        require(self.checkpoint_seconds > 0, "checkpoint_seconds", self.checkpoint_seconds, "a positive number")
-        require(self.keep_days >= 0, "keep_days", self.keep_days, "0 days or more")
+        waits = 0 < self.checkpoint_seconds <= 604_800
+        require(waits, "checkpoint_seconds", self.checkpoint_seconds, "above 0, up to 604,800 seconds")
+        require(0 <= self.keep_days <= 100_000, "keep_days", self.keep_days, "0 to 100,000 days")
         require(self.keep_bytes >= 0, "keep_bytes", self.keep_bytes, "0 bytes or more")
         require(0 <= self.early <= 1 << 24, "early", self.early, "0 to 2^24 outcomes")
 

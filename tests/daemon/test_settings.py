@@ -83,6 +83,23 @@ def test_what_cannot_be_meant_is_named(tmp_path: Path, text: str, says: str) -> 
         resolve(None, {}, {"ONLOGIT_PORT": "x"})
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("keep_days", "inf", "0 to 100,000 days"),
+        ("keep_days", "nan", "0 to 100,000 days"),
+        ("drain_seconds", "inf", "up to 86,400 seconds"),
+        ("checkpoint_seconds", "1e10", "up to 604,800 seconds"),
+        ("rate_limit", "inf", "to 1,000,000,000 requests a second"),
+        ("max_waiting", "-1", "1 row or more"),
+        ("max_waiting", "0", "1 row or more"),
+    ],
+)
+def test_what_a_thread_could_not_work_with_is_refused(option: str, value: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{option} = .* is out of range: .*{says}"):
+        resolve(None, {option: value}, {})
+
+
 def test_another_address_than_loopback_needs_tokens_and_tls(tmp_path: Path) -> None:
     tokens = tmp_path / "tokens"
     tokens.write_text("0123456789abcdef score,learn  # the shop\n\nfedcba9876543210 admin\n")
