@@ -6,8 +6,8 @@ a file under such a name and rename it when it is whole.
 
 A position holds the file being read, the rows read of it, and the names read before that are still in the folder, so
 it grows with the folder, not with the stream: move files away once they are in `read`. (A file that comes back under
-its old name after that is a new file.) Where types are inferred, the first file settles them, and positions remember
-them.
+its old name after that is a new file.) The first file settles the columns, and their types where those are inferred;
+positions remember them, so that later files are held to them though the first is gone.
 """
 
 import base64
@@ -22,7 +22,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.errors import DataError, SchemaError
 from onlogit.streams.files import FileSource
-from onlogit.streams.passes import Settings, reading
+from onlogit.streams.passes import Settings, names_wanted, reading
 from onlogit.streams.protocols import Position
 
 POLL_SECONDS = 0.2
@@ -87,15 +87,17 @@ class FolderSource:
         self._read: list[str] = []
         self._name = next(iter(self._files))
         self._file: FileSource | None = FileSource(self._files[self._name], format, settings)
-        self.schema = self._file.schema
-        self._remember()
-
-    def _remember(self) -> None:
-        """Takes format and types of the first file as those of all."""
-        assert self._file is not None
         self._format = self._file.format
+        self._settle(self._file.full_schema)
+
+    def _settle(self, schema: pa.Schema) -> None:
+        """Takes these columns as those of all files."""
+        self._text = base64.b64encode(schema.serialize()).decode()
+        self.schema = pa.schema(
+            [schema.field(name) for name in names_wanted(schema, self._settings.columns, self.where)]
+        )
         if self._format in INFERRED:
-            self._settings = replace(self._settings, schema=self._file.full_schema)
+            self._settings = replace(self._settings, schema=schema)
 
     def read(self) -> tuple[pa.RecordBatch, Position] | None:
         while True:
@@ -114,10 +116,7 @@ class FolderSource:
             self._read.append(self._name)
 
     def _position(self, place: Position) -> Position:
-        position: Position = {**place, "read": json.dumps(self._read)}
-        if self._settings.schema is not None:
-            position["schema"] = base64.b64encode(self._settings.schema.serialize()).decode()
-        return position
+        return {**place, "read": json.dumps(self._read), "schema": self._text}
 
     def _open_next(self) -> bool:
         if self._follow:
@@ -141,9 +140,7 @@ class FolderSource:
     def seek(self, position: Position) -> None:
         self.close()
         if "schema" in position:
-            schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(str(position["schema"]))))
-            self._settings = replace(self._settings, schema=schema)
-            self.schema = pa.schema([schema.field(name) for name in self.schema.names])
+            self._settle(pa.ipc.read_schema(pa.py_buffer(base64.b64decode(str(position["schema"])))))
         self._read = json.loads(str(position.get("read", "[]")))
         name = str(position.get("file", ""))
         if name in self._files:

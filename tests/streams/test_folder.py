@@ -12,6 +12,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import csv
 
 from onlogit.errors import ConfigError, DataError, SchemaError
 from onlogit.streams import Position, Source, folder, open_source
@@ -190,6 +191,41 @@ def test_a_file_of_another_schema_is_named(
     pq.write_table(pa.table(second), tmp_path / "b.parquet")
     with pytest.raises(SchemaError, match=r"b\.parquet: " + message):
         reading_all(open_source(tmp_path))
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({"n": [3]}, "there is no column 'm', as there is"),
+        ({"n": [3], "m": [1], "o": [1]}, "column 'o' is there, but not"),
+        ({"m": [1], "n": [3]}, "the columns are m, n, in another order than"),
+    ],
+)
+def test_a_file_of_another_schema_is_named_though_those_before_it_were_moved_away(
+    tmp_path: Path, ending: str, second: dict[str, list[int]], message: str
+) -> None:
+    def write(name: str, columns: dict[str, list[int]]) -> None:
+        {"csv": csv.write_csv, "parquet": pq.write_table}[ending](pa.table(columns), tmp_path / f"{name}.{ending}")
+
+    write("a", {"n": [1, 2], "m": [0, 0]})
+    source = open_source(tmp_path, follow=True)
+    _, position = numbers(source)
+    source.close()
+    os.remove(tmp_path / f"a.{ending}")
+    write("b", second)
+    again = open_source(tmp_path, follow=True)
+    again.seek(json.loads(json.dumps(position)))
+    assert again.schema == source.schema
+    with pytest.raises(SchemaError, match=rf"b\.{ending}: {message} in the files before it"):
+        numbers(again)
+    again.close()
+    os.remove(tmp_path / f"b.{ending}")
+    write("c", {"n": [3], "m": [1]})
+    again = open_source(tmp_path, follow=True)
+    again.seek(json.loads(json.dumps(position)))
+    assert numbers(again)[0] == [3]
+    again.close()
 
 
 def test_nullability_is_no_difference(tmp_path: Path, reading_all: ReadAll) -> None:
