@@ -5,6 +5,7 @@ names its row and column. An empty field, quoted or not, is null, and so are NA,
 written with the digits that read back as the same float, strings in quotes.
 """
 
+import csv as plain_csv
 import io
 import re
 from collections.abc import Iterator
@@ -39,7 +40,19 @@ def opened(file: BinaryIO, where: str, schema: pa.Schema | None) -> Any:
             convert_options=csv.ConvertOptions(column_types=schema, strings_can_be_null=True),
         )
     except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise explained(error, where, schema) from error
+        raise explained(error, where, header(file)) from error
+
+
+def header(file: BinaryIO) -> list[str]:
+    """The names of all columns; none where a pipe cannot be read again."""
+    if not file.seekable():
+        return []
+    file.seek(0)
+    text = io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="")
+    try:
+        return next(filter(None, plain_csv.reader(text)), [])
+    finally:
+        text.detach()
 
 
 def csv_batches(reader: Any, where: str) -> Iterator[pa.RecordBatch]:
@@ -49,18 +62,19 @@ def csv_batches(reader: Any, where: str) -> Iterator[pa.RecordBatch]:
         except StopIteration:
             return
         except (pa.ArrowException, UnicodeDecodeError) as error:
-            raise explained(error, where, reader.schema) from error
+            raise explained(error, where, reader.schema.names) from error
         yield batch
 
 
-def explained(error: Exception, where: str, schema: pa.Schema | None) -> DataError:
-    """What Arrow found, with the column by name. Its `Row #n` counts lines of the file, the header being 1."""
+def explained(error: Exception, where: str, names: list[str]) -> DataError:
+    """What Arrow found, with the column by name where `names` has it. Its `Row #n` counts lines of the file, the header
+    being 1."""
     text = first_line(error).removeprefix("CSV parse error: ")
     text = re.sub(r"^Row #(\d+): Expected (\d+) columns, got (\d+).*", r"row \1 has \3 fields, the header has \2", text)
     found = re.match(r"In CSV column #(\d+): (?:Row #(\d+): )?(?:CSV conversion error to )?(.*)", text)
     if found:
         number, row, rest = found.groups()
-        column = repr(schema.names[int(number)]) if schema is not None else f"number {int(number) + 1}"
+        column = repr(names[int(number)]) if int(number) < len(names) else f"number {int(number) + 1}"
         kind, _, value = rest.partition(": ")
         text = f"row {row}, column {column}: {value or rest}"
         if value:

@@ -74,6 +74,21 @@ def test_a_bad_row_early_in_the_file_is_named(tmp_path: Path) -> None:
     source.close()
 
 
+@pytest.mark.parametrize("header", ["z,p,y,w", "\ufeff\nz,p,y,w", '"z","p",y,w'])
+@pytest.mark.parametrize("types", [("p",), ("p", "w"), ("w", "p")])
+def test_a_bad_value_of_a_type_that_is_given_is_named(tmp_path: Path, header: str, types: tuple[str, ...]) -> None:
+    path = tmp_path / "e.csv"
+    path.write_text(f"{header}\n1,.5,0,1\n1,oops,1,1\n")
+    with pytest.raises(DataError, match=r"row \d, column 'p': invalid value 'oops'"):
+        open_source(path, types=pa.schema([(name, pa.float64()) for name in types]), columns=["y", "p"])
+
+
+def test_a_bad_value_of_a_pipe_is_named_by_its_place(stdin: Callable[[bytes], None]) -> None:
+    stdin(b"z,p,y\n1,.5,0\n1,oops,1\n")
+    with pytest.raises(DataError, match="row 3, column number 2: invalid value 'oops'"):
+        open_source("-", types=pa.schema([("p", pa.float64())]))
+
+
 def test_bad_text_late_in_the_file_is_named(tmp_path: Path, reading_all: ReadAll) -> None:
     path = tmp_path / "e.csv"
     path.write_bytes(b"n,s\n" + LONG.encode() + b"1,\xff\n")
