@@ -24,8 +24,7 @@ def show(file: str | None, origin: bool, as_json: bool, **told: Any) -> None:
     import json
 
     from onlogit.cli.printing import say
-    from onlogit.cli.serving import flags_of
-    from onlogit.daemon.sources import flat, resolve
+    from onlogit.daemon.sources import flags_of, flat, resolve
 
     settings, origins = resolve(file, flags_of(told), decisions=options.decisions_told(told))
     values = flat(settings)

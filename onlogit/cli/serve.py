@@ -23,9 +23,11 @@ def serve(config: str | None, print_systemd_unit: bool, **told: Any) -> None:
     events. What it has answered it has kept: killed at any moment and started again, it goes on from there. SIGTERM or
     Ctrl-C ends it after what it has accepted; a second one at once. Logs go to stderr as JSON.
     """
-    from onlogit.cli.serving import print_unit, serving
-
     if print_systemd_unit:
+        from onlogit.cli.systemd import print_unit
+
         print_unit(config, told)
     else:
+        from onlogit.cli.serving import serving
+
         serving(config, told)

@@ -1,9 +1,9 @@
 """Where settings come from: default < file (TOML) < environment (ONLOGIT_*) < flag.
 
 A setting has a dotted name such as `server.port`, which is its place in the file; its last part names the flag
-(`--port`) and the variable (`ONLOGIT_PORT`). What the columns mean and the settings of the model stand at the file's top and
-in [labels], [label_noise], [monitor], [belief], [sgd] and [decisions], as in the file of other commands
-(`onlogit.config.read`). An unknown name or a value out of range is a ConfigError that names it.
+(`--port`) and the variable (`ONLOGIT_PORT`; for the file of tokens ONLOGIT_TOKENS_FILE). What the columns mean and the
+settings of the model stand at the file's top and in [labels], [label_noise], [monitor], [belief], [sgd] and [decisions], as in
+the file of other commands (`onlogit.config.read`). An unknown name or a value out of range is a ConfigError that names it.
 """
 
 import os
@@ -27,7 +27,12 @@ class Place(NamedTuple):
     name: str  # dotted, from the top of `Settings`
     default: Any
     help: str
-    option: str  # as in --option and ONLOGIT_OPTION
+    option: str  # as in --option
+
+    @property
+    def variable(self) -> str:
+        """The name that it has in the environment, ONLOGIT_OPTION; ONLOGIT_TOKENS has tokens, not the name of their file."""
+        return "ONLOGIT_TOKENS_FILE" if self.option == "tokens" else "ONLOGIT_" + self.option.upper()
 
 
 RENAMED = {"model.labels.delay": "label_delay", "model.monitor.features": "feature_drift"} | {
@@ -72,6 +77,11 @@ def outer(name: str) -> str:
     return rest if first in TOP else name
 
 
+def flags_of(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings among what a command line was told."""
+    return {place.option: told[place.option] for place in places() if told.get(place.option) is not None}
+
+
 def resolve(
     file: str | None, flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ,
     decisions: Mapping[str, Any] = MappingProxyType({}),
@@ -93,8 +103,8 @@ def resolve(
             if not isinstance(table, dict):
                 raise ConfigError(f"{file}: {part} has to be a table of settings")
         origins[outer(place.name)] = f"file {file}" if last in table else "default"
-        variable = "ONLOGIT_" + place.option.upper()
-        for value, origin in ((environ.get(variable), variable), (flags.get(place.option), f"--{place.option}")):
+        variable, flag = environ.get(place.variable), flags.get(place.option)
+        for value, origin in ((variable, place.variable), (flag, f"--{place.option}")):
             if value is not None:
                 table[last] = _as_kind(place, value, origin)
                 origins[outer(place.name)] = origin.replace("_", "-") if origin.startswith("--") else origin

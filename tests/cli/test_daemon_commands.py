@@ -1,6 +1,7 @@
 """`onlogit config`, `replay` and what `serve` says without serving."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,31 @@ def test_a_systemd_unit_runs_this_command(onlogit: Call) -> None:
     text = onlogit("serve", "--print-systemd-unit", "--label", "late", "--port", 9, "--plain-http").stdout
     assert "-m onlogit serve --port 9 --plain-http --label late" in text
     assert "Restart=on-failure" in text
+
+
+def test_a_systemd_unit_may_do_what_the_settings_say(onlogit: Call, tmp_path: Path) -> None:
+    (tmp_path / "serve.toml").write_text('[notices]\nalarm_file = "news/alarms.ndjson"\n')
+    secrets = {"ONLOGIT_TOKENS": "score-score-score score", "ONLOGIT_WEBHOOK_SECRET": "hush-hush"}
+    text = onlogit(
+        "serve", "serve.toml", "--print-systemd-unit", "--webhook", "http://x/$a%20", "--features", "a*b; c*d",
+        env={"ONLOGIT_STATE": "else where", "ONLOGIT_PLAIN_HTTP": "yes", **secrets},
+    ).stdout  # fmt: skip
+    lines = dict(line.partition("=")[::2] for line in text.splitlines())
+    where = tmp_path.resolve()
+    assert lines["ReadWritePaths"] == f'"-{where}/else where" -{where}/news'
+    assert lines["ExecStartPre"] == f'+/bin/mkdir -p "{where}/else where"'
+    assert lines["ExecStart"].endswith(f'serve {where}/serve.toml --webhook http://x/$$a%%20 --features "a*b; c*d"')
+    assert lines["CacheDirectory"] == "onlogit"
+    told = [line for line in text.splitlines() if line.startswith("Environment=")]
+    assert told == [
+        "Environment=ONLOGIT_PLAIN_HTTP=yes", 'Environment="ONLOGIT_STATE=else where"',
+        "Environment=XDG_CACHE_HOME=/var/cache",
+    ]  # fmt: skip
+    assert all(name in text and value not in text for name, value in secrets.items())
+    if shutil.which("systemd-analyze"):
+        (tmp_path / "onlogit-test.service").write_text(text)
+        checked = subprocess.run(["systemd-analyze", "verify", tmp_path / "onlogit-test.service"], capture_output=True)
+        assert (checked.returncode, checked.stderr) == (0, b"")
 
 
 def test_serve_refuses_what_cannot_be_meant(onlogit: Call, tmp_path: Path) -> None:

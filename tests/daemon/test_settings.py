@@ -105,6 +105,8 @@ def test_another_address_than_loopback_needs_tokens_and_tls(tmp_path: Path) -> N
     tokens.write_text("0123456789abcdef score,learn  # the shop\n\nfedcba9876543210 admin\n")
     known = read_tokens(ServerSettings(tokens=str(tokens)), {"ONLOGIT_TOKENS": "abcdabcdabcdabcd score"})
     assert len(known) == 3
+    assert resolve(None, {}, {"ONLOGIT_TOKENS": "abcdabcdabcdabcd score"})[0].server.tokens == ""
+    assert resolve(None, {}, {"ONLOGIT_TOKENS_FILE": str(tokens)})[0].server.tokens == str(tokens)
     for host in ("127.0.0.1", "::1", "localhost", "127.9.9.9"):
         check_exposure(ServerSettings(host=host), {})
     with pytest.raises(ConfigError, match="needs tokens"):
