@@ -27,8 +27,8 @@ from bench.detector_streams import BROKEN, CHANGE, CHANGES, F64, NULLS, TOLERANC
 from onlogit.kernels import slices
 from onlogit.monitor.calibration import CalibrationMonitor
 from onlogit.monitor.features import FeatureMonitor
-from onlogit.monitor.patience import Patience
 from onlogit.monitor.slices import SliceMonitor
+from onlogit.patience import Patience
 
 PATIENCE = 10_000.0
 HORIZON = 20_000

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from onlogit.errors import ConfigError, require
+from onlogit.patience import patience_of
 
 C = TypeVar("C")
 
@@ -81,7 +82,9 @@ class MonitorConfig:
     """When an alarm is worth raising."""
 
     patience: float = 100_000.0  # mean number of events between false alarms that is accepted, or of units of time
-    unit: str = "events"  # or "minutes", "hours", "days", "weeks" of the stream's time
+    unit: str = (
+        "events"  # or "minutes", "hours", "days", "weeks" of the stream's time; "90d" for the patience says both
+    )
     tolerance: float = 0.1  # miscalibration, in logits, that nobody minds
     warm_up: int = 1_000  # labels to learn before what is stated gathers evidence
     change: bool = False  # judge change since a reference window, not the probabilities as such
@@ -180,6 +183,38 @@ class Config:
         require(0 <= self.names <= 1 << 24, "names", self.names, "0 to 16,777,216")
 
 
+HELP = {
+    "learner": "What learns: belief, sgd, adagrad or ftrl.",
+    "slot_bits": "Categories share 2^N slots.",
+    "names": "Categories whose names are kept, for explanations.",
+    "stacking_half_life": "belief: half-life of the last word, which combines what the experts say, in learned examples.",
+    "stacking_prior": "belief: variance of the weights of the last word.",
+    "dense_limit": "belief: numbers beyond this many get a variance each instead of a full covariance.",
+    "rate": "sgd, adagrad, ftrl: step per unit of gradient; 0: the learner's own.",
+    "schedule": "sgd, adagrad: constant, sqrt or inverse.",
+    "l1": "sgd, adagrad, ftrl: penalty on the size of weights.",
+    "l2": "sgd, adagrad, ftrl: penalty on squared weights.",
+    "batch": "sgd, adagrad, ftrl: examples in one step.",
+    "averaged": "sgd: state the mean of all past weights.",
+    "patience": "Mean time between false alarms: in events, or as 90d, 12h.",
+    "unit": "What a patience without a unit is in: events, or minutes, hours, days or weeks of the stream's time.",
+    "tolerance": "Miscalibration that nobody minds, in logits.",
+    "warm_up": "Labels learned before evidence is gathered.",
+    "change": "Judge change since a reference window, the first labels, not the probabilities as such.",
+    "features": "Warn when features, or what is stated, drift.",
+    "reference": "Labels, or events, of the window that change and drift are held against.",
+    "slices": "Values of a column watched one by one.",
+    "on_alarm": "What an alarm does beside warning: recalibrate, forget or freeze; warn: nothing more.",
+    "delay": "Learn a label in a record after N further events.",
+    "remember": "Events that a label may come late.",
+    "horizon": "Learn a label so long after its event: 90m, 12h, 30d.",
+    "unresolved": "What an event without a label is when it is due: drop or negative.",
+    "keep_negatives": "Learn this share of the negatives that are not near a positive, with weight 1/share.",
+    "fp": "Share of true 0s labelled 1.",
+    "fn": "Share of true 1s labelled 0.",
+}
+"""What `--help` says of every setting that is one value, by its name."""
+
 ROLES = ("label", "positive", "weight", "key", "time", "label_time", "due", "drop", "features")
 """What a configuration file says about columns, beside the settings: arguments of `OnlineLogit`."""
 
@@ -249,6 +284,7 @@ def to_mapping(config: Any) -> dict[str, Any]:
 def from_mapping(kind: type[C], mapping: Mapping[str, Any], where: str = "config") -> C:
     """The inverse of `to_mapping`; an unknown name or a value of another type is a ConfigError that names it."""
     known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    mapping = timed(mapping) if kind is MonitorConfig else mapping
     given: dict[str, Any] = {}
     for name, value in mapping.items():
         if name not in known:
@@ -256,6 +292,14 @@ def from_mapping(kind: type[C], mapping: Mapping[str, Any], where: str = "config
         default = getattr(kind(), name)
         given[name] = _like(default, value, f"{where}.{name}")
     return kind(**given)
+
+
+def timed(monitor: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings of the monitor with a patience such as "90d" as a number and its unit, whatever they say of the unit."""
+    if not isinstance(monitor.get("patience"), str):
+        return monitor
+    patience = patience_of(monitor["patience"])
+    return {**monitor, "patience": patience.amount} | ({} if patience.tick is None else {"unit": patience.unit})
 
 
 def _like(default: Any, value: Any, where: str) -> Any:

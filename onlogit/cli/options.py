@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from onlogit.config import ACTS, SGD_RATES, Config, LabelConfig, LabelNoise, MonitorConfig, SgdConfig, read
+from onlogit.config import ACTS, HELP, SGD_RATES, Config, LabelConfig, LabelNoise, MonitorConfig, SgdConfig, read
 from onlogit.costs import DecisionConfig, overlaid, read_decisions
 from onlogit.errors import ConfigError
+from onlogit.patience import patience_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -125,59 +126,32 @@ def event_options(*, label_required: bool) -> Decorator[Any]:
 
 
 setting_options = together(
-    setting("--label-delay", LabelConfig.delay, "Learn a label after N further events.", type=int, metavar="N"),
-    setting(
-        "--remember",
-        LabelConfig.remember,
-        "A label may come so many events late; then its event is given up.",
-        type=int,
-        metavar="N",
-    ),
-    setting(
-        "--horizon", LabelConfig.horizon, "Learn a label so long after its event: 90m, 12h, 30d.", metavar="DURATION"
-    ),
-    setting(
-        "--unresolved",
-        LabelConfig.unresolved,
-        "What an event without a label is when it is due.",
-        type=click.Choice(["drop", "negative"]),
-    ),
-    setting(
-        "--keep-negatives",
-        LabelConfig.keep_negatives,
-        "Learn this share of the negatives that are not near a positive, with weight 1/share.",
-        type=float,
-        metavar="SHARE",
-    ),
-    setting("--noise-fp", LabelNoise.fp, "Share of true 0s labelled 1.", type=float, metavar="SHARE"),
-    setting("--noise-fn", LabelNoise.fn, "Share of true 1s labelled 0.", type=float, metavar="SHARE"),
-    setting("--learner", Config.learner, "What learns.", type=click.Choice(LEARNERS)),
-    setting("--slot-bits", Config.slot_bits, "Categories share 2^N slots.", type=int, metavar="N"),
-    setting("--names", Config.names, "Categories whose names are kept, for explanations.", type=int, metavar="N"),
-    setting(
-        "--rate", SgdConfig.rate, "sgd, adagrad, ftrl: step per unit of gradient; 0: the learner's own.", type=float
-    ),
-    setting("--schedule", SgdConfig.schedule, "sgd, adagrad: constant, sqrt or inverse.", metavar="NAME"),
-    setting("--l1", SgdConfig.l1, "sgd, adagrad, ftrl: penalty on the size of weights.", type=float),
-    setting("--l2", SgdConfig.l2, "sgd, adagrad, ftrl: penalty on squared weights.", type=float),
-    setting("--batch", SgdConfig.batch, "sgd, adagrad, ftrl: examples in one step.", type=int, metavar="N"),
-    setting("--averaged", SgdConfig.averaged, "sgd: state the mean of all past weights.", is_flag=True),
-    setting(
-        "--patience",
-        MonitorConfig.patience,
-        "Mean time between false alarms: in events, or as 90d, 12h.",
-        type=str,
-        metavar="N",
-    ),
-    setting("--tolerance", MonitorConfig.tolerance, "Miscalibration that nobody minds, in logits.", type=float),
-    setting("--warm-up", MonitorConfig.warm_up, "Labels learned before evidence is gathered.", type=int, metavar="N"),
+    setting("--label-delay", LabelConfig.delay, HELP["delay"], type=int, metavar="N"),
+    setting("--remember", LabelConfig.remember, HELP["remember"], type=int, metavar="N"),
+    setting("--horizon", LabelConfig.horizon, HELP["horizon"], metavar="DURATION"),
+    setting("--unresolved", LabelConfig.unresolved, HELP["unresolved"], type=click.Choice(["drop", "negative"])),
+    setting("--keep-negatives", LabelConfig.keep_negatives, HELP["keep_negatives"], type=float, metavar="SHARE"),
+    setting("--noise-fp", LabelNoise.fp, HELP["fp"], type=float, metavar="SHARE"),
+    setting("--noise-fn", LabelNoise.fn, HELP["fn"], type=float, metavar="SHARE"),
+    setting("--learner", Config.learner, HELP["learner"], type=click.Choice(LEARNERS)),
+    setting("--slot-bits", Config.slot_bits, HELP["slot_bits"], type=int, metavar="N"),
+    setting("--names", Config.names, HELP["names"], type=int, metavar="N"),
+    setting("--rate", SgdConfig.rate, HELP["rate"], type=float),
+    setting("--schedule", SgdConfig.schedule, HELP["schedule"], metavar="NAME"),
+    setting("--l1", SgdConfig.l1, HELP["l1"], type=float),
+    setting("--l2", SgdConfig.l2, HELP["l2"], type=float),
+    setting("--batch", SgdConfig.batch, HELP["batch"], type=int, metavar="N"),
+    setting("--averaged", SgdConfig.averaged, HELP["averaged"], is_flag=True),
+    setting("--patience", MonitorConfig.patience, HELP["patience"], type=str, metavar="N"),
+    setting("--tolerance", MonitorConfig.tolerance, HELP["tolerance"], type=float),
+    setting("--warm-up", MonitorConfig.warm_up, HELP["warm_up"], type=int, metavar="N"),
     setting(
         "--watch-change",
         MonitorConfig.change,
         f"Judge change since the first {MonitorConfig.reference:,} labels.",
         is_flag=True,
     ),
-    setting("--watch-features", MonitorConfig.features, "Warn when features, or what is stated, drift.", is_flag=True),
+    setting("--watch-features", MonitorConfig.features, HELP["features"], is_flag=True),
     click.option(
         "--by",
         metavar="COLUMN",
@@ -185,13 +159,8 @@ setting_options = together(
         envvar="ONLOGIT_BY",
         help="Watch each value of this column as well, dropped or not; several, or a list.",
     ),
-    setting("--slices", MonitorConfig.slices, "Values of a column watched one by one.", type=int, metavar="N"),
-    setting(
-        "--on-alarm",
-        MonitorConfig.on_alarm,
-        "What an alarm does beside warning.",
-        type=click.Choice(ACTS),
-    ),
+    setting("--slices", MonitorConfig.slices, HELP["slices"], type=int, metavar="N"),
+    setting("--on-alarm", MonitorConfig.on_alarm, HELP["on_alarm"], type=click.Choice(ACTS)),
 )
 
 cost_options = together(
@@ -256,7 +225,6 @@ def config_of(told: dict[str, Any]) -> Config:
 def monitor_of(told: dict[str, Any]) -> MonitorConfig:
     """The settings of the monitor."""
     from onlogit.decisions import watched
-    from onlogit.monitor.patience import patience_of
 
     patience = patience_of(told["patience"])
     return replace(

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from onlogit.config import Config, from_mapping, refuse_costs, to_mapping
+from onlogit.config import HELP, Config, from_mapping, refuse_costs, timed, to_mapping
 from onlogit.costs import DecisionConfig, overlaid
 from onlogit.daemon.settings import EventSettings, Settings, require
 from onlogit.errors import ConfigError
@@ -41,20 +41,6 @@ RENAMED = {"model.labels.delay": "label_delay", "model.monitor.features": "featu
 MOST_CHALLENGERS = 8
 RESERVED = ("initial", "onlogit")  # the model that a folder begins with, and whichever is the champion
 TOP = ("events", "model")  # whose settings stand at the top of the file
-MODEL_HELP = {
-    "horizon": "Learn a label so long after its event: 90m, 12h, 30d.",
-    "unresolved": "What an event without a label is when it is due: drop or negative.",
-    "learner": "What learns: belief, sgd, adagrad or ftrl.",
-    "slot_bits": "Categories share 2^N slots.",
-    "delay": "Learn a label in a record after N further events.",
-    "remember": "Events that a label may come late.",
-    "patience": "Mean number of events between false alarms.",
-    "tolerance": "Miscalibration that nobody minds, in logits.",
-    "features": "Warn when features are no longer distributed as they were.",
-    "warm_up": "Labels learned before evidence is gathered.",
-    "fp": "Share of true 0s labelled 1.",
-    "fn": "Share of true 1s labelled 0.",
-}
 
 
 def places(settings: Any = None, within: str = "") -> list[Place]:
@@ -66,7 +52,7 @@ def places(settings: Any = None, within: str = "") -> list[Place]:
         if is_dataclass(value):
             found += places(value, f"{name}.")
         elif not isinstance(value, tuple | dict):
-            text = each.metadata.get("help") or MODEL_HELP.get(each.name, "See the documentation of the learner.")
+            text = each.metadata.get("help") or HELP[each.name]
             found.append(Place(name, value, text, RENAMED.get(name, each.name)))
     return found
 
@@ -108,6 +94,9 @@ def resolve(
             if value is not None:
                 table[last] = _as_kind(place, value, origin)
                 origins[outer(place.name)] = origin.replace("_", "-") if origin.startswith("--") else origin
+    monitor = told["model"]["monitor"]
+    if timed(monitor).get("unit") != monitor.get("unit"):
+        origins["monitor.unit"] = origins["monitor.patience"]
     others = told.pop("challengers", [])
     found = replace(from_mapping(Settings, told, file or "settings"), decisions=overlaid(in_file, decisions))
     if found.decisions:
@@ -195,6 +184,8 @@ def _as_kind(place: Place, value: Any, origin: str) -> Any:
     try:
         if isinstance(place.default, bool):
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[value.lower()]
+        if place.option == "patience" and value[-1:].isalpha():  # with its unit: `from_mapping` reads it
+            return value
         return type(place.default)(value)
     except (KeyError, ValueError) as error:
         kind = type(place.default).__name__

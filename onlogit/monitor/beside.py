@@ -21,8 +21,8 @@ from onlogit.monitor.alarms import Alarm, explained
 from onlogit.monitor.calibration import NONE, CalibrationMonitor
 from onlogit.monitor.decisions import Costs, DecisionMonitor
 from onlogit.monitor.features import FeatureMonitor
-from onlogit.monitor.patience import Patience
 from onlogit.monitor.slices import SliceMonitor
+from onlogit.patience import Patience
 
 Codes = tuple[npt.NDArray[np.int32], npt.NDArray[np.int8]]  # slices [columns, n] and bins of features [features, n]
 Array = np.ndarray[Any, Any]

@@ -32,9 +32,9 @@ from onlogit.kernels.tally import LARGEST_WEIGHT, LEAST_WEIGHT, Tally, new_tally
 from onlogit.monitor import change, merging, recent, timeline
 from onlogit.monitor.alarms import NO_TIME, Alarm
 from onlogit.monitor.estimates import Estimates, Sums, estimates, sums_of
-from onlogit.monitor.patience import Patience, patience_of
 from onlogit.monitor.raising import raise_alarm
 from onlogit.monitor.timeline import Stretch, Timeline
+from onlogit.patience import Patience, patience_of
 
 NONE = np.zeros(0)
 Array = npt.NDArray[np.generic]

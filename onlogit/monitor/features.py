@@ -23,9 +23,9 @@ from onlogit.kernels import drift as kernel
 from onlogit.kernels.drift import BINS, F64, I32, I64
 from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.bins import MISSING, UNSEEN, Bins, bounds
-from onlogit.monitor.patience import Patience
 from onlogit.monitor.raising import drift_warning
 from onlogit.monitor.residuals import Residuals
+from onlogit.patience import Patience
 
 I8 = npt.NDArray[np.int8]
 Array = np.ndarray[Any, Any]

@@ -15,7 +15,7 @@ from onlogit.kernels import slices as of_slices
 from onlogit.kernels.arms import ARMS, FIRST_REGION, FIRST_SLOPE, LEVELS, REGION_SHIFT, REGIONS, SLOPES, TERMS
 from onlogit.kernels.evidence import F64, LAST_ALARM, NOW, REPEATS, Evidence
 from onlogit.monitor.alarms import NO_TIME, Alarm
-from onlogit.monitor.patience import Patience
+from onlogit.patience import Patience
 
 FAMILIES = {"level": (0, FIRST_SLOPE), "slope": (FIRST_SLOPE, FIRST_REGION), "region": (FIRST_REGION, ARMS)}
 Z95 = 1.959963984540054

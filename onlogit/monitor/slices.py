@@ -18,8 +18,8 @@ from onlogit.kernels import slices as kernel
 from onlogit.kernels.drift import NEVER
 from onlogit.kernels.evidence import F64, I8, I64
 from onlogit.monitor.alarms import Alarm
-from onlogit.monitor.patience import Patience
 from onlogit.monitor.raising import level_estimate, slice_alarm
+from onlogit.patience import Patience
 
 I32 = npt.NDArray[np.int32]
 Array = npt.NDArray[np.generic]

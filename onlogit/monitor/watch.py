@@ -19,10 +19,10 @@ from onlogit.monitor.alarms import Alarm, explained
 from onlogit.monitor.calibration import NONE, CalibrationMonitor
 from onlogit.monitor.decisions import Costs, DecisionMonitor
 from onlogit.monitor.features import FeatureMonitor
-from onlogit.monitor.patience import Patience, patience_of
 from onlogit.monitor.reading import F64, I8, I64, NO_TIME, U64, Array, Columns, Given, Reader
 from onlogit.monitor.repair import EVERY, UTMOST, Repair
 from onlogit.monitor.slices import SliceMonitor
+from onlogit.patience import Patience, patience_of
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from onlogit.config import HELP, read
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.security import Gate, check_exposure, read_tokens
 from onlogit.daemon.settings import ServerSettings, Settings
@@ -60,7 +61,29 @@ def test_costs_stand_in_their_own_table_and_flags_are_instead(tmp_path: Path) ->
 def test_every_setting_has_a_flag_of_its_own() -> None:
     options = [place.option for place in places()]
     assert len(set(options)) == len(options)
-    assert all(place.help for place in places())
+    assert set(HELP) <= {place.name.rpartition(".")[2] for place in places()}
+    texts = [place.help for place in places()]
+    assert len(set(texts)) == len(texts)
+    assert all(text.endswith(".") and len(text) > 10 for text in texts)
+
+
+def test_a_patience_says_its_unit_from_any_source(tmp_path: Path) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_text('[monitor]\npatience = "12h"\n')
+    for found, origin in (
+        (resolve(str(file), {}, {}), f"file {file}"),
+        (resolve(None, {}, {"ONLOGIT_PATIENCE": "12h"}), "ONLOGIT_PATIENCE"),
+        (resolve(None, {"patience": "12h"}, {"ONLOGIT_UNIT": "days"}), "--patience"),
+    ):
+        assert (found[0].model.monitor.patience, found[0].model.monitor.unit) == (12.0, "hours")
+        assert found[1]["monitor.patience"] == found[1]["monitor.unit"] == origin
+    settings, origins = resolve(str(file), {"patience": ".5", "unit": "days"}, {})
+    assert (settings.model.monitor.patience, settings.model.monitor.unit) == (0.5, "days")
+    assert origins["monitor.unit"] == "--unit"
+    assert read(str(file))[1].monitor.unit == "hours"
+    for text in ("12 parsecs", "90y", "inf"):
+        with pytest.raises(ConfigError, match=r"patience = .*: a number of events from 1 to 1e15, or a time like 90d"):
+            resolve(None, {"patience": text}, {})
 
 
 @pytest.mark.parametrize(

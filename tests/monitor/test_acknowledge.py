@@ -9,9 +9,9 @@ import pytest
 from onlogit import Config, MonitorConfig, OnlineLogit
 from onlogit.daemon.fold import Fold
 from onlogit.monitor.alarms import Alarm
-from onlogit.monitor.patience import patience_of
 from onlogit.monitor.reading import Columns
 from onlogit.monitor.watch import Watch, Wishes
+from onlogit.patience import patience_of
 
 N = 4_000
 

@@ -12,7 +12,7 @@ from onlogit.errors import ConfigError, DataError
 from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.calibration import CalibrationMonitor
 from onlogit.monitor.change import judge
-from onlogit.monitor.patience import patience_of
+from onlogit.patience import patience_of
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]

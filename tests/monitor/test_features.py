@@ -14,9 +14,9 @@ from onlogit.errors import ConfigError, SchemaError, StateError
 from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.bins import bounds
 from onlogit.monitor.features import FeatureMonitor
-from onlogit.monitor.patience import Patience, patience_of
 from onlogit.monitor.reading import Columns
 from onlogit.monitor.watch import Watch, Wishes
+from onlogit.patience import Patience, patience_of
 
 NONE = np.zeros(0)
 N = 12_000

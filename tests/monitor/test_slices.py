@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from onlogit.errors import ConfigError, StateError
 from onlogit.monitor.alarms import Alarm
-from onlogit.monitor.patience import Patience, patience_of
 from onlogit.monitor.slices import NULL, OTHER, SliceMonitor
+from onlogit.patience import Patience, patience_of
 
 NONE = np.zeros(0)
 N = 6_000

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from onlogit.errors import DataError, OnlogitError, StateError
 from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.decisions import Costs
-from onlogit.monitor.patience import patience_of
 from onlogit.monitor.reading import Columns
 from onlogit.monitor.watch import Watch, Wishes
+from onlogit.patience import patience_of
 
 N = 4_000
 COLUMNS = Columns("p", "y", weight="w", time="at", label_time="known", by=("town",), features=("x", "town"))
