@@ -119,6 +119,14 @@ class EventSettings:
     drop: str = _told("", "Columns that are no features, with commas between them.")
     features: str = _told("", "Derived terms, with semicolons between them.")
 
+    def __post_init__(self) -> None:
+        parts: dict[str, str] = {}
+        for part in ("label", "key", "time", "weight", "label_time", "due"):
+            name = getattr(self, part)
+            if name and name in parts:
+                raise ConfigError(f"column {name!r} cannot be both {parts[name]} and {part}; name two columns")
+            parts[name] = part
+
     def roles(self) -> dict[str, Any]:
         """The arguments of OnlineLogit."""
         told: dict[str, Any] = {
