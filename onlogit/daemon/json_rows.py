@@ -127,8 +127,12 @@ def decode(body: bytes, lines: bool, one: Any, many: Any) -> tuple[Decoded, bool
 PLAIN_ONE, PLAIN_MANY = msgspec.json.Decoder(Plain), msgspec.json.Decoder(list[Plain])
 
 
-def settle(rows: list[Plain], label: str | None) -> pa.RecordBatch:
-    """The first rows of a stream as a record batch, with types as they look; a label that is not there yet is null."""
+def settle(rows: list[Plain], label: str | None, most: int) -> pa.RecordBatch:
+    """The first rows of a stream as a record batch, with types as they look; a label that is not there yet is null.
+    Refusal 413 for more columns than `most`."""
+    names = {name for row in rows for name in row}
+    if len(names) > most:
+        raise Refusal(413, f"{len(names)} columns; accepted are {most}")
     text = b"\n".join(msgspec.json.encode(row) for row in rows)
     types = ndjson.settle(text, pa.schema([]), "the first events")
     table = pa.Table.from_batches(ndjson.parse(text, types, "error"))

@@ -15,10 +15,11 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import httptools
+import msgspec
 import numpy as np
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from onlogit.daemon.http import Answer, Application, Body, Direct, failed
+from onlogit.daemon.http import JSON, Answer, Application, Body, Direct, failed
 
 SMALL = 1 << 14  # bytes of a body that the parser may bring in pieces
 HEADS = 512  # that are known at a time
@@ -150,6 +151,12 @@ class Protocol(HttpToolsProtocol):
         if len(heads) >= HEADS:
             del heads[next(iter(heads))]
         heads[head] = known, client
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP."""
+        body = msgspec.json.encode({"error": msg})
+        self.transport.write(b"%s%d\r\n\r\n%s" % (head_of(400, JSON, (), True), len(body), body))
+        self.transport.close()
 
     def answered(self) -> None:
         """An answer on the short way is written."""

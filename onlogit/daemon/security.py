@@ -64,7 +64,6 @@ class Gate:
     def __init__(self, tokens: Mapping[bytes, frozenset[str]], rate: float) -> None:
         self._tokens, self._rate = dict(tokens), rate
         self._buckets: dict[str, tuple[float, float]] = {}  # client -> requests left, at monotonic time
-        self.refused = 0
 
     def check(self, headers: Mapping[bytes, bytes], client: str, scope: str) -> None:
         """headers: of the request; client: its address; scope: what the request needs."""
@@ -84,22 +83,18 @@ class Gate:
             if hmac.compare_digest(known, digest):
                 scopes = its
         if kind.lower() != b"bearer" or scopes is None:
-            self.refused += 1
             raise Refusal(401, "a token is needed: Authorization: Bearer TOKEN", ((b"www-authenticate", b"Bearer"),))
         if scope not in scopes:
-            self.refused += 1
             raise Refusal(403, f"this token may {', '.join(sorted(scopes))}; the request needs {scope}")
         return digest.hex()
 
     def _refuse_strange_pages(self, host: bytes, origin: bytes) -> None:
         name, near = _named(host)
         if not near:
-            self.refused += 1
             raise Refusal(
                 403, f"the host is {name[:100]!r}; without tokens only this machine may ask, by a loopback name"
             )
         if origin and origin.partition(b"://")[2] != host:
-            self.refused += 1
             raise Refusal(403, "a page of another origin may not ask; use tokens for that")
 
     def pace(self, client: str) -> None:

@@ -236,7 +236,8 @@ class Service:
     def opening_rows(self, body: bytes, lines: bool) -> tuple[pa.RecordBatch, bytes]:
         """The same of a JSON body."""
         rows, _ = json_rows.decode(body, lines, json_rows.PLAIN_ONE, json_rows.PLAIN_MANY)
-        return self.opening(json_rows.settle(rows, self.worker.fold.model.roles.get("label")))
+        label, most = self.worker.fold.model.roles.get("label"), self.settings.server.max_columns
+        return self.opening(json_rows.settle(rows, label, most))
 
     def _trial(self, schema: pa.Schema) -> OnlineLogit:
         """A model like the one that this schema would settle."""

@@ -35,7 +35,7 @@ def figures(fold: Fold, service: "Service") -> dict[str, Any]:
         "alarm_open": model.pipeline.monitor.alarm_open, "inputs": dict(model.pipeline.encoder.counts),
         "label_delay_warning": model.label_delays().warning(),
         "label_lag_events": meters.lag_events, "label_lag_seconds": lag if lag == lag else None,
-        "columns": {c.name: c.role if c.role != "dropped" else "dropped" for c in model.schema.columns},
+        "columns": {c.name: c.role for c in model.schema.columns},
         "watched": {} if beside is None else beside.figures(),
     }  # fmt: skip
 

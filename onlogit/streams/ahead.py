@@ -36,7 +36,7 @@ def open_patiently(opening: Callable[[], Source], stop: Callable[[], bool]) -> S
 
 
 class Ahead:
-    """A source, read in a thread. Batches and errors come in their order; `asleep` while the source keeps it waiting."""
+    """A source, read in a thread. Batches and errors come in their order."""
 
     def __init__(self, source: Source) -> None:
         self._source = source

@@ -8,6 +8,7 @@ a pipe is read without waiting for so much. Whole lines only are parsed, and wha
 
 import io
 import json
+import math
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
@@ -170,7 +171,7 @@ class NdjsonText:
     """The bytes of NDJSON: no head, a line for each row, no tail.
 
     Floats are written with the digits that read back as the same float, and with a point or an exponent; NaN and
-    infinity as null; times as ISO 8601, with Z if they have a zone; bytes and what has no JSON form as their text.
+    infinity as null, in lists too; times as ISO 8601, with Z if they have a zone; bytes and what has no JSON form as their text.
     """
 
     head = b""
@@ -213,9 +214,19 @@ def json_text(column: pa.Array) -> pa.Array:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return quoted(column.cast(text))
     values = [
-        None if value is None else json.dumps(value, ensure_ascii=False, default=str) for value in column.to_pylist()
+        None if value is None else json.dumps(finite(value), ensure_ascii=False, default=str)
+        for value in column.to_pylist()
     ]
     return pa.array(values, text)
+
+
+def finite(value: Any) -> Any:
+    """A nested value with None in place of what JSON has no number for."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return {name: finite(each) for name, each in value.items()} if isinstance(value, dict) else value
 
 
 def float_text(column: pa.Array) -> pa.Array:

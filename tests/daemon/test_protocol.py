@@ -161,6 +161,15 @@ def test_errors_on_the_short_way(shared: Running) -> None:
             assert file.read() == b""
 
 
+def test_what_is_no_http_is_told_so_in_json(shared: Running) -> None:
+    with connected(shared) as (plain, file):
+        plain.sendall(b"nothing like HTTP\r\n\r\n")
+        status, headers, told = answer(file)
+        assert (status, headers["content-type"], headers["connection"]) == (400, "application/json", "close")
+        assert "Invalid HTTP" in told["error"]
+        assert file.read() == b""
+
+
 def test_a_known_head_does_not_let_in_what_it_did_not(serve: Callable[..., Running], tmp_path: Path) -> None:
     tokens = tmp_path / "tokens"
     tokens.write_text("a-token-for-scores score\na-token-to-learn-by score,learn\n")

@@ -254,12 +254,15 @@ def test_labels_in_the_record_without_a_key(serve: Callable[..., Running]) -> No
 
 
 def test_no_model_yet(serve: Callable[..., Running]) -> None:
-    daemon = serve("--label", "y")
+    daemon = serve("--label", "y", "--max-columns", "2")
     for path in ("/v1/score", "/v1/outcomes", "/v2/models/onlogit/infer", "/v1/commands/freeze"):
         answer = daemon.post(path, {"inputs": []})
         assert answer.status_code == 409, answer.text
         assert "no model yet" in answer.json()["error"]
     assert "none yet" in daemon.get("/v1/status", accept="text/plain").text
     assert daemon.get("/metrics").status_code == 200
+    for wide in ({"a": 1, "b": 2, "c": 3}, [{"a": 1}, {"b": 2, "c": 3}]):
+        answer = daemon.post("/v1/events", wide)
+        assert (answer.status_code, answer.json()["error"]) == (413, "3 columns; accepted are 2")
     assert daemon.post("/v1/events", [{"y": 1}]).json()["rows"][0]["p"] == 0.5  # of no feature: a base rate
     assert daemon.json("/v1/status")["settled"]

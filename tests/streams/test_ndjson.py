@@ -209,10 +209,14 @@ def test_other_types_as_text() -> None:
         "big": pa.array(["é"], pa.large_string()),
         "void": pa.nulls(1),
         "deep": pa.array([{"a": [1.5, None], "t": moment}]),
+        "odd": pa.array([[math.nan, math.inf, 1.0]]),
+        "odder": pa.array(
+            [[[("k", {"b": [-math.inf]})]]], pa.list_(pa.map_(pa.string(), pa.struct([("b", pa.list_(pa.float64()))])))
+        ),
     }
     batch = pa.record_batch(columns)
     (line,) = ndjson.NdjsonText(batch.schema).encode(batch).decode().splitlines()
-    assert json.loads(line) == {
+    assert json.loads(line, parse_constant=pytest.fail) == {
         "local": "2024-05-01T12:00:00.250000",
         "utc": "2024-05-01T12:00:00.250Z",
         "paris": "2024-05-01T12:00:00.250000Z",
@@ -224,6 +228,8 @@ def test_other_types_as_text() -> None:
         "big": "é",
         "void": None,
         "deep": {"a": [1.5, None], "t": "2024-05-01 12:00:00.250000"},
+        "odd": [None, None, 1.0],
+        "odder": [[["k", {"b": [None]}]]],
     }
 
 
