@@ -7,6 +7,7 @@ from typing import Any
 
 from onlogit.config import Config
 from onlogit.errors import ConfigError
+from onlogit.terms import parse
 
 
 def _told(default: Any, text: str) -> Any:
@@ -107,7 +108,7 @@ class NoticeSettings:
 
 @dataclass(frozen=True)
 class EventSettings:
-    """What the columns mean."""
+    """What the columns mean. A ConfigError for one in two roles, and for a derived term that is none."""
 
     label: str = _told("", "Column with the outcome.")
     positive: str = _told("", "The value of the label that counts as 1.")
@@ -126,6 +127,8 @@ class EventSettings:
             if name and name in parts:
                 raise ConfigError(f"column {name!r} cannot be both {parts[name]} and {part}; name two columns")
             parts[name] = part
+        for text in self.roles()["features"]:
+            parse(text)
 
     def roles(self) -> dict[str, Any]:
         """The arguments of OnlineLogit."""

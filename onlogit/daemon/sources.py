@@ -19,6 +19,7 @@ from onlogit.config import HELP, Config, from_mapping, refuse_costs, timed, to_m
 from onlogit.costs import DecisionConfig, overlaid
 from onlogit.daemon.settings import EventSettings, Settings, require
 from onlogit.errors import ConfigError
+from onlogit.terms import parse
 
 
 class Place(NamedTuple):
@@ -126,6 +127,8 @@ def _challengers(told: Any, config: Config, file: str) -> tuple[dict[str, Any], 
             features = each["features"]
             texts = isinstance(features, list) and all(isinstance(text, str) for text in features)
             require(texts, f"{file}: challengers.features", features, "a list of texts")
+            for text in features:
+                parse(text)
             kept["features"] = features
         if kept["frozen"] and (settings or "features" in each):
             raise ConfigError(

@@ -75,6 +75,7 @@ def test_serve_refuses_what_cannot_be_meant(onlogit: Call, tmp_path: Path) -> No
         (("--webhook", "ftp://x"), "http://"),
         (("--label", "y", "--key", "y"), "column 'y' cannot be both label and key"),
         (("--due", "t", "--time", "t"), "column 't' cannot be both time and due"),
+        (("--label", "y", "--features", "a*b; a*"), "feature 'a*', character 3: invalid syntax"),
     ):
         done = onlogit("serve", "--state", "s", *args)
         assert done.returncode == 2

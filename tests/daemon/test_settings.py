@@ -95,6 +95,8 @@ def test_a_patience_says_its_unit_from_any_source(tmp_path: Path) -> None:
         ("server = 1", "server has to be a table"),
         ("[keep]\ndurability = 'none'", '"process" or "power"'),
         ("][", "is not TOML"),
+        ("features = ['a*b', 'log(']", r"feature 'log\('"),
+        ("[[challengers]]\nname = 'one'\nfeatures = ['log(']", r"feature 'log\('"),
     ],
 )
 def test_what_cannot_be_meant_is_named(tmp_path: Path, text: str, says: str) -> None:
