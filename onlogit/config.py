@@ -206,7 +206,7 @@ HELP = {
     "slices": "Values of a column watched one by one.",
     "on_alarm": "What an alarm does beside warning: recalibrate, forget or freeze; warn: nothing more.",
     "delay": "Learn a label in a record after N further events.",
-    "remember": "Events that a label may come late.",
+    "remember": "A label may come so many events late; then its event is given up.",
     "horizon": "Learn a label so long after its event: 90m, 12h, 30d.",
     "unresolved": "What an event without a label is when it is due: drop or negative.",
     "keep_negatives": "Learn this share of the negatives that are not near a positive, with weight 1/share.",

@@ -29,9 +29,10 @@ def receiver(answers: list[bytes], told: list[int]) -> Iterator[str]:
                 connection, _ = server.accept()
             except OSError:
                 return
-            with connection:
-                head = connection.recv(1 << 16).decode().lower()
-                told.append(int(head.partition("x-onlogit-alarm: ")[2].partition("\r")[0]))
+            with connection, connection.makefile("rb") as file:
+                head = dict(line.lower().split(b": ") for line in iter(file.readline, b"\r\n") if b": " in line)
+                file.read(int(head[b"content-length"]))
+                told.append(int(head[b"x-onlogit-alarm"]))
                 connection.sendall(answers[min(turn, len(answers) - 1)])
 
     with socket.create_server(("127.0.0.1", 0)) as server:
