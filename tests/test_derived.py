@@ -295,7 +295,8 @@ def test_lists_of_strings_and_of_their_dictionary() -> None:
     other = pa.array(texts, pa.list_(pa.string()))
     codes = other.values.dictionary_encode()
     coded = pa.ListArray.from_arrays(other.offsets, codes, mask=pa.array([False, True, False, False]))
-    for array in (coded, other.cast(pa.large_list(pa.large_string()))):
+    views = coded.cast(pa.list_(pa.dictionary(codes.type.index_type, pa.string_view())))
+    for array in (coded, views, other.cast(pa.large_list(pa.large_string()))):
         assert flat([Encoder(e.schema, BITS).encode(pa.record_batch([array], ["x"]))]) == flat([got])
 
 

@@ -203,7 +203,7 @@ def test_other_files_of_the_same_events_give_the_same_bytes(rows: list[dict[str,
         "y": batch["y"].cast(pa.large_string()),
         "b": batch["b"].dictionary_encode(),
     }
-    cast["key"] = batch["key"].cast(pa.string_view())
+    cast["key"] = batch["key"].cast(pa.dictionary(pa.uint32(), pa.string_view()))
     cast["known"] = (
         batch["known"].cast(pa.timestamp("ns"))
         if all(r["known"] is None or 1700 < r["known"].year < 2200 for r in rows)
@@ -467,6 +467,7 @@ def labels(values: pa.Array, positive: object = None, weight: list[float] | None
         (pa.array(["no", "yes", None]), "yes", [0, 1, -1]),
         (pa.array(["no", "yes", None], pa.string_view()), "yes", [0, 1, -1]),
         (pa.array(["", "yes"]).dictionary_encode(), "yes", [0, 1]),
+        (pa.array(["no", "yes", None]).cast(pa.dictionary(pa.uint8(), pa.string_view())), "yes", [0, 1, -1]),
         (pa.array([0, 1, 1]).dictionary_encode(), 1, [0, 1, 1]),
         (pa.nulls(2), None, [-1, -1]),
     ],

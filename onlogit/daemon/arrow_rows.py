@@ -16,6 +16,7 @@ from pyarrow import ipc
 from onlogit.daemon.arrow_messages import RECORD_BATCH, Message, claims, is_native, messages
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.settings import ServerSettings
+from onlogit.encoding.columns import without_views
 from onlogit.errors import DataError
 from onlogit.schema import Schema, is_text
 from onlogit.streams.validity import check, has_texts
@@ -172,7 +173,8 @@ def without_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
     if not any(map(_has_dictionary, batch.schema.types)):
         return batch
     try:
-        arrays = [array.cast(_plain(array.type)) if _has_dictionary(array.type) else array for array in batch.columns]
+        whole = [without_views(array) if _has_dictionary(array.type) else array for array in batch.columns]
+        arrays = [array.cast(_plain(array.type)) if _has_dictionary(array.type) else array for array in whole]
     except pa.ArrowException as error:
         raise DataError(f"a dictionary column cannot be read as text: {error}") from error
     return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)

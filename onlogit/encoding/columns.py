@@ -276,13 +276,30 @@ def whole_numbers(array: pa.Array) -> npt.NDArray[np.signedinteger[Any]]:
 
 
 def plain(array: pa.Array, name: str) -> pa.Array:
-    """A dictionary array as the values that it stands for; any other array as it is."""
+    """A dictionary array as the values that it stands for; any other array as it is. DataError for a code that has none."""
     if not pa.types.is_dictionary(array.type):
         return array
     try:
-        return array.dictionary_decode()
-    except (pa.ArrowException, IndexError) as error:
+        return without_views(array).dictionary_decode()
+    except IndexError as error:
         raise DataError(f"column {name!r}: a dictionary code points outside its dictionary") from error
+
+
+def without_views(array: pa.Array) -> pa.Array:
+    """Strings where an array has string views, also in its dictionary or its lists: of views Arrow takes no rows."""
+    kind = _without_views(array.type)
+    return array if kind == array.type else array.cast(kind)
+
+
+def _without_views(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, _without_views(kind.value_type), kind.ordered)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        inner = _without_views(kind.value_type)
+        return kind if inner == kind.value_type else pa.large_list(inner)
+    return kind
 
 
 def microseconds(array: pa.Array, name: str, first_event: int) -> tuple[I64, npt.NDArray[np.bool_]]:

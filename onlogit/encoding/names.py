@@ -6,7 +6,6 @@ bytes a slot of memory beside it. Cost: 4 ns a slot once the names are known; a 
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.encoding.naming import Candidates, Name, Namer
 from onlogit.encoding.rows import Rows
-from onlogit.errors import OnlogitError, StateError
+from onlogit.errors import StateError
 from onlogit.kernels import naming
 
 I64 = npt.NDArray[np.int64]
@@ -51,10 +50,7 @@ class Names:
             if not k:
                 break
             few, row = np.unique(rowed[:k], return_inverse=True)
-            told: list[Candidates] = []
-            with suppress(pa.ArrowException, OnlogitError):  # what cannot be named stays without one
-                told = namer.of_rows(found, few)
-            self._name(row, fresh[:k].astype(np.int64), told)
+            self._name(row, fresh[:k].astype(np.int64), namer.of_rows(found, few))
         naming.count_named(rows.starts, rows.slots, weight, self._sieve, self._marks, first)
 
     def _name(self, row: I64, fresh: I64, told: list[Candidates]) -> None:

@@ -1,6 +1,7 @@
 """Slots named back to (coordinate, value): what may light each slot of some rows, and its value as text."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from onlogit.encoding.categories import Categories, Leaf, name_of
 from onlogit.encoding.derived import Derived
 from onlogit.encoding.lists import ListColumns
 from onlogit.encoding.numbers import NumberColumns
+from onlogit.errors import OnlogitError
 from onlogit.kernels import hashing
 from onlogit.terms import Bucket, Calendar, Category, Log, Product, Read, Sparse, Spline, Term, text_of
 
@@ -51,18 +53,20 @@ class _Few(dict[str, pa.Array]):
         self._found, self.rows = found, rows
 
     def __missing__(self, column: str) -> pa.Array:
-        self[column] = array = _few(self._found[column], self.rows)
+        self[column] = array = arrow.without_views(self._found[column]).take(pa.array(self.rows))
         return array
 
 
-def _few(array: pa.Array, rows: I64) -> pa.Array:
-    """Some rows of a column. Arrow takes none of string views, so these become strings."""
-    kind = array.type
-    if pa.types.is_string_view(kind):
-        array = array.cast(pa.large_string())
-    elif pa.types.is_nested(kind) and not pa.types.is_null(kind) and pa.types.is_string_view(kind.value_type):
-        array = array.cast(pa.large_list(pa.large_string()))
-    return array.take(pa.array(rows))
+class _Leaves(dict[Leaf, Hashed]):
+    """Of those categories that are asked for, the hashes and values in some rows."""
+
+    def __init__(self, read: Callable[[Leaf, _Few], Hashed], few: _Few) -> None:
+        super().__init__()
+        self._read, self._few = read, few
+
+    def __missing__(self, leaf: Leaf) -> Hashed:
+        self[leaf] = hashed = self._read(leaf, self._few)
+        return hashed
 
 
 def _texts(array: pa.Array) -> Values:
@@ -95,20 +99,22 @@ class Namer:
         self._numbers, self._categories, self._lists, self._derived = numbers, categories, lists, derived
 
     def of_rows(self, found: Mapping[str, pa.Array], rows: I64) -> list[Candidates]:
-        """All that may be lit in these rows of a batch, by coordinate."""
-        few = _Few(found, rows)
-        leaves = {leaf: self._leaf(leaf, few) for leaf in self._categories.leaves}
-        every, told = np.arange(len(rows)), []
+        """All that may be lit in these rows of a batch, by coordinate; without coordinates that cannot be named."""
+        few, cannot = _Few(found, rows), suppress(pa.ArrowException, OnlogitError)
+        leaves, every, told = _Leaves(self._leaf, few), np.arange(len(rows)), []
         for leaf in self._categories.leaves[: self._categories.features]:
-            told.append((name_of(leaf), every, *leaves[leaf]))
+            with cannot:
+                told.append((name_of(leaf), every, *leaves[leaf]))
         for name, null in zip(self._numbers.names, self._numbers.null, strict=False):
             told.append((name, every, np.full(len(rows), null), _nothing))
         for term in self._lists.lists:
-            told.append(self._entries(term, few))
+            with cannot:
+                told.append(self._entries(term, few))
         for derived in self._derived.terms:
             said = np.flatnonzero(rows >= self._derived.first_row(derived))  # before, a row holds nothing of it
-            for hashes, values in self._term(derived, few, leaves):
-                told.append((text_of(derived), said, hashes[said], _those(said, values)))
+            with cannot:
+                for hashes, values in self._term(derived, few, leaves):
+                    told.append((text_of(derived), said, hashes[said], _those(said, values)))
         return [Candidates(name, row, (h & self._mask).astype(np.int64), values) for name, row, h, values in told]
 
     def _leaf(self, leaf: Leaf, few: _Few) -> Hashed:

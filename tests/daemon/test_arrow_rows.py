@@ -61,6 +61,7 @@ BODIES = {
     "a union": body({**rows(2), "u": pa.UnionArray.from_sparse(pa.array([0, 1], pa.int8()), [pa.array([1, 2])] * 2)}),
     "two batches": body(rows(), parts=2),
     "a dictionary": body({**rows(), "c": rows()["c"].dictionary_encode()}),
+    "a dictionary of views": body({**rows(), "c": rows()["c"].cast(pa.dictionary(pa.uint32(), pa.string_view()))}),
 }
 
 
@@ -72,7 +73,7 @@ def test_a_known_schema_is_read_the_same(name: str, purpose: str) -> None:
     told.validate(full=True)
     for _ in range(3):
         assert reader.read(BODIES[name], by, purpose).equals(told, check_metadata=True)
-    assert bool(reader._ways) == (name not in ("two batches", "a dictionary"))
+    assert bool(reader._ways) == (name not in ("two batches", "a dictionary", "a dictionary of views"))
 
 
 def outcome(reader: ArrowReader, data: bytes, by: Schema) -> Any:

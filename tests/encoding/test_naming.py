@@ -22,6 +22,12 @@ def given(encoder: Encoder) -> list[Name]:
     return [name for name in names if name is not None]
 
 
+def views_coded(texts: list[str]) -> pa.DictionaryArray:
+    """A dictionary of string views, as polars exports its Categorical."""
+    codes = pa.array(texts).dictionary_encode()
+    return pa.DictionaryArray.from_arrays(codes.indices.cast(pa.uint32()), codes.dictionary.cast(pa.string_view()))
+
+
 def every_type() -> pa.RecordBatch:
     draw = np.random.default_rng(0)
     at = np.datetime64("2024-03-01T00:00", "us") + np.arange(N) * np.timedelta64(7919, "s")
@@ -33,6 +39,7 @@ def every_type() -> pa.RecordBatch:
         "dict": pa.array(draw.integers(0, 5, N)).dictionary_encode(),
         "ds": pa.array([None if k % 9 == 0 else text for k, text in enumerate(texts)]).dictionary_encode(),
         "big": pa.array(texts, pa.large_string()), "view": pa.array(texts, pa.string_view()),
+        "coded": views_coded(texts), "coded lists": pa.FixedSizeListArray.from_arrays(views_coded(texts), 1),
         "b": pa.array([None if k % 11 == 0 else k % 2 == 0 for k in range(N)]),
         "dec": pa.array([float(k % 100) for k in range(N)]).cast(pa.decimal128(10, 2)),
         "li": pa.array([list(range(k % 4)) if k % 13 else None for k in range(N)]),
@@ -64,6 +71,8 @@ def test_every_lit_slot_has_its_name() -> None:
     assert ("views", "v") in known
     for coordinate, value in (
         ("view", "é1"),
+        ("coded", "é1"),
+        ("coded lists", "é2"),
         ("tags", "a"),
         ("hour(tz)", "3"),
         ("month(sec)", "4"),
@@ -82,6 +91,14 @@ def test_strings_that_are_not_utf8_hinder_nothing() -> None:
     encoder.name(encoder.encode(batch))
     assert given(encoder) == [Name("x", "ok"), Name("x", "\ufffd\ufffd")]
     assert encoder.names.counts[:2].tolist() == [2, 1]
+
+
+def test_a_column_that_cannot_be_named_hinders_no_other() -> None:
+    bad = pa.DictionaryArray.from_arrays(pa.array([0, 7], pa.int32()), pa.array(["a"]), safe=False)
+    batch = pa.record_batch({"bad": bad, "x": pa.array(["u", "v"])})
+    encoder = Encoder(Schema.of(batch.schema, features=["bad*x"]), 10, names=10)
+    encoder.name(encoder.encode(batch))
+    assert given(encoder) == [Name("x", "u"), Name("x", "v")]
 
 
 def test_a_registry_that_contradicts_itself_is_refused() -> None:
