@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from onlogit.encoding.columns import without_views
 from onlogit.errors import ConfigError, StateError
 from onlogit.kernels import drift as kernel
 from onlogit.kernels.drift import BINS, F64, I32, I64
@@ -122,7 +123,7 @@ class FeatureMonitor:
 
     def _gather(self, columns: list[pa.Array], rows: I64, first: bool) -> None:
         for c, (bins, array) in enumerate(zip(self.bins, columns, strict=True)):
-            chosen = array if len(rows) == len(array) else array.take(pa.array(rows))
+            chosen = array if len(rows) == len(array) else without_views(array).take(pa.array(rows))
             if first:
                 bins.collect(chosen)
             else:

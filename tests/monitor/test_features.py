@@ -163,6 +163,18 @@ def test_dictionaries_bools_ints_and_nulls() -> None:
         feed(watch, [few.cast(pa.timestamp("us")), few, town, pa.nulls(n)])
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.string_view(), pa.dictionary(pa.uint32(), pa.string_view())])
+def test_texts_of_every_type_and_rows_of_no_weight(kind: pa.DataType) -> None:
+    x, town = columns(change="unseen")
+    event, weight = np.arange(N), np.where(np.arange(N) % 3 == 0, 0.0, 1.0)
+    plain, other = monitor(), monitor()
+    plain.update([x, town], event, event, weight, NONE)
+    for part in (slice(0, 3_500), slice(3_500, 5_000), slice(5_000, N)):
+        given_ = [x[part], town[part].cast(kind)]
+        other.update(given_, event[part], event[part], weight[part], NONE)
+    assert all(other.state()[name].tobytes() == array.tobytes() for name, array in plain.state().items())
+
+
 def test_bounds_cover_all_shares_at_once() -> None:
     shares, missed = np.array([0.5, 0.3, 0.15, 0.049, 0.001]), 0
     for seed in range(200):
