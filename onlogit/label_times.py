@@ -43,6 +43,13 @@ class Plan(NamedTuple):
     unresolved_place: I64  # [u] the place of each
     hopeless: int  # own events without a due time, or without a label that could come by then
 
+    def waits_until(self, event: I64, n: int) -> I64:
+        """The place from which each of these events [m], which wait at some time, waits no more; n where it waits on."""
+        over, place = np.concatenate([self.event, self.lost]), np.concatenate([self.place, self.lost_place])
+        order = np.append(np.argsort(over), -1)
+        at = order[np.searchsorted(over, event, sorter=order[:-1])]
+        return np.where(np.append(over, -1)[at] == event, np.append(place, n)[at], n)
+
 
 class LabelTimes:
     """Settles when labels are learned; state: the stream's time so far. A ConfigError for what contradicts itself."""
@@ -77,10 +84,26 @@ class LabelTimes:
             raise ConfigError("labels come at a time, so events need one: name a time column (or give `now` to a step)")
 
     def plan(self, encoded: Encoded, memory: Memory, event: I64, first: int, scored: int, now: int | None) -> Plan:
-        """The order of things in a batch of these events, `first` and on; `scored` of those before it had a weight."""
+        """The order of things in a batch of these events, `first` and on; `scored` of those before it had a weight. The
+        stream's time goes on to the end of the batch."""
+        plan = self.foresee(encoded, memory, event, first, scored, now)
+        if self.by_time:
+            self.clock = int(self._time(encoded, now).max(initial=self.clock))
+        return plan
+
+    def foresee(self, encoded: Encoded, memory: Memory, event: I64, first: int, scored: int, now: int | None) -> Plan:
+        """What `plan` would say; nothing is changed."""
         if not self.sealing:
             return self._open(encoded, memory, event, first)
         return self._sealed(encoded, memory, event, first, self._read_clock(encoded, scored, now))
+
+    def waiting(self, encoded: Encoded) -> Bools:
+        """Which events [n] of a stream with keys, with due times as settled, have to wait for their label: not those of no
+        weight, nor those whose label is learned with its record, or that no label can reach."""
+        counted = encoded.weight > 0
+        if not self.sealing:
+            return counted & (encoded.y < 0)
+        return counted & (encoded.due != NEVER) if self.by_due else counted
 
     def _open(self, encoded: Encoded, memory: Memory, event: I64, first: int) -> Plan:
         """Every label in a record is learned at once; without one the event may wait for an outcome by key."""
@@ -160,5 +183,4 @@ class LabelTimes:
         if not self.by_time:
             return scored + np.concatenate([[0], np.cumsum(encoded.weight > 0)])
         clock: I64 = np.maximum.accumulate(np.concatenate([[self.clock], self._time(encoded, now)]))
-        self.clock = int(clock[-1])
         return clock[1:]

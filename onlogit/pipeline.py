@@ -12,6 +12,7 @@ has the ways.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -171,7 +172,7 @@ class Pipeline:
         """The first part of a step: all that can refuse the batch. Changes the labels' negative value, and what watches
         columns."""
         self.times.require_time(now)
-        accept, first = self._refuse_repeats if key is None else None, self._read
+        accept, first = partial(self._refuse_repeats, now) if key is None else None, self._read
         ready = self.encoder.read(batch, first_event=first, update=not self.frozen, accept=accept, key=key)
         if self.features is not None:
             columns = [one_batch(batch).column(name) for name in self.features.names]
@@ -272,15 +273,27 @@ class Pipeline:
         """Whether nothing is learned: frozen by command, or in answer to an alarm."""
         return self.frozen or (self.repair is not None and self.repair.frozen)
 
-    def _refuse_repeats(self, encoded: Encoded) -> None:
-        if encoded.key is None:
+    def _refuse_repeats(self, now: int | None, encoded: Encoded) -> None:
+        """DataError where an event that has to wait for its label brings the key of one that still waits when it comes."""
+        keys, encoded = encoded.key, self.times.settle(encoded, now)
+        if keys is None:
             return
-        again = (self.memory.find(encoded.key) >= 0) | repeated(encoded.key)
-        if again.any():
+        rows = np.flatnonzero(self.times.waiting(encoded))
+        key = keys[rows]
+        earlier, again = self.memory.find(key), repeated(key)
+        if not again.any() and (earlier < 0).all():
+            return
+        first, n = self.counts.events, len(encoded.y)
+        event = np.arange(first, first + n)
+        plan = self.times.foresee(encoded, self.memory, event, first, first - self.counts.no_weight, now)
+        order = np.argsort(key, kind="stable")
+        follows = np.flatnonzero(key[order[1:]] == key[order[:-1]])  # the last row of that key says it for all before
+        earlier[order[1:][follows]] = event[rows[order[follows]]]
+        waits = (earlier >= 0) & (plan.waits_until(earlier, n) > rows)
+        if waits.any():
             name = self.schema.with_role("key")
-            row = int(np.argmax(again))
             raise DataError(
-                f"column {name.name if name else 'key'!r}, row {self.counts.events + row} (counting from 0): this key "
+                f"column {name.name if name else 'key'!r}, row {event[rows[np.argmax(waits)]]} (counting from 0): this key "
                 "belongs to an earlier event that still waits for its label; keys have to be unique among those"
             )
 

@@ -299,6 +299,65 @@ def test_a_repeated_key_is_refused_while_its_event_waits() -> None:
     same(before, model.state())
 
 
+def keyed_delayed() -> OnlineLogit:
+    return OnlineLogit("y", key="id", drop=["at", "known_at", "due"], config=config(delay=2, remember=5))
+
+
+def keyed_timed() -> OnlineLogit:
+    return OnlineLogit(
+        "y", time="at", label_time="known_at", key="id", drop=["due"], config=config("sgd", remember=150)
+    )
+
+
+def keyed_forgetful() -> OnlineLogit:
+    return OnlineLogit("y", key="id", drop=["at", "known_at", "due"], config=config(remember=4))
+
+
+def outcome_of(model: OnlineLogit, table: pa.Table, cuts: list[int]) -> dict[str, npt.NDArray[Any]] | str:
+    """The state after these batches, or what refused one of them."""
+    model.roles["weight"] = "w"
+    try:
+        fold(model, table, cuts)
+    except DataError as error:
+        return str(error)
+    return model.state()
+
+
+@pytest.mark.parametrize("way", [keyed, keyed_forgetful, keyed_delayed, keyed_timed, due_by_key, horizon_by_key])
+def test_law_1_keys_that_repeat_are_refused_or_not_in_any_cut(way: Way) -> None:
+    n, refused = 24, 0
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        keys = pa.array(random.integers(0, 40, n) + 1000 * (np.arange(n) // random.integers(4, 30)))
+        table = PARTLY.slice(0, n).set_column(PARTLY.schema.get_field_index("id"), "id", keys)
+        table = table.append_column("w", pa.array(random.choice([0.0, 1.0, 2.0], n)))
+        whole = outcome_of(way(), table, [])
+        refused += isinstance(whole, str)
+        for cuts in ([cut] for cut in range(1, n)):
+            told = outcome_of(way(), table, cuts)
+            assert isinstance(whole, dict) == isinstance(told, dict), (seed, cuts, whole, told)
+            if isinstance(whole, dict) and isinstance(told, dict):
+                same(whole, told)
+            else:
+                assert whole == told, (seed, cuts)
+    assert 0 < refused < 12
+
+
+def test_a_key_may_repeat_once_its_event_waits_no_more() -> None:
+    labelled, unlabelled, model = TABLE.slice(0, 1), PARTLY.slice(0, 1), keyed()
+    model.roles["weight"] = "w"
+    rows = pa.concat_tables([labelled, unlabelled, unlabelled, unlabelled, labelled])
+    model.step(rows.append_column("w", pa.array([1.0, 0.0, 1.0, 0.0, 1.0])))
+    assert (model.counts.learned, model.counts.no_weight, model.pipeline.memory.waiting) == (2, 2, 1)
+    forgetful = keyed_forgetful()
+    with pytest.raises(DataError, match=r"row 4 .* earlier event"):
+        forgetful.step(pa.concat_tables([PARTLY.slice(0, 4), unlabelled]))
+    forgetful.step(
+        pa.concat_tables([PARTLY.slice(0, 5), unlabelled])
+    )  # of the first event the label would be unknown by now
+    assert forgetful.counts.expired == 1
+
+
 @settings(max_examples=20, deadline=None)
 @given(cut=st.lists(st.integers(1, 99), max_size=5), seed=st.integers(0, 5))
 def test_outcomes_by_key_in_any_cut(cut: list[int], seed: int) -> None:
