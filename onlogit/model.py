@@ -37,23 +37,38 @@ from onlogit.storage import arrays
 from onlogit.weight_paths import of_named
 
 KIND = "onlogit model"
+ACCEPTED = (
+    "accepted is an Arrow record batch or table, or any data frame that speaks the Arrow PyCapsule interface (polars, "
+    "pandas 2.2 or later, duckdb)"
+)
 
 
 def to_batch(data: Any) -> pa.RecordBatch:
-    """One record batch of whatever speaks the Arrow PyCapsule interface; a DataError names what does not."""
+    """One record batch of whatever speaks the Arrow PyCapsule interface; a DataError names what does not, what has no
+    columns, and what is too large for one batch."""
     if isinstance(data, pa.RecordBatch):
         return data
-    if hasattr(data, "__arrow_c_array__") and not isinstance(data, pa.Table):
-        return pa.record_batch(data)
     if not isinstance(data, pa.Table):
-        if not hasattr(data, "__arrow_c_stream__"):
+        whole = hasattr(data, "__arrow_c_array__")
+        if not whole and not hasattr(data, "__arrow_c_stream__"):
+            raise DataError(f"found {type(data).__name__}; {ACCEPTED}")
+        try:
+            data = pa.record_batch(data) if whole else pa.table(data)
+        except pa.ArrowInvalid as error:  # one column by itself, say
             raise DataError(
-                f"found {type(data).__name__}; accepted is an Arrow record batch or table, or any data frame that "
-                "speaks the Arrow PyCapsule interface (polars, pandas 2.2 or later, duckdb)"
-            )
-        data = pa.table(data)
-    batches = data.combine_chunks().to_batches()
-    return batches[0] if batches else pa.record_batch([pa.nulls(0, f.type) for f in data.schema], schema=data.schema)
+                f"found {type(data).__name__}, which Arrow reads as no table: {error}; {ACCEPTED}"
+            ) from error
+    return data if isinstance(data, pa.RecordBatch) else _one_batch(data)
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    try:
+        batches = table.combine_chunks().to_batches()
+    except pa.ArrowInvalid as error:
+        raise DataError(f"the table cannot be made one batch: {error}; give it in parts") from error
+    if len(batches) > 1:  # a column of strings ends at 2 GiB
+        raise DataError("the table is too large for one batch, as a column has more than 2 GiB; give it in parts")
+    return batches[0] if batches else pa.record_batch([pa.nulls(0, f.type) for f in table.schema], schema=table.schema)
 
 
 class OnlineLogit:

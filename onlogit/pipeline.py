@@ -275,9 +275,10 @@ class Pipeline:
 
     def _refuse_repeats(self, now: int | None, encoded: Encoded) -> None:
         """DataError where an event that has to wait for its label brings the key of one that still waits when it comes."""
-        keys, encoded = encoded.key, self.times.settle(encoded, now)
+        keys = encoded.key
         if keys is None:
             return
+        encoded = self.times.settle(encoded, now)
         rows = np.flatnonzero(self.times.waiting(encoded))
         key = keys[rows]
         earlier, again = self.memory.find(key), repeated(key)

@@ -11,6 +11,7 @@ import onlogit
 from bench.workloads import dense, drifting
 from onlogit import Config, DataError, OnlineLogit, OnlogitError, Schema, SgdConfig
 from onlogit.errors import ConfigError, SchemaError, StateError
+from onlogit.model import _one_batch, to_batch
 from onlogit.storage import arrays
 
 TABLE = drifting(500).table
@@ -53,6 +54,32 @@ def test_chunked_tables_and_dictionaries_that_differ_by_chunk_go_in() -> None:
 def test_what_does_not_is_refused_by_name() -> None:
     with pytest.raises(DataError, match="found dict; accepted is an Arrow record batch or table"):
         OnlineLogit("y").step({"a": [1]})
+
+
+@pytest.mark.parametrize("one", [pa.array([1, 2]), pa.chunked_array([[1, 2]]), Frame(pa.chunked_array([[1, 2]]))])
+def test_a_column_by_itself_is_refused_by_name(one: Any) -> None:
+    model = OnlineLogit("y", drop=DROP)
+    model.step(TABLE)
+    for use in (model.step, model.score, model.predict_proba, model.outcomes):
+        with pytest.raises(
+            DataError, match=rf"found {type(one).__name__}, which .*; accepted is an Arrow record batch"
+        ):
+            use(one)
+
+
+def test_a_table_too_large_for_one_batch_is_refused() -> None:
+    class Joined:
+        """A table of two chunks, as Arrow leaves one of more than 2 GiB of text; such a one would take that much memory."""
+
+        def combine_chunks(self) -> pa.Table:
+            return pa.table({"text": pa.chunked_array([["a"], ["b"]]), "y": [0, 1]})
+
+    with pytest.raises(DataError, match="more than 2 GiB; give it in parts"):
+        _one_batch(Joined())
+    words = [pa.array([f"{part}{k}" for k in range(100)]) for part in "ab"]
+    codes = [each.dictionary_encode().cast(pa.dictionary(pa.int8(), pa.string())) for each in words]
+    with pytest.raises(DataError, match=r"cannot be made one batch: .*; give it in parts"):
+        to_batch(pa.table({"text": pa.chunked_array(codes)}))
 
 
 def test_a_step_as_arrow() -> None:
