@@ -318,6 +318,14 @@ def test_lists_of_nothing_may_become_either_kind() -> None:
         numbers.encode(pa.record_batch([pa.array([["a"]])], ["x"]))
 
 
+@pytest.mark.parametrize("values", [[[1]], [["a"]]])
+def test_lists_may_become_nothing_of_any_type(values: list[Any]) -> None:
+    e = one(pa.array(values).type, values)[0]
+    for nothing in (pa.nulls(2), pa.DictionaryArray.from_arrays(pa.array([None, None], pa.int8()), pa.nulls(0))):
+        rows = e.encode(pa.record_batch([nothing], ["x"])).rows
+        assert [lit(rows, i) for i in range(2)] == [{e.slot_of("x", None): 1.0}] * 2
+
+
 def test_extents_of_null_lists_are_not_read() -> None:
     """Arrow lets a null list have entries."""
     offsets = pa.array([0, 2, 4], pa.int32())

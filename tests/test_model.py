@@ -82,6 +82,16 @@ def test_a_table_too_large_for_one_batch_is_refused() -> None:
         to_batch(pa.table({"text": pa.chunked_array(codes)}))
 
 
+def test_outcomes_with_a_column_twice_are_refused_by_name() -> None:
+    model = OnlineLogit("y", key="k")
+    model.step(pa.table({"k": [1, 2], "x": [0.5, 1.5], "y": pa.array([None, None], pa.bool_())}))
+    for twice in "ky":
+        names = ["k", "y", twice]
+        arrays = [pa.array([True]) if name == "y" else pa.array([1]) for name in names]
+        with pytest.raises(SchemaError, match=f"two columns named '{twice}'; rename one"):
+            model.outcomes(pa.RecordBatch.from_arrays(arrays, names))
+
+
 def test_a_step_as_arrow() -> None:
     model = OnlineLogit("y", drop=DROP, config=Config(learner="sgd"))
     batch = model.step(TABLE).to_arrow()

@@ -246,6 +246,8 @@ class Encoder:
                 raise SchemaError(
                     f"outcomes lack the {role} column {column.name!r}; found {', '.join(batch.schema.names)}"
                 )
+            if batch.schema.names.count(column.name) > 1:
+                raise SchemaError(f"outcomes have two columns named {column.name!r}; rename one")
             arrays[role] = batch.column(column.name)
             if not column.accepts(arrays[role].type):
                 raise SchemaError(
