@@ -230,4 +230,4 @@ def _texts(array: pa.Array) -> tuple[list[str | None], npt.NDArray[np.int64]]:
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
     texts = [*array.dictionary.cast(pa.large_string()).to_pylist(), None]
-    return texts, np.asarray(array.indices.fill_null(len(texts) - 1)).astype(np.int64)
+    return texts, np.asarray(array.indices.cast(pa.int64()).fill_null(len(texts) - 1))

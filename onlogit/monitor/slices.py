@@ -93,7 +93,7 @@ class SliceMonitor:
         texts = [*array.dictionary.cast(pa.large_string()).to_pylist(), None]
         names = self._names[c]
         table = np.array([names.get(text, -1) for text in texts], np.int32)
-        index = np.asarray(array.indices.fill_null(len(texts) - 1))
+        index = np.asarray(array.indices.cast(pa.int64()).fill_null(len(texts) - 1))
         new = np.flatnonzero((table[index] < 0) & judged) if len(names) < self.most else NO_ROWS
         if new.size:
             first = np.full(len(texts), len(index))
@@ -103,6 +103,7 @@ class SliceMonitor:
                     table[at] = names.setdefault(texts[at], len(names)) if len(names) < self.most else self.most
         table[table < 0] = self.most  # no room for it, or seen in rows that are not judged alone
         code: I32 = table[index]
+        code[~judged] = self.most  # whatever other rows of the batch bring
         return code
 
     def _alarm(self, c: int, event: int, time: int) -> list[Alarm]:

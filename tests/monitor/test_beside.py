@@ -104,6 +104,19 @@ def test_any_cut_does_the_same(cuts: list[int], delay: int, on_alarm: str) -> No
     assert sorted(map(repr, found)) == sorted(map(repr, alarms))
 
 
+def test_rows_of_no_weight_belong_to_no_slice_in_any_cut() -> None:
+    batch = pa.record_batch({
+        "k": pa.array([1, 2, 3]), "x": pa.array([0.0, 1.0, 2.0]), "town": ["a", "b", "b"], "w": [1.0, 0.0, 1.0],
+        "y": pa.array([None] * 3, pa.bool_()),
+    })  # fmt: skip
+    held = []
+    for bounds in ([0, 3], [0, 2, 3], [0, 1, 2, 3]):
+        config = Config(monitor=MonitorConfig(by=("town",)))
+        waits, _ = fold(OnlineLogit("y", key="k", weight="w", drop=["town"], config=config), bounds, batch)
+        held.append(waits.to_bytes())
+    assert held[0] == held[1] == held[2]
+
+
 def test_decisions_are_counted_when_they_are_taken_and_paid_for_when_settled() -> None:
     learner, batch = model(delay=1_500, costs=(1.0, 3.0)), stream()
     step = learner.step(batch[:2_000])

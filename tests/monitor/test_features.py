@@ -175,6 +175,14 @@ def test_texts_of_every_type_and_rows_of_no_weight(kind: pa.DataType) -> None:
     assert all(other.state()[name].tobytes() == array.tobytes() for name, array in plain.state().items())
 
 
+def test_small_codes_of_many_values() -> None:
+    codes = pa.array([*range(128), None] * 20, pa.int8())
+    town = pa.DictionaryArray.from_arrays(codes, pa.array([f"town {k}" for k in range(128)]))
+    watch = FeatureMonitor(("town",), Patience(1e5), reference=1_000)
+    feed(watch, [town])
+    assert watch.distances()[0].missing == pytest.approx(1 / 129, rel=0.1)
+
+
 def test_bounds_cover_all_shares_at_once() -> None:
     shares, missed = np.array([0.5, 0.3, 0.15, 0.049, 0.001]), 0
     for seed in range(200):

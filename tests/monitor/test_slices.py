@@ -73,6 +73,15 @@ def test_any_cut_and_any_type_give_the_same(cuts: list[int]) -> None:
     assert all(states[0][name].tobytes() == states[1][name].tobytes() for name in states[0])
 
 
+def test_small_codes_of_many_values() -> None:
+    n = 128  # as many as codes of 8 bits have
+    codes = pa.array([*range(n), None], pa.int8())
+    town = pa.DictionaryArray.from_arrays(codes, pa.array([f"town {k}" for k in range(n)]))
+    watch = monitor(n)
+    code = watch.codes([town], np.ones(n + 1, np.bool_))
+    assert code.tolist() == [[*range(n), n]]
+
+
 def test_what_has_no_room_is_other() -> None:
     watch = monitor(2)
     feed(watch, *table())
