@@ -18,8 +18,10 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.encoding import Encoder, Rows
+from onlogit.encoding.names import LONGEST
 from onlogit.encoding.naming import Name
 from onlogit.errors import DataError
+from onlogit.kernels.gather import HOLD
 from onlogit.learners.protocol import Centre
 from onlogit.model import OnlineLogit
 from onlogit.pipeline import Pipeline
@@ -28,7 +30,7 @@ F64 = npt.NDArray[np.float64]
 
 Z95 = 1.959963984540054
 RARE = 30  # events below which a category is called rare
-FAR = 4.0  # standard deviations beyond which a number is called far out
+FAR = 4.0  # standard deviations beyond which a number is called far out; more than the HOLD that it is read as
 CLOSE = 0.7  # posterior correlation from which two weights are named together
 FEWEST = 20.0  # positives below which no claim is made without a warning
 REST = "rounding"
@@ -46,7 +48,7 @@ class Push(NamedTuple):
     @property
     def odds(self) -> float:
         """The factor on the odds."""
-        return math.exp(self.push)
+        return _exp(self.push)
 
 
 class Reach(NamedTuple):
@@ -129,8 +131,7 @@ def _number_pushes(fold: Pipeline, row: pa.RecordBatch, rows: Rows, dense: F64) 
                 continue  # it adds nothing; that it is missing is a category
             shown = f"{value:.6g}"
             if sd[j] > 0 and abs(value - mean[j]) > FAR * sd[j]:
-                note = f"{abs(value - mean[j]) / sd[j]:.1f} sd from its mean of {mean[j]:.4g}"
-                note += ", read as 6" if abs(value - mean[j]) > 6 * sd[j] else ""
+                note = f"{abs(value - mean[j]) / sd[j]:.1f} sd from its mean of {mean[j]:.4g}, read as {HOLD:g}"
         else:
             shown = f"{mean[j] + x * sd[j]:.6g}"
         found.append(Push(name, shown, float(dense[j]), note))
@@ -177,7 +178,8 @@ def _slot_note(encoder: Encoder, slot: int, own: list[Name]) -> str:
     known, count = encoder.names.of(slot), encoder.names.count(slot)
     if not encoder.seen(slot):
         return "new: never seen before"
-    if known is not None and own and known not in own:
+    kept = [name._replace(value=None if name.value is None else name.value[:LONGEST]) for name in own]
+    if known is not None and kept and known not in kept:
         return f"shares its slot with {known.text()}"
     if count is not None and count < RARE:
         return f"rare: {count} events"
@@ -342,7 +344,7 @@ def _weight(
     unit: float | None,
 ) -> Weight:  # fmt: skip
     known = not math.isnan(sd)
-    ratio, low, high = (math.exp(min(weight + side * Z95 * (sd if known else 0.0), 700.0)) for side in (0, -1, 1))
+    ratio, low, high = (_exp(weight + side * Z95 * (sd if known else 0.0)) for side in (0, -1, 1))
     raw = None if unit is None else weight / unit if unit > 0 else 0.0
     return Weight(
         term, value, weight, sd if known else None, ratio, low if known else None, high if known else None, raw,
@@ -380,6 +382,11 @@ def _model_notes(model: OnlineLogit, unnamed: int, word: tuple[float, float] | N
     if encoder.slot_names:
         notes.append("intervals of categories leave out how they correlate with each other: do not add them up")
     return [*notes, "a weight says what goes together in these data, with the other terms held; not what causes what"]
+
+
+def _exp(z: float) -> float:
+    """e^z, which a weight out of all bounds does not take to infinity."""
+    return math.exp(min(z, 700.0))
 
 
 def _sigmoid(z: float) -> float:

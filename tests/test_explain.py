@@ -114,10 +114,16 @@ def test_what_is_new_rare_missing_or_far_is_said() -> None:
     odd = odd.set_column(odd.schema.get_field_index("size"), "size", pa.array([1e6]))
     odd = odd.set_column(odd.schema.get_field_index("x"), "x", pa.array([None], pa.float64()))
     story = explain_event(model, odd)
+    at = model.pipeline.encoder.dense_names.index("size")
+    mean, sd = (float(moments[at]) for moments in model.pipeline.encoder.moments())
+    for far in (4.5, 5.1):
+        one = odd.set_column(odd.schema.get_field_index("size"), "size", pa.array([mean + far * sd]))
+        note = next(push.note for push in explain_event(model, one).pushes if push.term == "size")
+        assert note == f"{far} sd from its mean of {mean:.4g}, read as 3"
+        assert model.pipeline.encoder.encode(one, update=False).rows.dense[0, at] == 3.0
     notes = {(push.term, push.value): push.note for push in story.pushes}
     assert notes["town", "nowhere"] == "new: never seen before"
-    assert "sd from its mean" in notes["size", "1e+06"]
-    assert notes["size", "1e+06"].endswith("read as 6")
+    assert notes["size", "1e+06"].endswith(f"sd from its mean of {mean:.4g}, read as 3")
     assert ("x", "missing") in notes
     low, high, sd = model.pipeline.encoder.seen_numbers()["size"]
     size = stream(4000)["size"].to_numpy()
@@ -129,6 +135,24 @@ def test_what_is_new_rare_missing_or_far_is_said() -> None:
     ]  # fmt: skip
     assert (story.reaches[0].column, story.reaches[0].outside) == ("size", 1e6 - high)
     assert "rare" in {(p.term, p.value): p.note for p in explain_event(learned(100), row).pushes}["hour(at)", "0"]
+
+
+def test_a_long_category_shares_its_slot_with_none() -> None:
+    long = [letter * 250 for letter in "uv"]
+    model = ol.OnlineLogit(label="late")
+    model.step(pa.table({"url": long * 50, "late": [True, False, False, True] * 25}))
+    notes = [push.note for text in long for push in explain_event(model, pa.record_batch({"url": [text]})).pushes]
+    assert notes == [""] * 4
+
+
+def test_pushes_beyond_all_bounds_have_odds() -> None:
+    draw = np.random.default_rng(0)
+    model = ol.OnlineLogit(label="late", config=Config(learner="sgd", sgd=ol.SgdConfig(rate=1e6)))
+    table = pa.table({"x": draw.normal(size=500), "late": draw.random(500) < 0.5})
+    model.step(table)
+    told = [explain_event(model, batch(table.slice(k, 1).select(["x"]))).to_json() for k in range(20)]
+    assert max(abs(push["push"]) for story in told for push in story["pushes"]) > 710
+    assert all(math.isfinite(push["odds"]) for story in told for push in story["pushes"])
 
 
 def test_how_far_outside_of_what_was_seen_a_number_is() -> None:
