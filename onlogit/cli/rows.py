@@ -1,16 +1,30 @@
-"""One record for a model: from JSON on the command line, or picked out of a stream."""
+"""Records for a model: one from JSON on the command line, one picked out of a stream; and which types text has for it."""
 
 import difflib
-import io
 import json
 
 import pyarrow as pa  # type: ignore[import-untyped]
-from pyarrow import json as arrow_json
 
 from onlogit.errors import DataError, SchemaError
 from onlogit.model import OnlineLogit
-from onlogit.streams import open_source
-from onlogit.streams.passes import first_line
+from onlogit.schema import Column
+from onlogit.streams import ndjson, open_source
+
+TYPES = {"text": pa.string(), "texts": pa.list_(pa.string()), "date": pa.date32()}
+
+
+def types_of(model: OnlineLogit) -> pa.Schema:
+    """The types of columns that the model reads where CSV or JSON would be taken for others: a text that looks like a date
+    or a number, a date that looks like a time at midnight, a time whose zone is not written."""
+    wanted = _read(model)
+    found = {column.name: _type(column) for column in model.schema.columns if column.name in wanted}
+    return pa.schema([(name, kind) for name, kind in found.items() if kind is not None])
+
+
+def _type(column: Column) -> pa.DataType | None:
+    if column.kind == "timestamp" and column.zone != "UTC":
+        return pa.timestamp("us", column.zone)
+    return TYPES.get(column.kind)
 
 
 def row_of_json(text: str, model: OnlineLogit) -> pa.RecordBatch:
@@ -26,16 +40,14 @@ def row_of_json(text: str, model: OnlineLogit) -> pa.RecordBatch:
         if name not in known:
             near = difflib.get_close_matches(name, known, 3) or known[:8]
             raise SchemaError(f"--row: the model has no column {name!r}; near or known: {', '.join(near)}")
-    try:
-        table = arrow_json.read_json(io.BytesIO(json.dumps(told).encode()))
-    except pa.ArrowException as error:
-        raise DataError(f"--row cannot be read: {first_line(error)}") from error
-    return _features(table.combine_chunks().to_batches()[0], model)
+    line = json.dumps(told, ensure_ascii=False).encode()
+    schema = ndjson.settle(line, types_of(model), "--row")
+    return _features(next(ndjson.parsed(iter([line]), schema, "error", "--row")), model)
 
 
 def row_of_source(where: str, event: int, format: str | None, model: OnlineLogit) -> pa.RecordBatch:
     """Record number `event` of a stream, counted from 0; a DataError where it has fewer."""
-    source, first = open_source(where, format=format), 0
+    source, first = open_source(where, format=format, types=types_of(model)), 0
     try:
         while (item := source.read()) is not None:
             batch = item[0]
@@ -48,6 +60,10 @@ def row_of_source(where: str, event: int, format: str | None, model: OnlineLogit
 
 
 def _features(batch: pa.RecordBatch, model: OnlineLogit) -> pa.RecordBatch:
-    """What the model reads of a record: its features, and the columns that its terms read."""
-    wanted = {column.name for column in model.schema.features} | set(model.schema.operands)
+    wanted = _read(model)
     return batch.select([name for name in batch.schema.names if name in wanted])
+
+
+def _read(model: OnlineLogit) -> set[str]:
+    """What the model reads of a record: its features, and the columns that its terms read."""
+    return {column.name for column in model.schema.features} | model.schema.operands

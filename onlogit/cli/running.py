@@ -10,6 +10,7 @@ from onlogit.cli.deciding import decider_of, time_of
 from onlogit.cli.files import is_pipe, load_model, save_model
 from onlogit.cli.options import EVENT, SETTINGS, config_of, decisions_of, events_of, flag, given
 from onlogit.cli.printing import DelayWarning, alarm_json, figures_of, say, summary
+from onlogit.cli.rows import types_of
 from onlogit.cli.startup import since_start
 from onlogit.config import to_mapping
 from onlogit.errors import AlarmRaised, ConfigError, DataError
@@ -48,6 +49,7 @@ class Running:
             raise ConfigError(f"{self.state} is the state of a daemon: name another folder (--state)")
         self.config = config_of(told)
         self.decisions = decisions_of(told)
+        self.named = load_model(told["model"]) if told["model"] else None
 
     def run(self) -> None:
         with self.stop.listening(), ExitStack() as opened:
@@ -75,8 +77,9 @@ class Running:
 
         def opening() -> Source:
             return open_source(
-                self.where, format=told["format"], batch_rows=told["batch_rows"], follow=told["follow"], stop=self.stop
-            )
+                self.where, format=told["format"], batch_rows=told["batch_rows"], follow=told["follow"], stop=self.stop,
+                types=types_of(self.named) if self.named else None,
+            )  # fmt: skip
 
         return open_patiently(opening, self.stop)
 
@@ -112,8 +115,8 @@ class Running:
             runner.outputs["alarms"] = Output(sink, alarms_of, resumable)
 
     def _begun(self, source: Source) -> OnlineLogit:
-        if self.told["model"]:
-            return load_model(self.told["model"])
+        if self.named:
+            return self.named
         if not self.told["label"]:
             raise click.UsageError(f"{self.state} holds no checkpoint to go on from: give --model or --label as well")
         model = OnlineLogit(**events_of(self.told), config=self.config)
@@ -125,8 +128,8 @@ class Running:
         if last.warning:
             print(f"onlogit: {last.warning}", file=sys.stderr)
         model = of_state(last.header, last.arrays, f"{self.state}, checkpoint {last.generation}")
-        if self.told["model"]:
-            if _origin(load_model(self.told["model"])) != _origin(model):
+        if self.named:
+            if _origin(self.named) != _origin(model):
                 raise self._contradiction(f"another model than {self.told['model']}")
         elif self.told["label"]:
             model.price(self.config.monitor.thresholds, self.config.monitor.costs)  # these may be changed at any time

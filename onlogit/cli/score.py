@@ -30,6 +30,7 @@ def score(
     from onlogit.cli.deciding import decider_of, time_of
     from onlogit.cli.files import load_model
     from onlogit.cli.printing import say
+    from onlogit.cli.rows import types_of
     from onlogit.records import scored, scored_schema
     from onlogit.report.values import to_line
     from onlogit.runner import score_stream
@@ -40,7 +41,7 @@ def score(
     decisions = options.decisions_of(told)
     kept = load_model(model)
     decider = decider_of(decisions, kept)
-    records = open_source(source, format=format, batch_rows=batch_rows)
+    records = open_source(source, format=format, batch_rows=batch_rows, types=types_of(kept))
     sink = open_sink(out, scored_schema(records.schema, prefix, decider is not None), format=out_format)
     try:
         count = score_stream(kept, records, sink, scored(prefix, decider, time_of(kept)))

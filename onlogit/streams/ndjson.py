@@ -85,7 +85,12 @@ def parse(block: bytes, schema: pa.Schema, others: str) -> list[pa.RecordBatch]:
 
 
 def as_text(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([f.with_type(pa.string()) if pa.types.is_timestamp(f.type) else f for f in schema])
+    return pa.schema([f.with_type(pa.string()) if is_written(f.type) else f for f in schema])
+
+
+def is_written(kind: pa.DataType) -> bool:
+    """Whether JSON has values of this type as text that Arrow's reader does not take for them."""
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
 def load(block: bytes, options: Any) -> pa.Table:
@@ -96,19 +101,21 @@ def load(block: bytes, options: Any) -> pa.Table:
 
 
 def settle(block: bytes, types: pa.Schema, where: str) -> pa.Schema:
-    """The schema of the first block: `types` where it has them, else as Arrow infers them, and times by their text."""
+    """The schema of the first block, in the order of its fields: `types` where it has them, else as Arrow infers them, and
+    times by their text."""
     block = block.removeprefix(MARK)
     types = pa.schema([field for field in types if json.dumps(field.name, ensure_ascii=False).encode() in block])
+    given = dict(zip(types.names, types.types, strict=True))
     if not block.strip():
         raise DataError(f"{where} has no rows: an NDJSON stream needs one for its schema")
     try:
-        schema = load(block, arrow_json.ParseOptions(explicit_schema=as_text(types))).schema
+        found = load(block, arrow_json.ParseOptions()).schema
+        schema = pa.schema([pa.field(field.name, given.get(field.name) or field.type) for field in found])
         table = load(block, arrow_json.ParseOptions(explicit_schema=as_text(schema)))
     except pa.ArrowException as error:
         raise explained(error, block, 1, types, "infer", where) from error
     if not schema.names:
         raise DataError(f"{where}: its first rows have no fields")
-    given = dict(zip(types.names, types.types, strict=True))
     return pa.schema([pa.field(name, given.get(name) or time_type(table[name])) for name in schema.names])
 
 

@@ -111,6 +111,17 @@ def test_types_given_are_not_inferred(tmp_path: Path, reading_all: ReadAll) -> N
         open_source(path, types=types, columns=["a", "none"])
 
 
+def test_types_given_leave_columns_in_their_order_and_may_be_dates(tmp_path: Path, reading_all: ReadAll) -> None:
+    path = tmp_path / "e"
+    path.write_text('{"a": 1, "day": "2024-05-01", "text": "2024-05-01"}\n{"a": 2, "day": null, "text": "x"}\n')
+    types = pa.schema([("text", pa.string()), ("day", pa.date32())])
+    table = reading_all(open_source(path, types=types))
+    assert table.schema.names == ["a", "day", "text"]
+    assert table["day"].to_pylist() == [dt.date(2024, 5, 1), None]
+    with pytest.raises(DataError, match="line 2: field 'text' is 'x', where date32"):
+        reading_all(open_source(path, types=pa.schema([("text", pa.date32())])))
+
+
 def test_a_pipe_whose_types_are_given_is_read_at_once() -> None:
     code = """
 import pyarrow as pa
