@@ -17,7 +17,20 @@ from typing import Literal, cast, get_args
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.errors import ConfigError, OnlogitError, SchemaError, StateError
-from onlogit.terms import EVERY, Calendar, Operand, Read, Sparse, Term, check, parse, spelled_out, text_of, walk
+from onlogit.terms import (
+    EVERY,
+    Calendar,
+    Operand,
+    Read,
+    Sparse,
+    Term,
+    check,
+    parse,
+    parse_normal,
+    spelled_out,
+    text_of,
+    walk,
+)
 
 Role = Literal[
     "number",
@@ -51,7 +64,7 @@ FEATURE_ROLE: dict[Kind, Role] = {
     "nulls": "set",
     "numbers": "values",  # no feature: the numbers that go with the indices of a set
 }
-OPERAND: dict[Role, Operand] = {"number": "number", "category": "category", "set": "set", "values": "values"}
+OPERAND: dict[Role, Operand] = {"number": "number", "category": "category"}
 MOST_TERMS = 1000
 HOURS = [str(hour) for hour in range(24)]
 WEEKDAYS = [str(day) for day in range(7)]  # Monday is 0
@@ -155,6 +168,8 @@ class Column:
             return found in ACCEPTED["label"][0]
         if self.kind in LISTS:
             both = {self.kind, found}
+            if (self.kind, found) == ("numbers", "integers"):
+                return True
             return both == {found} or ("nulls" in both and both <= set(LISTS) and found != "numbers")
         if self.role != "key" and self.kind in ("number", "integer", "null"):
             return found in ("number", "integer")
@@ -197,7 +212,7 @@ class Schema:
         dropped = (drop,) if isinstance(drop, str) else tuple(drop)
         told_terms = (features,) if isinstance(features, str) else tuple(features)
         _no_more_than_most(told_terms)
-        terms = {text: parse(text) for text in told_terms}
+        terms = {text.strip(): term for text, term in [(each, parse(each)) for each in told_terms]}
         told = {"label": label, "weight": weight, "key": key, "time": time, "label_time": label_time, "due": due}
         roles: dict[str, Role] = {}
         _no_duplicates(arrow.names)
@@ -249,7 +264,7 @@ class Schema:
     @cached_property
     def parsed(self) -> tuple[Term, ...]:
         """The derived terms as trees."""
-        return tuple(parse(text) for text in self.terms)
+        return tuple(parse_normal(text) for text in self.terms)
 
     @cached_property
     def operands(self) -> frozenset[str]:
@@ -387,9 +402,11 @@ def _spelled_out(term: Term, columns: tuple[Column, ...]) -> tuple[Term, ...]:
 
 
 def _paired(columns: tuple[Column, ...], terms: Iterable[Term]) -> tuple[Column, ...]:
-    """The columns with those that go into a `sparse` pair no features of their own; every list of numbers has to."""
+    """The columns with those that go into a `sparse` pair no features of their own; every list of numbers has to. What are
+    values alone may be numbers with a fraction, though the first are whole."""
     pairs = [term for term in terms if isinstance(term, Sparse)]
-    paired = {read.column for pair in pairs for read in (pair.indices, pair.values)}
+    indices, values = {pair.indices.column for pair in pairs}, {pair.values.column for pair in pairs}
+    paired = indices | values
     for column in columns:
         if column.role == "values" and column.name not in paired:
             sets = [c.name for c in columns if c.role == "set"]
@@ -398,7 +415,13 @@ def _paired(columns: tuple[Column, ...], terms: Iterable[Term]) -> tuple[Column,
                 f"column {column.name!r} is a list of numbers, which mean nothing by themselves; name the list of indices "
                 f'that they go with (--feature "{pair}"), or drop it (--drop {column.name})'
             )
-    return tuple(replace(column, feature=False) if column.name in paired else column for column in columns)
+    columns = tuple(replace(column, feature=False) if column.name in paired else column for column in columns)
+    return tuple(_valued(column) if column.name in values - indices else column for column in columns)
+
+
+def _valued(column: Column) -> Column:
+    role: Role = "dropped" if column.role == "dropped" else "values"
+    return replace(column, kind="numbers", role=role)
 
 
 def _column(field: pa.Field, told: Role | None, dropped: bool, read: bool) -> Column:

@@ -9,7 +9,7 @@
     log(x)                 natural logarithm, standardised; where x <= 0 it is missing
     category(x)             a category: each value of a number that is a code, or of any category
     hour(t), weekday(t), month(t)          categories, by the clock of the timestamp's own zone
-    sparse(indices, values)                two list columns of one length: a slot for each index, with its value
+    sparse(indices, values)                list columns of one length, the values numbers: a slot for each index, with its value
 
 Any number of factors may be multiplied; log, category, hour, weekday, month and bucket are factors too. A column whose name
 is no plain word (dots are fine) is written in quotes: 'lead time'*country. '*' stands for every number column that is a
@@ -47,7 +47,7 @@ SIZES = {"poly": (2, 6), "bucket": (2, 256), "spline": (2, 256)}
 LONGEST = 200  # characters of one term
 
 # what a column is to a term, or why it cannot be part of one
-Operand = Literal["number", "category", "timestamp", "date", "set", "values", "other"]
+Operand = Literal["number", "category", "timestamp", "date", "integers", "texts", "numbers", "nulls", "other"]
 
 
 def _at() -> int:
@@ -191,7 +191,7 @@ def mistake(text: str, at: int, what: str, kind: type[OnlogitError] = ConfigErro
 
 
 def parse(text: str) -> Term:
-    """The tree of a term; a ConfigError that points at the character where the text is none.
+    """The tree of a term as a user writes it; a ConfigError that points at the character where the text is none.
 
     >>> parse("log(amount)*country")
     Product(factors=(Log(of=Read(column='amount')), Read(column='country')))
@@ -201,6 +201,11 @@ def parse(text: str) -> Term:
     text = text.strip()
     if not text or len(text) > LONGEST or not text.isprintable():
         raise ConfigError(f"feature {text[:40]!r}: a term is one line of 1 to {LONGEST} characters; accepted: {SYNTAX}")
+    return parse_normal(text)
+
+
+def parse_normal(text: str) -> Term:
+    """The same of a normal spelling, which may be longer: the names of columns in the place of `EVERY` are of any length."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on backslashes in quoted names
@@ -211,6 +216,8 @@ def parse(text: str) -> Term:
             text, min(max(offset - 1, 0), len(text)), f"{getattr(error, 'msg', 'invalid syntax')}; accepted: {SYNTAX}; "
             "a column whose name is no plain word goes in quotes: 'lead time'*b",
         ) from error  # fmt: skip
+    if sum(isinstance(part, ast.expr) for part in ast.walk(tree)) > LONGEST:
+        raise ConfigError(f"feature {text[:40]!r}: a term has at most {LONGEST} parts")
     term = _Reader(text).term(tree)
     if isinstance(term, Read):
         raise mistake(text, 0, f"a column alone is a feature unless it is dropped; accepted as a term: {SYNTAX}")
@@ -326,8 +333,8 @@ def check(term: Term, text: str, columns: Mapping[str, Operand]) -> Operand:
             _of_kind(of, text, columns, ("timestamp",) if part == "hour" else ("timestamp", "date"), f"{part}(t)")
             return "category"
         case Sparse(indices, values):
-            _of_kind(indices, text, columns, ("set",), "the indices of sparse")
-            _of_kind(values, text, columns, ("values",), "the values of sparse")
+            _of_kind(indices, text, columns, ("integers", "texts", "nulls"), "the indices of sparse")
+            _of_kind(values, text, columns, ("numbers", "integers", "nulls"), "the values of sparse")
             return "other"
         case Log(of):
             _of_kind(of, text, columns, ("number",), "log(x)")
@@ -345,8 +352,10 @@ NAMED = {
     "category": "a category",
     "timestamp": "a timestamp",
     "date": "a date",
-    "set": "a list of integers or strings",
-    "values": "a list of numbers",
+    "integers": "a list of integers",
+    "texts": "a list of strings",
+    "numbers": "a list of numbers",
+    "nulls": "a list of nulls",
 }
 
 

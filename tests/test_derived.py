@@ -338,6 +338,16 @@ def test_extents_of_null_lists_are_not_read() -> None:
     assert lit(rows, 1) == {e.slot_of("sparse(i, v)", 3): 1.0, e.slot_of("sparse(i, v)", 4): 1.0}
 
 
+def test_values_that_are_whole_are_numbers() -> None:
+    indices, counts = pa.array([[1, 2], None, [3, 2]]), [[1, 2], None, [4, None]]
+    rows = []
+    for first, second in ((pa.int64(), pa.int8()), (pa.int64(), pa.float64()), (pa.float64(), pa.int64())):
+        parts = [pa.record_batch({"i": indices, "v": pa.array(counts, pa.list_(kind))}) for kind in (first, second)]
+        e = Encoder(Schema.of(parts[0].schema, features=["sparse(i, v)"]), BITS)
+        rows.append(flat([e.encode(part) for part in parts]))
+    assert rows[0] == rows[1] == rows[2]
+
+
 def test_a_pair_gives_values_in_units_of_their_rms() -> None:
     values: list[list[float | None]] = [[0.1, -0.2], [0.3, math.nan, None, 1e30], [5e-324, 0.0], []] * 30
     indices: list[list[int]] = [[9, 5], [5, 6, 7, 8], [1, 1], []] * 30

@@ -154,13 +154,14 @@ def test_any_text_is_a_term_or_a_config_error(text: str) -> None:
         ("c*spline(x, 3)", 2, r"spline\(x, 3\) is neither"),
         ("log(x*n)", 4, "often negative"),
         ("sparse(v, i)", 7, "v is a list of numbers; accepted in the indices of sparse"),
-        ("i*c", 0, "i is a list of integers or strings; accepted in a product"),
+        ("i*c", 0, "i is a list of integers; accepted in a product"),
+        (" log(c)", 4, "c is a category; accepted in log"),
     ],
 )
 def test_columns_have_to_fit(text: str, at: int, message: str) -> None:
     with pytest.raises(SchemaError, match=message) as caught:
         schema(text)
-    assert str(caught.value).endswith(f"\n  {text}\n  {' ' * at}^")
+    assert str(caught.value).endswith(f"\n  {text.strip()}\n  {' ' * at}^")
 
 
 @pytest.mark.parametrize("role", ["weight", "key", "label_time"])
@@ -178,6 +179,45 @@ def test_a_list_of_values_needs_its_indices() -> None:
     both = schema("sparse(i, v)", drop=())
     assert {column.name for column in both.columns if column.role in ("set", "values")} == {"i", "v"}
     assert not {"i", "v"} & {column.name for column in both.features}
+
+
+WHOLE, FRACTIONS, TEXTS, NOTHING = (pa.list_(kind) for kind in (pa.int64(), pa.float64(), pa.string(), pa.null()))
+
+
+@pytest.mark.parametrize("first", [WHOLE, FRACTIONS, NOTHING])
+@pytest.mark.parametrize("drop", [(), ("i", "v")])
+def test_values_may_be_whole_at_first_and_later(first: pa.DataType, drop: tuple[str, ...]) -> None:
+    told = Schema.of(pa.schema([("i", WHOLE), ("v", first)]), features=["sparse(i, v)"], drop=drop)
+    assert told == Schema.of(pa.schema([("i", WHOLE), ("v", FRACTIONS)]), features=["sparse(i, v)"], drop=drop)
+    assert Schema.from_json(told.to_json()) == told
+    for later in (WHOLE, FRACTIONS, NOTHING):
+        told.check(pa.schema([("i", WHOLE), ("v", later)]))
+    for column, kind in (("i", FRACTIONS), ("v", TEXTS), ("v", pa.float64())):
+        with pytest.raises(SchemaError, match=f"column '{column}' has type"):
+            told.check(
+                pa.schema([(name, kind if name == column else FRACTIONS if name == "v" else WHOLE) for name in "iv"])
+            )
+    with pytest.raises(
+        SchemaError, match="v is a list of strings; accepted in the values of sparse is a list of numbers or"
+    ):
+        Schema.of(pa.schema([("i", WHOLE), ("v", TEXTS)]), features=["sparse(i, v)"])
+
+
+def test_what_is_indices_and_values_stays_whole() -> None:
+    told = Schema.of(pa.schema([("i", WHOLE)]), features=["sparse(i, i)"])
+    with pytest.raises(SchemaError, match="the schema says integers"):
+        told.check(pa.schema([("i", FRACTIONS)]))
+
+
+def test_the_normal_spelling_of_a_term_may_be_long() -> None:
+    long, columns = "*".join(["bucket(x,2)"] * 16), pa.schema([("x", pa.float64()), ("c" * 205, pa.float64())])
+    told = Schema.of(columns, features=[long, "poly('*', 2)"])
+    assert len(told.parsed) == len(told.terms) == 3
+    assert max(map(len, told.terms)) > 200 > len(long)
+    assert Schema.from_json(told.to_json()).parsed == told.parsed
+    for deep in ("*".join("x" * 300), "log(" * 150 + "x" + ")" * 150, "(" * 5000):
+        with pytest.raises(StateError, match="schema: "):
+            Schema.from_json(told.to_json() | {"features": [deep]})
 
 
 def test_what_is_there_already_is_not_added_twice() -> None:
