@@ -36,7 +36,7 @@ class BeliefConfig:
             "half_lives", self.half_lives, "one or more positive numbers of examples (inf: never forget)",
         )  # fmt: skip
         require(
-            len(self.priors) > 0 and all(len(p) == 2 and min(p) > 0 and max(p) < math.inf for p in self.priors),
+            len(self.priors) > 0 and all(len(p) == 2 and all(0 < v < math.inf for v in p) for p in self.priors),
             "priors", self.priors, "pairs (variance of weights, variance of bias), positive and finite",
         )  # fmt: skip
         require(

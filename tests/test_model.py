@@ -1,5 +1,6 @@
 """The Python face: what goes in, what comes out, what is kept in a file."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,9 @@ def test_config_is_checked_when_it_is_made() -> None:
         (lambda: Config(learner="magic"), "learner = 'magic'"),
         (lambda: SgdConfig(rate=-1.0), "rate = -1.0"),
         (lambda: Config(slot_bits=99), "slot_bits = 99"),
+        (lambda: onlogit.BeliefConfig(priors=((1.0, math.nan),)), "priors = .*nan"),
+        (lambda: onlogit.BeliefConfig(priors=((math.nan, 1.0),)), "priors = .*nan"),
+        (lambda: onlogit.BeliefConfig(half_lives=(math.nan,)), "half_lives = .*nan"),
         (lambda: from_mapping(Config, {"slotbits": 3}), "unknown setting 'slotbits'"),
         (
             lambda: from_mapping(Config, {"sgd": {"rate": "fast"}}),
