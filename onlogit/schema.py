@@ -219,7 +219,8 @@ class Schema:
         known = set(arrow.names)
         for what, name in [*told.items(), *(("drop", name) for name in dropped)]:
             if name is not None and name not in known:
-                raise SchemaError(f"{what}: there is no column {name!r}{_near(name, arrow.names)}")
+                near = _near(name, arrow.names)
+                raise SchemaError(f"{what}: there is no column {name!r}{near}; found are {_shown(arrow.names)}")
         for role, name in told.items():
             if name is None:
                 continue
@@ -308,7 +309,7 @@ class Schema:
         absent = [c.name for c in self.columns if c.name not in found and not self._may_lack(c, scoring)]
         if absent:
             raise SchemaError(
-                f"{_columns(absent)} missing from the data; the schema has it as a {self._role(absent[0])}"
+                f"{_columns(absent)} missing from the data; the schema has {absent[0]!r} as a {self._role(absent[0])}"
             )
         for name, kind in found.items():
             column = self.by_name[name]
@@ -462,6 +463,10 @@ def _near(name: str, names: Iterable[str]) -> str:
     return f" (near: {', '.join(near)})" if near else ""
 
 
+def _shown(names: Sequence[str], most: int = 20) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "") or "none"
+
+
 def _columns(names: list[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    shown = _shown([repr(name) for name in names], 5)
     return f"column {shown} is" if len(names) == 1 else f"columns {shown} are"

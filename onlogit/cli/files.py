@@ -7,9 +7,10 @@ import os
 import stat
 import sys
 
-from onlogit.errors import DataError
+from onlogit.errors import DataError, SchemaError
 from onlogit.model import OnlineLogit, load, of_bytes
 from onlogit.storage.atomic import AtomicFile
+from onlogit.streams import Source
 from onlogit.streams.channels import Pipe
 
 
@@ -48,3 +49,11 @@ def load_model(where: str) -> OnlineLogit:
     if not os.path.exists(where):
         raise DataError(f"cannot read the model {where}: there is no such file")
     return load(where)
+
+
+def begin(model: OnlineLogit, source: Source, where: str) -> None:
+    """Settle the schema of a new model by a source; a SchemaError names the file, of a folder the first one."""
+    try:
+        model.begin(source.schema)
+    except SchemaError as error:
+        raise SchemaError(f"{getattr(source, 'first', where)}: {error}") from error

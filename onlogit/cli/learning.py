@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from onlogit.cli.files import save_model
+from onlogit.cli.files import begin, save_model
 from onlogit.cli.options import config_of, events_of
 from onlogit.cli.printing import DelayWarning, Progress, alarm_json, figures_of, say, summary
 from onlogit.cli.startup import since_start
@@ -22,7 +22,7 @@ class Learning:
     def __init__(self, where: str, told: dict[str, Any]) -> None:
         self.model = OnlineLogit(**events_of(told), config=config_of(told))
         self.source = open_source(where, format=told["format"], batch_rows=told["batch_rows"])
-        self.model.begin(self.source.schema)
+        begin(self.model, self.source, where)
         self.as_json: bool = told["as_json"]
         self.progress = None if self.as_json or told["quiet"] else Progress()
         self.alarms = 0

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from onlogit.cli.deciding import decider_of, time_of
-from onlogit.cli.files import is_pipe, load_model, save_model
+from onlogit.cli.files import begin, is_pipe, load_model, save_model
 from onlogit.cli.options import EVENT, SETTINGS, config_of, decisions_of, events_of, flag, given
 from onlogit.cli.printing import DelayWarning, alarm_json, figures_of, say, summary
 from onlogit.cli.rows import types_of
@@ -120,7 +120,7 @@ class Running:
         if not self.told["label"]:
             raise click.UsageError(f"{self.state} holds no checkpoint to go on from: give --model or --label as well")
         model = OnlineLogit(**events_of(self.told), config=self.config)
-        model.begin(source.schema)
+        begin(model, source, self.where)
         return model
 
     def _continued(self, last: Checkpoint) -> OnlineLogit:

@@ -148,6 +148,11 @@ class FolderSource:
         elif name:
             raise DataError(f"{self.where}: file {name!r}, read up to row {position.get('row')}, is gone: put it back")
 
+    @property
+    def first(self) -> str:
+        """The path of the file that gave the schema, before anything was read."""
+        return self._files[self._name]
+
     def close(self) -> None:
         if self._file is not None:
             self._file.close()

@@ -106,6 +106,15 @@ def test_of_a_truncated_stream_what_came_whole_counts(onlogit: Call, tmp_path: P
     assert ol.load(tmp_path / "m2").counts.events == 300
 
 
+def test_a_column_that_is_absent_is_said_of_its_file(onlogit: Call, tmp_path: Path, text: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text(text)
+    for command, source in (("learn", "in"), ("run", "in"), ("learn", "in/a.csv")):
+        told = onlogit(command, source, "--label", "wrong", "--out", "o.ndjson")
+        assert told.returncode == 3
+        assert "in/a.csv: label: there is no column 'wrong'; found are id, x, town, late" in told.stderr
+
+
 def test_a_file_of_another_schema_in_a_folder(onlogit: Call, tmp_path: Path, text: str) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.csv").write_text(text)
