@@ -100,7 +100,7 @@ def test_a_wrong_term_is_pointed_at(onlogit: Call, source: Path) -> None:
     told = onlogit("learn", source, "--label", "y", "--feature", "a*kund", "--drop", "id")
     assert told.returncode == 3
     assert told.stderr.splitlines() == [
-        "onlogit: feature 'a*kund', character 3: there is no column 'kund' (near: kind)",
+        f"onlogit: {source}: feature 'a*kund', character 3: there is no column 'kund' (near: kind)",
         "  a*kund",
         "    ^",
     ]
