@@ -19,10 +19,10 @@ import onlogit as ol
 from onlogit import records
 from onlogit.cli.printing import Progress
 from onlogit.errors import ConfigError, DataError, OutputError
+from onlogit.json_lines import to_line
 from onlogit.monitor import Alarm
 from onlogit.pipeline import Pipeline
 from onlogit.records import scored, scored_schema
-from onlogit.report.values import to_line
 from onlogit.runner import BrokenOff, Output, Runner, Stop
 from onlogit.steps import Step
 from onlogit.storage import Checkpoints

@@ -20,7 +20,7 @@ def decide(probabilities: tuple[float, ...], z_sd: float | None, as_json: bool, 
     from onlogit.cli.deciding import reason_text, rule_text
     from onlogit.cli.printing import say
     from onlogit.decisions import reason, steps_of
-    from onlogit.report.values import to_line
+    from onlogit.json_lines import to_line
 
     config = options.decisions_of(told)
     if config is None:

@@ -35,10 +35,10 @@ def explain(
     from onlogit.cli.printing import say
     from onlogit.cli.rows import row_of_json, row_of_source
     from onlogit.explain import explain_event, explain_model
+    from onlogit.json_lines import to_line
     from onlogit.report.event_page import event_page
     from onlogit.report.reasons import event_text, model_text
     from onlogit.report.text import glyphs_for
-    from onlogit.report.values import to_line
 
     kept = load_model(model)
     if row is None and source is None:

@@ -8,9 +8,9 @@ from onlogit.cli.options import config_of, events_of
 from onlogit.cli.printing import DelayWarning, Progress, alarm_json, figures_of, say, summary
 from onlogit.cli.startup import since_start
 from onlogit.errors import AlarmRaised
+from onlogit.json_lines import to_line
 from onlogit.model import OnlineLogit
 from onlogit.records import STATED_SCHEMA, stated
-from onlogit.report.values import to_line
 from onlogit.runner import BrokenOff, Output, Runner
 from onlogit.steps import Step
 from onlogit.streams import open_sink, open_source

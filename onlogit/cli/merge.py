@@ -20,8 +20,8 @@ def merge(models: tuple[str, ...], base: str | None, out: str, expire: bool, as_
     """
     from onlogit.cli.files import load_model, save_model
     from onlogit.cli.printing import say
+    from onlogit.json_lines import to_line
     from onlogit.model import OnlineLogit
-    from onlogit.report.values import to_line
 
     given = [name for name in (*models, base) if name is not None]
     twice = next((name for name in given if given.count(name) > 1), None)

@@ -10,9 +10,9 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from onlogit.json_lines import to_line
 from onlogit.model import OnlineLogit
 from onlogit.monitor import Alarm
-from onlogit.report.values import to_line
 from onlogit.report.watching import beside_lines
 from onlogit.steps import Step
 from onlogit.storage.atomic import writing

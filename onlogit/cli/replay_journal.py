@@ -16,7 +16,7 @@ from onlogit.daemon.entries import BEGIN
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.recovery import Replayed, recover, replay
 from onlogit.errors import ConfigError, DataError, StateError
-from onlogit.report.values import to_line
+from onlogit.json_lines import to_line
 from onlogit.storage import Checkpoints
 from onlogit.storage.journal import Entry, Journal, has_journal
 

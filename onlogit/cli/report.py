@@ -35,10 +35,10 @@ def report(
     from onlogit.cli.pairs import Pairs
     from onlogit.cli.printing import say
     from onlogit.cli.reporting import gathered
+    from onlogit.json_lines import to_line
     from onlogit.report.page import page
     from onlogit.report.plain import report_text
     from onlogit.report.text import glyphs_for
-    from onlogit.report.values import to_line
 
     found = gathered(subject, Pairs(prob, label, positive, weight), options.costs_of(told), alarms, format)
     if html is not None:

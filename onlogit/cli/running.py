@@ -14,9 +14,9 @@ from onlogit.cli.rows import types_of
 from onlogit.cli.startup import since_start
 from onlogit.config import to_mapping
 from onlogit.errors import AlarmRaised, ConfigError, DataError
+from onlogit.json_lines import to_line
 from onlogit.model import OnlineLogit, of_state
 from onlogit.records import ALARMS, alarms_of, scored, scored_schema
-from onlogit.report.values import to_line
 from onlogit.runner import BrokenOff, Output, Runner, Stop
 from onlogit.schema import Role
 from onlogit.steps import Step

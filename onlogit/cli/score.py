@@ -31,8 +31,8 @@ def score(
     from onlogit.cli.files import load_model
     from onlogit.cli.printing import say
     from onlogit.cli.rows import types_of
+    from onlogit.json_lines import to_line
     from onlogit.records import scored, scored_schema
-    from onlogit.report.values import to_line
     from onlogit.runner import score_stream
     from onlogit.streams import open_sink, open_source
 

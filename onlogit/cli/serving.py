@@ -11,7 +11,7 @@ from onlogit.cli.printing import say
 from onlogit.cli.startup import since_start
 from onlogit.daemon.sources import flags_of, resolve
 from onlogit.errors import ConfigError, OutputError
-from onlogit.report.values import to_line
+from onlogit.json_lines import to_line
 
 
 def serving(config: str | None, told: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from onlogit.cli.demo_daemon import KEY, daemon
 from onlogit.cli.printing import say
 from onlogit.cli.replaying import BATCH_ROWS, Began, Done, Frozen, Happening, Raised, Replay, Running
 from onlogit.errors import ConfigError, OnlogitError, OutputError
+from onlogit.json_lines import to_line
 from onlogit.kernels import jit
 from onlogit.kernels.quality import Reliability
 from onlogit.model import load
@@ -19,7 +20,6 @@ from onlogit.report.demo import Ending
 from onlogit.report.flights import PATH
 from onlogit.report.months import figures
 from onlogit.report.screen import Screen
-from onlogit.report.values import to_line
 from onlogit.streams import Source, open_source
 
 

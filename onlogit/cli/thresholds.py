@@ -29,8 +29,8 @@ def thresholds(
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # heeded by the import of pyarrow: 175 MB and not 195
     from onlogit.cli.pairs import Pairs, read_pairs
     from onlogit.cli.printing import say
+    from onlogit.json_lines import to_line
     from onlogit.report.costs import costs_json, costs_text
-    from onlogit.report.values import to_line
 
     costs = options.costs_of(told)
     if costs is None:

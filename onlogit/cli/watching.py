@@ -14,11 +14,11 @@ from onlogit.cli.options import costs_of, decisions_of, names
 from onlogit.cli.printing import alarm_json, say
 from onlogit.decisions import watched
 from onlogit.errors import AlarmRaised
+from onlogit.json_lines import to_line
 from onlogit.monitor.decisions import Costs
 from onlogit.monitor.reading import Columns, read_outcomes
 from onlogit.monitor.watch import Watch, Wishes
 from onlogit.patience import patience_of
-from onlogit.report.values import to_line
 from onlogit.report.watching import summary
 from onlogit.streams import Source, open_source
 

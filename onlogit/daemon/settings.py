@@ -6,19 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from onlogit.config import Config
-from onlogit.errors import ConfigError
+from onlogit.errors import ConfigError, require
 from onlogit.terms import parse
 
 
 def _told(default: Any, text: str) -> Any:
     """A field with the text that `--help` and the documentation have for it."""
     return field(default=default, metadata={"help": text})
-
-
-def require(condition: bool, name: str, found: object, accepted: str) -> None:
-    """A ConfigError where the condition is not met."""
-    if not condition:
-        raise ConfigError(f"{name} = {found!r} is out of range: {accepted}")
 
 
 def is_loopback(host: str) -> bool:

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from onlogit.config import HELP, Config, from_mapping, refuse_costs, timed, to_mapping
 from onlogit.costs import DecisionConfig, overlaid
-from onlogit.daemon.settings import EventSettings, Settings, require
-from onlogit.errors import ConfigError
+from onlogit.daemon.settings import EventSettings, Settings
+from onlogit.errors import ConfigError, require
 from onlogit.terms import parse
 
 

@@ -8,7 +8,6 @@ a pipe is read without waiting for so much. Whole lines only are parsed, and wha
 
 import io
 import json
-import math
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 from pyarrow import json as arrow_json
 
 from onlogit.errors import DataError
+from onlogit.json_lines import finite
 from onlogit.streams.passes import Pass, Settings, first_line, names_wanted
 
 BLOCK = 1 << 20
@@ -225,15 +225,6 @@ def json_text(column: pa.Array) -> pa.Array:
         for value in column.to_pylist()
     ]
     return pa.array(values, text)
-
-
-def finite(value: Any) -> Any:
-    """A nested value with None in place of what JSON has no number for."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, list | tuple):
-        return [finite(each) for each in value]
-    return {name: finite(each) for name, each in value.items()} if isinstance(value, dict) else value
 
 
 def float_text(column: pa.Array) -> pa.Array:
