@@ -69,4 +69,11 @@ def settled_type(kind: pa.DataType) -> pa.DataType:
         return pa.timestamp("us", kind.tz)
     if pa.types.is_dictionary(kind):
         return pa.dictionary(kind.index_type, settled_type(kind.value_type), kind.ordered)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        inner = settled_type(kind.value_type)
+        if inner == kind.value_type:
+            return kind
+        if pa.types.is_fixed_size_list(kind):
+            return pa.list_(inner, kind.list_size)
+        return pa.list_(inner) if pa.types.is_list(kind) else pa.large_list(inner)
     return {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(kind, kind)

@@ -226,6 +226,25 @@ def test_damage_is_a_data_error_or_unnoticed_but_nothing_else(
     assert told
 
 
+@pytest.mark.parametrize("list_of", [pa.list_, pa.large_list, lambda kind: pa.list_(kind, 1)])
+def test_views_are_plain_text_also_in_lists(
+    list_of: Callable[[pa.DataType], pa.DataType], tmp_path: Path, reading_all: ReadAll, writing_all: WriteAll
+) -> None:
+    view, text = (pa.dictionary(pa.uint32(), kind) for kind in (pa.string_view(), pa.string()))
+    codes = pa.array(["a", "b", None]).dictionary_encode()
+    entries = pa.DictionaryArray.from_arrays(codes.indices.cast(pa.uint32()), codes.dictionary.cast(pa.string_view()))
+    lists = pa.FixedSizeListArray.from_arrays(entries, 1).cast(list_of(view))
+    plain = pa.FixedSizeListArray.from_arrays(codes.cast(pa.string()), 1).cast(list_of(pa.string()))
+    table = pa.table({"one": entries, "several": lists, "plain": plain.cast(list_of(pa.string_view()))})
+    found = reading_all(open_source(write(tmp_path / "e.arrow", table)))
+    assert found.schema.types == [text, list_of(text), list_of(pa.string())]
+    assert found.to_pylist() == table.to_pylist()
+    for name in ("e.parquet", "e.ndjson"):
+        sink = writing_all(open_sink(tmp_path / name, found.schema), found)
+        sink.close()
+        assert reading_all(open_source(tmp_path / name)).to_pylist() == table.to_pylist()
+
+
 def test_batches_before_a_truncation_are_given(tmp_path: Path, events: Events) -> None:
     whole = write(tmp_path / "e.arrow", events(60), rows=20).read_bytes()
     (tmp_path / "e.arrow").write_bytes(whole[:-60])
