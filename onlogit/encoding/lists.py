@@ -68,9 +68,8 @@ def extents(array: pa.Array) -> _Extents:
     """Where each row's entries are; what points outside the entries, as in a damaged file, is cut off."""
     absent = arrow.nulls(array)
     n = len(array)
-    if pa.types.is_null(array.type) or pa.types.is_dictionary(
-        array.type
-    ):  # the latter, among lists, has nothing but nulls
+    kind = array.type
+    if pa.types.is_null(kind) or pa.types.is_dictionary(kind):  # the latter of nothing but nulls
         return _Extents(pa.nulls(0), np.zeros(n, np.int64), np.zeros(n, np.int64), absent)
     if pa.types.is_fixed_size_list(array.type):
         offsets = (np.arange(n + 1) + array.offset) * array.type.list_size
