@@ -13,7 +13,7 @@ import forks
 import httpx
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
-from daemon_process import Running
+from daemon_process import Running, until
 
 from onlogit import Config
 from onlogit.daemon.entries import BEGIN, COMMAND, EVENTS, beginning
@@ -141,8 +141,7 @@ def test_of_entries_that_are_folded_as_one_the_broken_one_alone_is_put_aside(
     sent = {"before": 1.0, "bad": BAD, "after": 2.0}
     for name, x in sent.items():
         one.send(Work(EVENTS, print, 1, batch=rows(name, x)), name)
-    while one.service.scribe.journal.last < 2 + len(sent):
-        time.sleep(0.01)
+    assert until(lambda: one.service.scribe.journal.last == 2 + len(sent))
     gate.set()
     heard = one.heard(3)
     assert "broke the fold" in str(heard.pop("bad"))
