@@ -26,7 +26,20 @@ from onlogit import Config, OnlineLogit
 from onlogit.daemon.failpoints import POINTS
 
 KILLS = int(os.environ.get("ONLOGIT_KILLS", "500"))
-ARGS = ("--label", "late", "--key", "id", "--learner", "sgd", "--slot-bits", "10", "--checkpoint-seconds", "0.25")
+ARGS = (
+    "--label",
+    "late",
+    "--key",
+    "id",
+    "--drop",
+    "note",
+    "--learner",
+    "sgd",
+    "--slot-bits",
+    "10",
+    "--checkpoint-seconds",
+    "0.25",
+)
 
 
 def operation(number: int) -> tuple[str, list[dict[str, Any]]]:
@@ -48,7 +61,9 @@ def champion(number: int) -> str:
 
 def events(turn: int) -> list[dict[str, Any]]:
     draw = np.random.default_rng(turn)
-    return [{"id": f"{turn}-{n}", "x": float(draw.normal()), "town": f"t{n % 3}"} for n in range(1 + turn % 5)]
+    return [
+        {"id": f"{turn}-{n}", "x": float(draw.normal()), "town": f"t{n % 3}", "note": "-"} for n in range(1 + turn % 5)
+    ]
 
 
 def send(daemon: Running, number: int) -> bool:
@@ -64,7 +79,7 @@ def send(daemon: Running, number: int) -> bool:
 def reference(count: int) -> OnlineLogit:
     """The champion of models that were given the first `count` requests, each once."""
     learner = {"initial": "sgd", "quick": "ftrl"}[champion(count - 1)]
-    model = OnlineLogit(label="late", key="id", config=Config(learner=learner, slot_bits=10))
+    model = OnlineLogit(label="late", key="id", drop=["note"], config=Config(learner=learner, slot_bits=10))
     for number in range(count):
         path, rows = operation(number)
         table = pa.Table.from_pylist(rows)
@@ -130,7 +145,7 @@ def test_sigterm_answers_and_keeps_what_was_accepted(serve: Callable[..., Runnin
         with httpx.Client(base_url=daemon.url) as client:
             for n in range(10_000):
                 try:
-                    rows = [{"id": f"{worker}-{n}", "x": 1.0, "town": "a"}]
+                    rows = [{"id": f"{worker}-{n}", "x": 1.0, "town": "a", "note": "-"}]
                     if client.post("/v1/events", json=rows).status_code != 200:
                         return
                 except httpx.TransportError:
