@@ -8,6 +8,7 @@ the highest of each window through (kernels/capacity.py). The action at p = 0 is
 Cost: 30 ns an event, with a capacity 70 ns and 65 kB. Only a capacity has state.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,8 +78,16 @@ def watched(config: DecisionConfig | None) -> dict[str, tuple[float, ...]]:
         (_, rest, missed), (_, false, act) = sorted(config.costs, key=lambda action: action[1])
         if false > rest and missed > act:
             return {"costs": (false - rest, missed - act), "thresholds": ()}
-    cuts = [least for _, least in config.tiers] or np.nextafter(rule_of(config).cuts, 1.0).tolist()
+    cuts = [least for _, least in config.tiers] or [_least_above(cut) for cut in rule_of(config).cuts]
     return {"costs": (), "thresholds": tuple(float(cut) for cut in cuts if 0.0 < cut < 1.0)}
+
+
+def _least_above(cut: float) -> float:
+    """The least p above a cut whose log-odds are above its own as well."""
+    p = float(np.nextafter(cut, 1.0))
+    while cut > 0.0 and p < 1.0 and math.log(p) - math.log1p(-p) <= math.log(cut) - math.log1p(-cut):
+        p = float(np.nextafter(p, 1.0))
+    return p
 
 
 class Decider:

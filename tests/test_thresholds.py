@@ -186,5 +186,10 @@ def test_at_the_threshold_itself_nothing_is_done() -> None:
     tier = DecisionMonitor((0.5,), None, 1_000, 0)
     tier.score(np.zeros(100), np.ones(100))
     assert tier.read()[0].action_rate == 1.0
-    three = DecisionConfig(costs=(("allow", 0.0, 4.0), ("check", 1.0, 1.0), ("block", 9.0, 0.0)))
-    assert min(watched(three)["thresholds"]) > rule_of(three).cuts[0]
+    for fp in range(1, 60):
+        three = DecisionConfig(costs=(("none", 0.0, 100.0), ("call", float(fp), 10.0), ("stop", 100.0, 0.0)))
+        cuts = rule_of(three).cuts
+        z = np.log(cuts) - np.log1p(-cuts)
+        above = DecisionMonitor(watched(three)["thresholds"], None, 1_000, 0)
+        above.score(z[:1], np.ones(1))
+        assert [found.action_rate for found in above.read()] == [0.0] * len(cuts)

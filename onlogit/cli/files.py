@@ -38,7 +38,7 @@ def save_model(model: OnlineLogit, where: str) -> None:
 def write_text(text: str, where: str) -> None:
     """Write a file of text, whole or not at all; `-` is stdout."""
     channel = Pipe(where) if is_pipe(where) else AtomicFile(where)
-    channel.write(text.encode())
+    channel.write(text.encode(errors="replace"))  # names of files may be no text
     channel.finish()
 
 

@@ -13,15 +13,17 @@ import numpy as np
 from onlogit.json_lines import to_line
 from onlogit.model import OnlineLogit
 from onlogit.monitor import Alarm
+from onlogit.printable import printable
 from onlogit.report.watching import beside_lines
 from onlogit.steps import Step
 from onlogit.storage.atomic import writing
 
 
 def say(text: str) -> None:
-    """One line on stdout, at once. OutputError where stdout takes none."""
+    """Lines on stdout, at once; a letter that its encoding has not is told by its number. OutputError where it takes none."""
+    lines, encoding = "\n".join(map(printable, text.split("\n"))), sys.stdout.encoding or "utf-8"
     with writing("stdout"):
-        print(text, flush=True)
+        print(lines.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 def alarm_json(alarm: Alarm) -> str:

@@ -9,7 +9,7 @@ from onlogit.cli.pairs import Pairs, each_pair
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.model import of_state
 from onlogit.report.gathering import Report, Watcher, of_model
-from onlogit.storage import Checkpoints
+from onlogit.storage import Checkpoints, holds_checkpoints
 from onlogit.storage.arrays import MAGIC
 from onlogit.storage.journal import has_journal
 
@@ -26,7 +26,7 @@ def gathered(
         raise ConfigError(
             f"{subject} is the state of a daemon: make a model of it first (onlogit replay {subject} --out MODEL)"
         )
-    if os.path.exists(os.path.join(subject, "state.sqlite")):
+    if holds_checkpoints(subject):
         checkpoints = Checkpoints(subject, hold=False)
         try:
             last = checkpoints.latest()

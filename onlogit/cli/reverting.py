@@ -10,7 +10,7 @@ from onlogit.errors import ConfigError, StateError
 from onlogit.model import OnlineLogit, of_state
 from onlogit.monitor import Alarm
 from onlogit.runner import DECIDER
-from onlogit.storage import Checkpoints
+from onlogit.storage import Checkpoints, holds_checkpoints
 from onlogit.storage.journal import has_journal
 
 
@@ -27,7 +27,7 @@ def reverted(subject: str, out: str | None) -> Alarm:
         raise ConfigError(
             f"{subject} is the state of a daemon, whose journal has to say so: send it the command revert"
         )
-    if not os.path.exists(os.path.join(subject, "state.sqlite")):
+    if not holds_checkpoints(subject):
         raise StateError(f"{subject} is no state of a run: it has no state.sqlite")
     with closing(Checkpoints(subject)) as checkpoints:
         last = checkpoints.latest()

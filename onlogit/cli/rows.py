@@ -13,10 +13,11 @@ from onlogit.streams import ndjson, open_source
 TYPES = {"text": pa.string(), "texts": pa.list_(pa.string()), "date": pa.date32()}
 
 
-def types_of(model: OnlineLogit) -> pa.Schema:
-    """The types of columns that the model reads where CSV or JSON would be taken for others: a text that looks like a date
-    or a number, a date that looks like a time at midnight, a time whose zone is not written."""
-    wanted = _read(model)
+def types_of(model: OnlineLogit, learning: bool = False) -> pa.Schema:
+    """The types of columns that the model reads, for scores or for learning, where CSV or JSON would be taken for others: a
+    text that looks like a date or a number, a date that looks like a time at midnight, a time whose zone is not written."""
+    learned = {column.name for column in model.schema.columns if column.role != "dropped"}
+    wanted = _read(model) | learned if learning else _read(model)
     found = {column.name: _type(column) for column in model.schema.columns if column.name in wanted}
     return pa.schema([(name, kind) for name, kind in found.items() if kind is not None])
 
@@ -31,7 +32,8 @@ def row_of_json(text: str, model: OnlineLogit) -> pa.RecordBatch:
     """The record as a batch of one row; a DataError where it is no JSON object, or names a column the model has not."""
     try:
         told = json.loads(text)
-    except ValueError as error:
+        line = json.dumps(told, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:  # half a pair of surrogates, thousands of brackets
         raise DataError(f"--row is no JSON: {error}") from error
     if not isinstance(told, dict):
         raise DataError('--row is no JSON object; accepted is one such as {"amount": 12.5, "country": "FR"}')
@@ -40,7 +42,6 @@ def row_of_json(text: str, model: OnlineLogit) -> pa.RecordBatch:
         if name not in known:
             near = difflib.get_close_matches(name, known, 3) or known[:8]
             raise SchemaError(f"--row: the model has no column {name!r}; near or known: {', '.join(near)}")
-    line = json.dumps(told, ensure_ascii=False).encode()
     schema = ndjson.settle(line, types_of(model), "--row")
     return _features(next(ndjson.parsed(iter([line]), schema, "error", "--row")), model)
 

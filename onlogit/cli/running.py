@@ -20,7 +20,7 @@ from onlogit.records import ALARMS, alarms_of, scored, scored_schema
 from onlogit.runner import BrokenOff, Output, Runner, Stop
 from onlogit.schema import Role
 from onlogit.steps import Step
-from onlogit.storage import Checkpoint, Checkpoints
+from onlogit.storage import Checkpoint, Checkpoints, holds_checkpoints
 from onlogit.storage.journal import has_journal
 from onlogit.streams import Source, open_sink, open_source
 from onlogit.streams.ahead import open_patiently
@@ -53,15 +53,15 @@ class Running:
 
     def run(self) -> None:
         with self.stop.listening(), ExitStack() as opened:
-            source = self._open_source()
+            checkpoints = self._checkpoints(opened) if self.state and holds_checkpoints(self.state) else None
+            last = checkpoints.latest() if checkpoints else None
+            kept = self._continued(last) if last else self.named
+            source = self._open_source(kept)
             if source is None:
                 return
-            checkpoints = Checkpoints(self.state) if self.state else None
-            last = None
-            if checkpoints:
-                opened.callback(checkpoints.close)
-                last = checkpoints.latest()
-            runner = self._runner(source, checkpoints, last)
+            if checkpoints is None and self.state:  # begun once the source is there
+                checkpoints = self._checkpoints(opened)
+            runner = self._runner(kept or self._begun(source), source, checkpoints, last)
             startup, before = since_start(), runner.model.counts.events
             self._drive(runner)
             count = runner.model.counts.events - before
@@ -71,20 +71,27 @@ class Running:
         if self.told["fail_on_alarm"] and self.alarms:
             raise AlarmRaised(f"alarms raised: {self.alarms}")
 
-    def _open_source(self) -> Source | None:
+    def _checkpoints(self, opened: ExitStack) -> Checkpoints:
+        assert self.state is not None
+        checkpoints = Checkpoints(self.state)
+        opened.callback(checkpoints.close)
+        return checkpoints
+
+    def _open_source(self, model: OnlineLogit | None) -> Source | None:
         """None where a signal came before the source had anything to open."""
         told = self.told
 
         def opening() -> Source:
             return open_source(
                 self.where, format=told["format"], batch_rows=told["batch_rows"], follow=told["follow"], stop=self.stop,
-                types=types_of(self.named) if self.named else None,
+                types=types_of(model, learning=True) if model else None,
             )  # fmt: skip
 
         return open_patiently(opening, self.stop)
 
-    def _runner(self, source: Source, checkpoints: Checkpoints | None, last: Checkpoint | None) -> Runner:
-        model = self._continued(last) if last else self._begun(source)
+    def _runner(
+        self, model: OnlineLogit, source: Source, checkpoints: Checkpoints | None, last: Checkpoint | None
+    ) -> Runner:
         if self.decisions is not None:
             model.price(self.config.monitor.thresholds, self.config.monitor.costs)
         if last:
@@ -115,8 +122,6 @@ class Running:
             runner.outputs["alarms"] = Output(sink, alarms_of, resumable)
 
     def _begun(self, source: Source) -> OnlineLogit:
-        if self.named:
-            return self.named
         if not self.told["label"]:
             raise click.UsageError(f"{self.state} holds no checkpoint to go on from: give --model or --label as well")
         model = OnlineLogit(**events_of(self.told), config=self.config)

@@ -70,13 +70,17 @@ class Notices:
         log.warning("alarm %d: %s", alarm["id"], alarm["direction"], extra={"alarm": alarm})
 
     def _append(self, alarm: Alarm) -> None:
-        """A line more, or an OSError with the file as it was."""
+        """A line more, or an OSError with the file as it was; a pipe cannot be as it was."""
         if not self._settings.alarm_file:
             return
+        line = json.dumps(alarm).encode() + b"\n"
         with open(self._settings.alarm_file, "ab", buffering=0) as file:
+            if not file.seekable():
+                write_all(file.fileno(), line)
+                return
             size = file.seek(0, os.SEEK_END)
             try:
-                write_all(file.fileno(), json.dumps(alarm).encode() + b"\n")
+                write_all(file.fileno(), line)
                 os.fsync(file.fileno())
             except OSError:
                 file.truncate(size)

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from onlogit.printable import printable
+
 NO_TIME = int(np.iinfo(np.int64).min)
 
 
@@ -71,7 +73,7 @@ class Alarm:
             interval = f"{self.effect_low:.2f} to {self.effect_high:.2f}"
         if self.kind == "drift":
             return (
-                f"drift warning ({self.what}) at event {self.event}{when}: {self.direction}\n"
+                f"drift warning ({self.what}) at event {self.event}{when}: {printable(self.direction)}\n"
                 f"  PSI {self.effect:.3f} where chance stays below {self.effect_high:.3f}, evidence {self.evidence:,.0f} of "
                 f"patience {self._patience}. {self.advice}"
             )
@@ -83,8 +85,8 @@ class Alarm:
                 f"{self.what} at event {self.event}{when}: {self.direction}\n  after the alarm at event "
                 f"{self.onset_event}{proof}. {self.advice}"
             )
-        where = "" if self.slice is None else f" in {self.slice}"
-        moved = ", ".join(f"{feature} (z {z:+.1f})" for feature, z in self.features)
+        where = "" if self.slice is None else f" in {printable(self.slice)}"
+        moved = ", ".join(f"{printable(feature)} (z {z:+.1f})" for feature, z in self.features)
         more = f" Moved most: {moved}." if moved else ""
         if self.cost is not None:
             more += f" Decisions lately cost {self.cost:+,.0f} per 1,000 events beyond what p promised."

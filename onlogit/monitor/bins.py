@@ -1,10 +1,10 @@
 """Features as bins, settled from the first half of a reference window; the second half then counts them.
 
-A number gets ten quantile bins, and bins below, above and missing. A value that makes up a twentieth or more, as those of
-flags and small counts do, has a bin of its own: a quantile is no border between 0 and 1 where most are 0. A category gets
-bins for its 24 most frequent values, for other ones that the first half had, for unseen ones and for missing ones. Since
-bins and counts come from different halves, the counts are a sample like any later one: a column of which every tenth value
-is new shows a tenth unseen in both.
+A number gets ten quantile bins, and bins below, above and missing. A quantile that makes up a twentieth of all values or more,
+as 0 does in a flag or a small count, has a bin of its own: it would be no border between 0 and 1. A category gets bins for its
+24 most frequent values, for other ones that the first half had, for unseen ones and for missing ones. Since bins and counts come
+from different halves, the counts are a sample like any later one: a column of which every tenth value is new shows a tenth
+unseen in both.
 """
 
 import math
@@ -138,7 +138,7 @@ class Bins:
         kind = [None, NUMBERS, CATEGORIES].index(self.kind)
         return {
             "kind": np.array([kind, self.edges is not None, self.codes is not None, self.full], np.int64),
-            "edges": np.zeros(0) if self.edges is None else self.edges.copy(),
+            "begins": np.zeros(0) if self.edges is None else self.edges.copy(),
             "numbers": np.concatenate([np.zeros(0), *self.numbers]),
             "texts": np.frombuffer(b"".join(texts), np.uint8).copy(),
             "ends": np.cumsum([len(text) for text in texts], dtype=np.int64),
@@ -148,13 +148,13 @@ class Bins:
     @classmethod
     def of(cls, name: str, state: dict[str, np.ndarray[Any, Any]]) -> "Bins":
         """The bins whose state() this is. StateError for anything else."""
-        wanted = {"kind": "i8", "edges": "f8", "numbers": "f8", "texts": "u1", "ends": "i8", "codes": "i8"}
+        wanted = {"kind": "i8", "begins": "f8", "numbers": "f8", "texts": "u1", "ends": "i8", "codes": "i8"}
         for part, dtype in wanted.items():
             if part not in state or state[part].dtype != np.dtype(dtype) or state[part].ndim != 1:
                 raise StateError(f"bins of {name!r}: {part} is missing, or not {dtype}[n]")
         kind, ends, codes = state["kind"].tolist(), [0, *state["ends"].tolist()], state["codes"].tolist()
         sound = len(kind) == 4 and 0 <= kind[0] <= 2 and len(ends) == len(codes) + 1 and ends == sorted(ends)
-        if not sound or ends[-1] != state["texts"].size or state["edges"].size > MOST_EDGES:
+        if not sound or ends[-1] != state["texts"].size or state["begins"].size > MOST_EDGES:
             raise StateError(f"bins of {name!r}: their parts contradict one another")
         if kind[2] and not all(OTHER <= code < 3 + FREQUENT for code in codes):
             raise StateError(f"bins of {name!r}: there is no such bin")
@@ -167,7 +167,7 @@ class Bins:
         return cls(
             name,
             [None, NUMBERS, CATEGORIES][kind[0]],
-            state["edges"].copy() if kind[1] else None,
+            state["begins"].copy() if kind[1] else None,
             found if kind[2] else None,
             bool(kind[3]),
             [state["numbers"].copy()] if state["numbers"].size else [],

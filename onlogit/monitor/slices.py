@@ -186,6 +186,7 @@ class SliceMonitor:
                         f"slices of {self.columns[c]!r}: {name} is missing, or not {into.dtype}{into.shape}"
                     )
                 into[...] = given
+            arrays.level[arrays.level[:, kernel.ALARMED] == -1.0, kernel.ALARMED] = NEVER  # as it was said before
             names.append(_names(state, c, self.most))
             seen = int(arrays.seen[0])
             if not 0 <= seen <= self.most + 1 or not ((arrays.grade >= 0) & (arrays.grade < kernel.CLASSES)).all():

@@ -1,6 +1,7 @@
 """Explanations as text: the pushes of an event as bars, and what a model believes as a table."""
 
 from onlogit.explain import EventStory, ModelStory, Path, Push, Weight
+from onlogit.printable import printable
 from onlogit.report.text import Glyphs, paragraph
 
 BAR = 24  # characters of the longest bar
@@ -35,7 +36,7 @@ def event_text(story: EventStory, glyphs: Glyphs, most: int = 20) -> list[str]:
 
 
 def _label(push: Push) -> str:
-    text = f"{push.term} = {push.value}" if push.value else push.term
+    text = printable(f"{push.term} = {push.value}" if push.value else push.term)
     return text if len(text) <= 44 else text[:43] + "~"
 
 
@@ -81,7 +82,7 @@ def _paths(paths: list[Path]) -> list[str]:
 
 
 def _name(weight: Weight | Path) -> str:
-    return weight.term if weight.value is None else f"{weight.term} = {weight.value}"[:44]
+    return printable(weight.term if weight.value is None else f"{weight.term} = {weight.value}"[:44])
 
 
 def _row(each: Weight, widest: int) -> str:

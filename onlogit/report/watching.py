@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from onlogit.printable import printable
+
 ENOUGH = 1_000.0  # evidence at which a recalibration is worth telling
 
 
@@ -81,7 +83,7 @@ def _evidence(figures: Mapping[str, Any]) -> str:
 
 
 def _slice(found: Mapping[str, Any]) -> str:
-    return (
+    return printable(
         f"  {found['column']}={found['value']}: {found['examples']:,} examples, observed {found['observed']:.4f}, expected "
         f"{found['expected']:.4f}, {found['shift']:+.2f} logits (se {found['shift_error']:.2f}), evidence "
         f"{found['peak']:,.0f} at most, {found['needed']:,.0f} needed alone"
@@ -92,7 +94,7 @@ def _feature(found: Mapping[str, Any]) -> str:
     ks = ""
     if found["kolmogorov_smirnov"] is not None:
         ks = f", KS {found['kolmogorov_smirnov']:.3f} (chance: below {found['kolmogorov_smirnov_by_chance']:.3f})"
-    return (
+    return printable(
         f"  {found['feature']}: PSI {found['psi']:.3f} (chance: below {found['psi_by_chance']:.3f}), Jensen-Shannon "
         f"{found['jensen_shannon']:.4f} (chance: below {found['jensen_shannon_by_chance']:.4f}){ks}, {found['moved']} "
         f"{found['reference']:.1%} -> {found['share']:.1%}, evidence {found['peak']:,.0f} at most"

@@ -1,6 +1,6 @@
 """State on the disk: arrays with a header as one safe file, and checkpoints in SQLite. Knows bytes, not models."""
 
 from onlogit.storage.arrays import load, pack, save, unpack
-from onlogit.storage.checkpoints import Checkpoint, Checkpoints
+from onlogit.storage.checkpoints import Checkpoint, Checkpoints, holds_checkpoints
 
-__all__ = ["Checkpoint", "Checkpoints", "load", "pack", "save", "unpack"]
+__all__ = ["Checkpoint", "Checkpoints", "holds_checkpoints", "load", "pack", "save", "unpack"]

@@ -23,6 +23,7 @@ from onlogit.storage import pages
 from onlogit.storage.arrays import Array, Header, pack, unpack
 from onlogit.storage.atomic import sync_folder, writing
 
+FILE = "state.sqlite"
 VERSION = 2
 APPLICATION = 0x6F6E6C67  # "onlg", in the header of the SQLite file
 KEEP = 3
@@ -38,6 +39,11 @@ TABLES = f"""
 """
 
 Positions = dict[str, dict[str, int | str]]
+
+
+def holds_checkpoints(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder is the state of a run, or of a daemon."""
+    return (Path(folder) / FILE).exists()
 
 
 class Checkpoint(NamedTuple):
@@ -57,7 +63,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, hold: bool = True) -> None:
-        self.path = Path(folder) / "state.sqlite"
+        self.path = Path(folder) / FILE
         self._lock: sqlite3.Connection | None = None
         if not hold:
             with self._speaking():

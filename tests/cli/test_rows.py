@@ -42,6 +42,9 @@ def test_a_row_is_read_as_the_model_has_its_columns() -> None:
         row_of_json(RECORD.replace('2024-02-02"', 'soon"'), model)
     with pytest.raises(DataError, match="--row: line 1: field 'town' is 5, where string is expected"):
         row_of_json('{"town": 5}', model)
+    for odd in ('{"town": "\\ud800"}', "[" * 20_000):
+        with pytest.raises(DataError, match="--row is no JSON"):
+            row_of_json(odd, model)
     with pytest.raises(SchemaError, match="no column 'wown'; near or known: town"):
         row_of_json('{"wown": 5}', model)
 
@@ -62,6 +65,17 @@ def test_files_of_text_are_read_as_the_model_has_its_columns(onlogit: Call, tmp_
     told = onlogit("run", "r.ndjson", "--model", "m", "--out", "out.ndjson", "--quiet")
     assert told.returncode == 0, told.stderr
     assert json.loads((tmp_path / "out.ndjson").read_text())["day"] == "2024-02-02"
+    kept = ol.OnlineLogit("y", positive="1", key="id")
+    kept.step(pa.table({"id": ["0007"], "code": ["01"], "x": [1.0], "y": ["1"]}))
+    kept.save(tmp_path / "k")
+    (tmp_path / "k.csv").write_text("id,code,x,y\n0008,02,1.5,0\n")
+    command = ("run", "k.csv", "--out", "k.ndjson", "--quiet", "--state", "s")
+    for more in (("--model", "k"), ()):  # begun, and gone on with
+        told = onlogit(*command, *more)
+        assert told.returncode == 0, told.stderr
+        with open(tmp_path / "k.csv", "a") as file:
+            file.write("0009,03,1.5,1\n")
+    assert [json.loads(line)["id"] for line in (tmp_path / "k.ndjson").read_text().splitlines()] == ["0008", "0009"]
     learned("tags").save(tmp_path / "m")
     (tmp_path / "r.csv").write_text("n,town,day,at\n2,7,2024-02-02,2024-02-02T23:30:00Z\n")
     told = onlogit("score", "m", "r.csv")

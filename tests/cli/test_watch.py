@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forks
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
@@ -188,3 +189,16 @@ def test_published_forecasts(onlogit: Call, tmp_path: Path) -> None:
     assert found["nba"][-1]["slope"] < 0.9
     assert len(found["mlb"]) == 1
     assert found["mlb"][0]["peak_evidence"] < 5_000
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
+def test_names_on_a_terminal(tmp_path: Path, encoding: str) -> None:
+    town = pa.array(["Łódź", "a\x1b[31m\nfine: no alarm"] * 25)
+    source = write(forecasts(50).append_column("c", town), tmp_path / "f.parquet")
+    told = subprocess.run(
+        [*forks.COMMAND, "watch", str(source), *GIVEN, "--by", "c"],
+        env=forks.environment(PYTHONIOENCODING=encoding), capture_output=True, timeout=120,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    assert b"\x1b" not in told.stdout
+    assert rb"c=a\x1b[31m\nfine: no alarm: 25 examples" in told.stdout

@@ -1,6 +1,7 @@
 """Alarms out of the house, though what takes them is down, talks nonsense or is full."""
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -124,3 +125,21 @@ def test_a_damaged_mark_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "delivered.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(StateError, match=r"delivered\.json is damaged"):
         Notices(NoticeSettings(), tmp_path)
+
+
+def test_a_pipe_takes_alarms_too(tmp_path: Path) -> None:
+    pipe, lines = tmp_path / "pipe", list[bytes]()
+    os.mkfifo(pipe)
+
+    def read() -> None:
+        while len(lines) < len(ALARMS):
+            with open(pipe, "rb") as file:
+                lines.extend(file.readlines())
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    news = Notices(NoticeSettings(alarm_file=str(pipe)), tmp_path)
+    news.take(ALARMS)
+    reader.join(10)
+    news.end(1)
+    assert [json.loads(line)["id"] for line in lines] == [1, 2, 3]

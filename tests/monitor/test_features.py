@@ -103,7 +103,7 @@ def test_restored_it_goes_on_the_same(cut: int) -> None:
     assert before + feed(taken_up, [array[cut:] for array in given_], cut) == warnings
     assert all(taken_up.state()[name].tobytes() == array.tobytes() for name, array in kept.state().items())
     with pytest.raises(StateError):
-        monitor().restore({k: v for k, v in saved.state().items() if k != "0.edges"})
+        monitor().restore({k: v for k, v in saved.state().items() if k != "0.begins"})
     with pytest.raises(StateError):
         monitor().restore(saved.state() | {"1.codes": np.array([99])})
 
