@@ -187,23 +187,24 @@ def _ordinary(x: Any, first: int, stop: int, mean: float, rate: float, out: F32)
     """Values by given moments, out[0] being that of x[first]: the sums of their steps and of the squares, the largest |z|,
     the lowest and the highest value. A NaN makes the sums NaN. They are exact, so that they may be added in any order."""
     like, zero = lanes(x.dtype.type(0), LANES), lanes(0.0, LANES)
-    total, squares, far, low, high = zero, zero, zero, splat(np.inf, zero), splat(-np.inf, zero)
+    total, squares, low, high = zero, zero, splat(np.inf, zero), splat(-np.inf, zero)
     even = first + (stop - first) // LANES * LANES
     for i in range(first, even, LANES):
         v = double(load(x, i, like))
         z = (v - mean) * rate
         steps = floor(z * UNIT + 0.5)
-        total, squares, size = total + steps, fma(steps, steps, squares), absolute(z)
-        far, low, high = larger(size, far), smaller(v, low), larger(v, high)
-        store(out, i - first, single(signed(smaller(size, HOLD), z)))
-    t, q, most, least, greatest = sum_of(total), sum_of(squares), highest(far), lowest(low), highest(high)
+        total, squares = total + steps, fma(steps, steps, squares)
+        low, high = smaller(v, low), larger(v, high)
+        store(out, i - first, single(signed(smaller(absolute(z), HOLD), z)))
+    t, q, least, greatest = sum_of(total), sum_of(squares), lowest(low), highest(high)
     for i in range(even, stop):
         v = float(x[i])
         z = (v - mean) * rate
         steps = np.floor(z * UNIT + 0.5)
-        t, q, size = t + steps, q + steps * steps, abs(z)
-        most, least, greatest = max(size, most), min(v, least), max(v, greatest)
-        out[i - first] = math.copysign(min(size, HOLD), z)
+        t, q = t + steps, q + steps * steps
+        least, greatest = min(v, least), max(v, greatest)
+        out[i - first] = math.copysign(min(abs(z), HOLD), z)
+    most = max(abs((least - mean) * rate), abs((greatest - mean) * rate))
     return t, q, most, least, greatest
 
 
