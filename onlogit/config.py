@@ -64,7 +64,7 @@ class SgdConfig:
     averaged: bool = False  # sgd: state the mean of all past weights, not the last ones
 
     def __post_init__(self) -> None:
-        require(0 <= self.rate < math.inf, "rate", self.rate, "a positive number, or 0 for the learner's own")
+        require(0 <= self.rate <= 1e6, "rate", self.rate, "a number up to 1,000,000, or 0 for the learner's own")
         require(
             self.schedule in ("constant", "sqrt", "inverse"),
             "schedule", self.schedule, '"constant", "sqrt" or "inverse"',
@@ -102,7 +102,7 @@ class MonitorConfig:
         least = 1 if self.unit == "events" else 0
         require(least < self.patience <= 1e15, "patience", self.patience, f"a number of {self.unit} above {least}")
         require(0 <= self.tolerance <= 0.5, "tolerance", self.tolerance, "0 to 0.5 logits")
-        require(self.warm_up >= 0, "warm_up", self.warm_up, "0 labels or more")
+        require(0 <= self.warm_up <= 1 << 40, "warm_up", self.warm_up, "0 to 1,099,511,627,776 labels")
         require(self.on_alarm in ACTS, "on_alarm", self.on_alarm, '"warn", "recalibrate", "forget" or "freeze"')
         require(200 <= self.reference <= 1 << 40, "reference", self.reference, "200 events or more")
         require(all(isinstance(name, str) for name in self.by), "by", self.by, "names of columns")
