@@ -96,6 +96,10 @@ def resolve(
                 table[last] = _as_kind(place, value, origin)
                 origins[outer(place.name)] = origin.replace("_", "-") if origin.startswith("--") else origin
     monitor = told["model"]["monitor"]
+    at_file = f"file {file}"
+    if origins["monitor.unit"] == at_file and origins["monitor.patience"] not in ("default", at_file):
+        del monitor["unit"]  # it is that of the file's patience; a plain number is in events, as for other commands
+        origins["monitor.unit"] = "default"
     if timed(monitor).get("unit") != monitor.get("unit"):
         origins["monitor.unit"] = origins["monitor.patience"]
     others = told.pop("challengers", [])

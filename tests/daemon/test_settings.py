@@ -81,6 +81,19 @@ def test_a_patience_says_its_unit_from_any_source(tmp_path: Path) -> None:
     assert (settings.model.monitor.patience, settings.model.monitor.unit) == (0.5, "days")
     assert origins["monitor.unit"] == "--unit"
     assert read(str(file))[1].monitor.unit == "hours"
+    file.write_text('[monitor]\npatience = 90\nunit = "days"\n')
+    for flags, environ, amount, unit, origin in (  # a plain number is in events, as `learn` reads it
+        ({}, {}, 90.0, "days", f"file {file}"),
+        ({"patience": "500"}, {}, 500.0, "events", "default"),
+        ({}, {"ONLOGIT_PATIENCE": "500"}, 500.0, "events", "default"),
+        ({"patience": "12h"}, {}, 12.0, "hours", "--patience"),
+        ({"patience": "500", "unit": "weeks"}, {}, 500.0, "weeks", "--unit"),
+        ({"patience": "500"}, {"ONLOGIT_UNIT": "weeks"}, 500.0, "weeks", "ONLOGIT_UNIT"),
+        ({"unit": "weeks"}, {}, 90.0, "weeks", "--unit"),
+    ):
+        settings, origins = resolve(str(file), flags, environ)
+        assert (settings.model.monitor.patience, settings.model.monitor.unit) == (amount, unit)
+        assert origins["monitor.unit"] == origin
     for text in ("12 parsecs", "90y", "inf"):
         with pytest.raises(ConfigError, match=r"patience = .*: a number of events from 1 to 1e15, or a time like 90d"):
             resolve(None, {"patience": text}, {})
