@@ -172,13 +172,14 @@ class Pipeline:
         """The first part of a step: all that can refuse the batch. Changes the labels' negative value, and what watches
         columns."""
         self.times.require_time(now)
-        accept, first = partial(self._refuse_repeats, now) if key is None else None, self._read
+        batch, first = one_batch(batch), self._read
+        accept = partial(self._accept, batch, now, key is None)
         ready = self.encoder.read(batch, first_event=first, update=not self.frozen, accept=accept, key=key)
         if self.features is not None:
-            columns = [one_batch(batch).column(name) for name in self.features.names]
+            columns = [batch.column(name) for name in self.features.names]
             self._warnings.append(self._watch(self.features, columns, first, ready.encoded))
         if self.beside is not None:
-            self.beside.read(one_batch(batch), ready.encoded.weight)
+            self.beside.read(batch, ready.encoded.weight)
         self._read += len(ready.encoded.y)
         return ready
 
@@ -272,6 +273,15 @@ class Pipeline:
     def rests(self) -> bool:
         """Whether nothing is learned: frozen by command, or in answer to an alarm."""
         return self.frozen or (self.repair is not None and self.repair.frozen)
+
+    def _accept(self, batch: pa.RecordBatch, now: int | None, unique: bool, encoded: Encoded) -> None:
+        """DataError where what watches columns cannot read them, or where keys have to be `unique` and are not."""
+        if self.features is not None:
+            self.features.check([batch.column(name) for name in self.features.names])
+        if self.beside is not None:
+            self.beside.check(batch)
+        if unique:
+            self._refuse_repeats(now, encoded)
 
     def _refuse_repeats(self, now: int | None, encoded: Encoded) -> None:
         """DataError where an event that has to wait for its label brings the key of one that still waits when it comes."""

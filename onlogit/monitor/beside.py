@@ -53,6 +53,13 @@ class Beside:
         """Whether events have codes."""
         return bool(self.slices.columns) or self.features is not None
 
+    def check(self, batch: pa.RecordBatch) -> None:
+        """DataError, with nothing changed, where a column whose slices are watched is damaged."""
+        self.slices.check(self._sliced(batch))
+
+    def _sliced(self, batch: pa.RecordBatch) -> list[pa.Array]:
+        return [batch.column(name) for name in self.slices.columns]
+
     def read(self, batch: pa.RecordBatch, weight: F64) -> None:
         """Note the codes of a batch's events, after their features were watched. weight: [n]."""
         if not self._queues:
@@ -60,7 +67,7 @@ class Beside:
         bins = np.zeros((0, len(weight)), np.int8) if self.features is None else self.features.codes
         slices = np.zeros((0, len(weight)), np.int32)
         if self.slices.columns:
-            slices = self.slices.codes([batch.column(name) for name in self.slices.columns], weight > 0.0)
+            slices = self.slices.codes(self._sliced(batch), weight > 0.0)
         self._held.append((slices, bins))
 
     def score(self, stated: F64, weight: F64) -> None:

@@ -63,7 +63,8 @@ class Bins:
         return self.edges is not None or self.codes is not None
 
     def check(self, array: pa.Array) -> None:
-        """SchemaError where the column is of another kind than before."""
+        """SchemaError where the column is of another kind than before; DataError for a code outside its dictionary."""
+        arrow.check_codes(array, self.name)
         kind = kind_of_column(array, self.name)
         if kind is not None and self.kind is not None and kind != self.kind:
             raise SchemaError(

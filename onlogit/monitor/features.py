@@ -81,7 +81,8 @@ class FeatureMonitor:
         return int(self._seen[0]) >= self.reference
 
     def check(self, columns: list[pa.Array]) -> None:
-        """SchemaError, with nothing changed, where a column is no feature or of another kind than before."""
+        """SchemaError or DataError, with nothing changed, where a column is no feature, of another kind than before, or has
+        codes outside its dictionary."""
         for bins, array in zip(self.bins, columns, strict=True):
             bins.check(array)
 

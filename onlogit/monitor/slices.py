@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from onlogit.encoding import columns as arrow
 from onlogit.errors import ConfigError, StateError
 from onlogit.kernels import slices as kernel
 from onlogit.kernels.drift import NEVER
@@ -59,10 +60,16 @@ class SliceMonitor:
         self._block = kernel.new_block(tolerance)
         self._factors = kernel.arm_factors()
 
+    def check(self, values: list[pa.Array]) -> None:
+        """DataError, with nothing changed, where a column has codes outside its dictionary."""
+        for name, array in zip(self.columns, values, strict=True):
+            arrow.check_codes(array, name)
+
     def update(
         self, values: list[pa.Array], event: I64, time: I64, z: F64, y: I8, weight: F64, elapsed: F64, slack: F64
     ) -> list[Alarm]:
-        """Judge rows in order; the alarms of slices. values: an Arrow array of n a column; others as in `gather_slices`."""
+        """Judge rows in order; the alarms of slices. values: an Arrow array of n a column, as `check` lets it pass; others
+        as in `gather_slices`."""
         judged = (y >= 0) & (weight > 0.0)
         return self.judge(self.codes(values, judged), event, time, z, y, weight, elapsed, slack)
 

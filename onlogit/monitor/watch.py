@@ -87,6 +87,7 @@ class Watch:
         columns = [] if self.features is None else [batch.column(name) for name in self.features.names]
         if self.features is not None:
             self.features.check(columns)
+        self.slices.check([batch.column(name) for name in self.columns.by])
         self.reader.accept(given)  # from here on nothing is refused
         y = given.y if self._outcomes is None else self._look_up(given)
         n = len(y)

@@ -16,7 +16,7 @@ from onlogit.cli import cli
 from onlogit.config import LabelConfig, from_mapping, to_mapping
 from onlogit.costs import DecisionConfig
 from onlogit.decisions import watched
-from onlogit.errors import ConfigError, SchemaError, StateError
+from onlogit.errors import ConfigError, DataError, SchemaError, StateError
 from onlogit.model import of_bytes
 from onlogit.monitor.alarms import Alarm
 from onlogit.report.gathering import of_model
@@ -40,6 +40,26 @@ def model(delay: int = 0, **monitor: object) -> OnlineLogit:
     told = {"patience": 5_000.0, "reference": 2_000, **monitor}
     config = Config(slot_bits=4, names=0, monitor=MonitorConfig(**told), labels=LabelConfig(delay=delay))  # type: ignore[arg-type]
     return OnlineLogit(label="y", key="k", drop=["town"], config=config)
+
+
+@pytest.mark.parametrize("told", [{"by": ("town", "street")}, {"features": True}])
+def test_a_batch_with_damaged_codes_changes_nothing(told: dict[str, object]) -> None:
+    """The damaged column is the second, behind one with a value that is new."""
+    config = Config(slot_bits=4, monitor=MonitorConfig(**told))  # type: ignore[arg-type]
+    learner = OnlineLogit(label="y", config=config)
+
+    def batch(town: str, code: int) -> pa.RecordBatch:
+        street = pa.DictionaryArray.from_arrays(pa.array([0, None, code], pa.int8()), pa.array(["a", "b"]), safe=False)
+        return pa.record_batch({"town": [town] * 3, "street": street, "y": [True, False, True]})
+
+    learner.step(batch("one", 1))
+    before = learner.to_bytes()
+    for code in (2, -1):
+        with pytest.raises(DataError, match="column 'street': a dictionary code points outside its dictionary"):
+            learner.step(batch("two", code))
+        assert learner.to_bytes() == before
+    assert len(learner.score(batch("two", 2)).p) == 3  # where nothing is watched such a code is null
+    learner.step(batch("two", 0))
 
 
 def fold(learner: OnlineLogit, bounds: list[int], batch: pa.RecordBatch) -> tuple[OnlineLogit, list[Alarm]]:

@@ -113,6 +113,18 @@ BAD = [
 ]
 
 
+@pytest.mark.parametrize("columns", [Columns("p", "y", by=("town",)), Columns("p", "y", features=("x", "town"))])
+def test_codes_outside_their_dictionary_change_nothing(columns: Columns) -> None:
+    watch, other = (Watch(columns, Wishes(patience_of(500))) for _ in range(2))
+    rows = EVENTS.slice(0, 3).combine_chunks().to_batches()[0]
+    for each in (watch, other):
+        each.step(rows)
+    codes = pa.DictionaryArray.from_arrays(pa.array([0, None, 2], pa.uint8()), pa.array(["a", "b"]), safe=False)
+    with pytest.raises(DataError, match="column 'town': a dictionary code points outside its dictionary"):
+        watch.step(rows.set_column(rows.schema.get_field_index("town"), "town", codes))
+    assert same(watch, other)
+
+
 @pytest.mark.parametrize("batch", BAD)
 def test_a_refusal_changes_nothing(batch: pa.RecordBatch) -> None:
     watch, other = fresh("events"), fresh("events")
