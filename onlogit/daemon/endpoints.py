@@ -178,7 +178,7 @@ class Endpoints:
         """The latest alarms; as server-sent events, each new one as it is raised."""
         if request.says(b"accept", EVENT_STREAM):
             since = request.headers.get(b"last-event-id", b"0")
-            return self._stream(self._new_alarms(int(since) if since.isdigit() else 0))
+            return self._stream(self._new_alarms(int(since) if since.isdigit() and len(since) <= 12 else 0))
         return as_json({"alarms": await self.ask(lambda fold: list(fold.alarms))})
 
     async def models(self, request: Request) -> Answer:
@@ -188,11 +188,11 @@ class Endpoints:
     def _new_alarms(self, last: int) -> Callable[[], Awaitable[bytes]]:
         async def news() -> bytes:
             nonlocal last
-            fold = self.service.worker.fold
-            if fold.raised == last:
+            if self.service.worker.fold.raised == last:
                 return b""
-            fresh = [alarm for alarm in await self.ask(lambda fold: list(fold.alarms)) if alarm["id"] > last]
-            last = fold.raised
+            raised, alarms = await self.ask(lambda fold: (fold.raised, list(fold.alarms)))
+            fresh = [alarm for alarm in alarms if alarm["id"] > last]
+            last = raised
             return b"".join(b"id: %d\ndata: %s\n\n" % (alarm["id"], msgspec.json.encode(alarm)) for alarm in fresh)
 
         return news
