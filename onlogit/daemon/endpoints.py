@@ -283,6 +283,7 @@ class Endpoints:
 
     async def _command(self, name: str, **told: Any) -> Answer:
         if not self.service.settled:
+            self.service.require_ready()
             raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
         seq, result = await self.done(Work(COMMAND, ignore, data=command(name, **told)))
         return as_json({"seq": seq, **result})

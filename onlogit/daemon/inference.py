@@ -118,6 +118,7 @@ class Inference:
         """Score the rows that the tensors make."""
         name = self._check(request)
         if not self.service.settled:
+            self.service.require_ready()
             raise Refusal(409, "there is no model yet: send events first, or begin with --model or --schema")
         question, rest = self._question(request)
         batch = self._batch(question, rest)

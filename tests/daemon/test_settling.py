@@ -15,9 +15,11 @@ from daemon_process import ARROW, Running
 
 from onlogit.daemon.endpoints import Endpoints
 from onlogit.daemon.http import Request
-from onlogit.daemon.refusals import Refusal
+from onlogit.daemon.inference import Inference
+from onlogit.daemon.refusals import Refusal, refusal_of
 from onlogit.daemon.service import Service
 from onlogit.daemon.settings import EventSettings, KeepSettings, Settings
+from onlogit.errors import ConfigError
 
 ARGS = ("--label", "y", "--key", "id", "--learner", "sgd", "--slot-bits", "10")
 
@@ -93,6 +95,26 @@ def test_events_before_it_is_ready_settle_nothing(tmp_path: Path) -> None:
     assert refused.value.status == 503
     assert not service.settled
     assert service.scribe.journal.last == 1
+    service.stop(0.0)
+
+
+def test_what_needs_a_model_is_told_to_wait_for_the_start(tmp_path: Path) -> None:
+    """Without a schema: 503 until the daemon has started, then 409."""
+    service = Service(Settings(keep=KeepSettings(state=str(tmp_path)), events=EventSettings(label="y")))
+    endpoints = Endpoints(service)
+    ways = ((Inference(endpoints).infer, ("onlogit",)), (endpoints.freeze, ()), (endpoints.rollback, ()))
+
+    def refused() -> list[int]:
+        found = []
+        for way, names in ways:
+            with pytest.raises((Refusal, ConfigError)) as error:
+                asyncio.run(way(Request("POST", "/", {}, b"", names, b"{}")))
+            found.append(refusal_of(error.value).status)
+        return found
+
+    assert refused() == [503] * 3
+    service.ready.set()
+    assert refused() == [409] * 3
     service.stop(0.0)
 
 
