@@ -150,6 +150,10 @@ class Challengers:
         """Of all models, the champion's first."""
         return [self.champion, *(each.name for each in self.all)]
 
+    def answers(self, name: str) -> bool:
+        """Whether the model of a name can score: a challenger that is out, or has not begun, cannot."""
+        return name == self.champion or any(each.name == name for each in self)
+
     def _planned(self, told: list[dict[str, Any]]) -> tuple[list[Challenger], list[dict[str, Any]]]:
         """Those that stay, and what is told of new ones. The initial model and the champion stay whatever is told."""
         kept = [each for each in self.all if not each.told or each.told in told]

@@ -100,7 +100,8 @@ class Inference:
     async def model_ready(self, request: Request) -> Answer:
         """Whether the model can score."""
         name = self._check(request)
-        ready = self.service.ready.is_set() and self.service.settled
+        others = self.service.worker.fold.challengers
+        ready = self.service.ready.is_set() and self.service.settled and (not name or others.answers(name))
         return as_json({"name": name or MODEL, "ready": ready}, 200 if ready else 503)
 
     async def metadata(self, request: Request) -> Answer:

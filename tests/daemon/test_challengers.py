@@ -1,8 +1,10 @@
 """Challengers fold the champion's journal: state is a function of it, and a promote changes who answers and nothing else."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import forks
@@ -13,9 +15,12 @@ import pytest
 from daemon_process import Running
 
 from onlogit import Config, OnlineLogit
+from onlogit.daemon.challengers import Challenger
 from onlogit.daemon.entries import COMMAND, EVENTS, OUTCOMES, beginning
 from onlogit.daemon.fold import Fold
-from onlogit.daemon.settings import EventSettings
+from onlogit.daemon.http import Request
+from onlogit.daemon.inference import Inference
+from onlogit.daemon.settings import EventSettings, Settings
 from onlogit.daemon.sources import resolve
 from onlogit.errors import ConfigError
 from onlogit.monitor.comparison import losses
@@ -88,6 +93,26 @@ def test_state_is_a_function_of_the_journal(stop: int) -> None:
     assert straight.challengers.champion == "terms"
     assert straight.challengers.names == ["terms", "quick", "initial", "copy", "late"]
     assert all(each.runs for each in straight.challengers.all)
+
+
+def test_a_model_is_ready_where_it_answers() -> None:
+    fold = begun()
+    for each in journal():
+        fold.apply(each)
+    fold.challengers.all[0].out(ConfigError("it refuses an event"))
+    fold.challengers.all.append(Challenger("new", FTRL))
+    ready: Any = SimpleNamespace(is_set=lambda: True)
+    service: Any = SimpleNamespace(ready=ready, settled=True, settings=Settings(), worker=SimpleNamespace(fold=fold))
+    inference = Inference(SimpleNamespace(service=service))  # type: ignore[arg-type]
+
+    def ready_of(name: str) -> int:
+        return asyncio.run(inference.model_ready(Request("GET", "/", {}, b"", (name,), b""))).status
+
+    for name in ("quick", "new"):
+        assert ready_of(name) == 503
+        with pytest.raises(ConfigError, match=r"no model .* at work"):
+            fold.named(name)
+    assert [ready_of(name) for name in ("onlogit", "terms", "initial", "copy", "late")] == [200] * 5
 
 
 def test_each_is_the_model_that_it_would_be_alone_and_is_compared_on_the_same_events() -> None:
