@@ -142,7 +142,7 @@ class Inference:
         told = request.headers.get(LENGTH)
         length = len(request.body)
         if told is not None:
-            if not told.isdigit() or int(told) > length:
+            if not told.isdigit() or len(told) > 12 or int(told) > length:
                 raise Refusal(400, f"{LENGTH.decode()} is {told[:20]!r}; a length up to {length} would be accepted")
             length = int(told)
         try:
@@ -209,7 +209,10 @@ def _values(tensor: Tensor, n: int, rest: memoryview) -> tuple[Any, memoryview]:
             raise Refusal(422, f"input {tensor.name!r}: binary_data_size is {size!r}, {len(rest)} bytes are left")
         return _from_bytes(tensor, n, rest[:size]), rest[size:]
     data = tensor.data if tensor.data is not None else []
-    data = [value for row in data for value in row] if data and isinstance(data[0], list) else data
+    if data and isinstance(data[0], list):
+        if not all(isinstance(row, list) for row in data):
+            raise Refusal(422, f"input {tensor.name!r}: its data are neither all lists nor all single values")
+        data = [value for row in data for value in row]
     if len(data) != n:
         raise Refusal(422, f"input {tensor.name!r} has {len(data)} values, its shape says {n}")
     if tensor.datatype == "BYTES":
@@ -218,13 +221,24 @@ def _values(tensor: Tensor, n: int, rest: memoryview) -> tuple[Any, memoryview]:
         return data, rest
     if tensor.datatype not in DTYPES:
         raise Refusal(422, f"input {tensor.name!r}: datatype {tensor.datatype!r}; {', '.join(DTYPES)} or BYTES")
-    kinds = bool if tensor.datatype == "BOOL" else (int, float)
-    if not all(isinstance(value, kinds) for value in data):
-        raise Refusal(422, f"input {tensor.name!r} is {tensor.datatype}, which its data are not")
+    return _numbers(tensor, data), rest
+
+
+def _numbers(tensor: Tensor, data: list[Any]) -> Any:
+    """Values of JSON as an array of the datatype, none cut; Refusal 422 where one is of another kind, or is too large."""
+    dtype = np.dtype(DTYPES[tensor.datatype])
+    fits = all(isinstance(value, bool if dtype.kind == "b" else (int, float)) for value in data)
+    if fits and dtype.kind in "iu":
+        told, data = data, [int(value) for value in data]
+        fits = data == told
     try:
-        return np.array(data, DTYPES[tensor.datatype]), rest
-    except (OverflowError, ValueError, TypeError) as error:
-        raise Refusal(422, f"input {tensor.name!r}: {error}") from error
+        with np.errstate(over="ignore"):
+            values = np.array(data, dtype) if fits else None
+    except OverflowError:
+        values = None
+    if values is None or not np.isfinite(values).all():
+        raise Refusal(422, f"input {tensor.name!r} is {tensor.datatype}, which its data are not")
+    return values
 
 
 def _from_bytes(tensor: Tensor, n: int, data: memoryview) -> Any:

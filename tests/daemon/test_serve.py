@@ -115,6 +115,12 @@ def bomb() -> bytes:
     return stream(pa.record_batch({"x": np.zeros(50_000_000)}), compression="zstd")
 
 
+def tensor(datatype: str, data: list[Any]) -> bytes:
+    """A question of /v2 about x alone."""
+    told = {"name": "x", "shape": [len(data)], "datatype": datatype, "data": data}
+    return json.dumps({"inputs": [told]}).encode()
+
+
 @pytest.mark.parametrize(
     ("path", "body", "headers", "status", "says"),
     [
@@ -136,6 +142,9 @@ def bomb() -> bytes:
         ("/v1/commands/ack", b'{"alarm": 99}', {}, 422, "alarm"),
         ("/v2/models/other/infer", b"{}", {}, 404, "no such model"),
         ("/v2/models/onlogit/infer", b'{"inputs": []}', {}, 400, "no rows"),
+        ("/v2/models/onlogit/infer", tensor("FP64", [[1.0], 2.0]), {}, 422, "neither all lists"),
+        ("/v2/models/onlogit/infer", tensor("INT32", [1.7, 2.9]), {}, 422, "is INT32, which its data are not"),
+        ("/v2/models/onlogit/infer", b"{}", {"inference-header-content-length": "9" * 5_000}, 400, "a length up to 2"),
         ("/v1/status", b"{}", {}, 405, "GET"),
         ("/../../etc/passwd", b"", {}, 404, "nothing here"),
     ],

@@ -1,0 +1,54 @@
+"""Tensors of /v2: each number as it was told or not at all."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onlogit.daemon.inference import DECODER, _values
+from onlogit.daemon.refusals import Refusal
+
+
+def tensor(datatype: str, data: str, n: int) -> Any:
+    """The values of a tensor as JSON."""
+    told = f'{{"inputs": [{{"name": "x", "shape": [{n}], "datatype": "{datatype}", "data": {data}}}]}}'
+    return _values(DECODER.decode(told).inputs[0], n, memoryview(b""))[0]
+
+
+@pytest.mark.parametrize(
+    ("datatype", "data", "says"),
+    [
+        ("FP64", "[[1.0], 2.0]", "neither all lists nor all single values"),
+        ("BYTES", '[["a"], null]', "neither all lists nor all single values"),
+        ("FP64", "[1.0, [2.0]]", "which its data are not"),
+        ("FP64", "[[[1.0]], [2.0]]", "which its data are not"),
+        ("INT32", "[1.7, 2.9]", "is INT32, which its data are not"),
+        ("INT64", "[1.5, 1]", "is INT64, which its data are not"),
+        ("INT64", "[9223372036854775808, 1]", "is INT64, which its data are not"),
+        ("UINT8", "[300, 1]", "is UINT8, which its data are not"),
+        ("UINT64", "[-1, 1]", "is UINT64, which its data are not"),
+        ("INT32", "[1e300, 1]", "is INT32, which its data are not"),
+        ("FP16", "[1e6, 1]", "is FP16, which its data are not"),
+        ("FP32", "[1e300, 1]", "is FP32, which its data are not"),
+        ("FP64", f"[1{'0' * 400}, 1]", "is FP64, which its data are not"),
+        ("BOOL", "[1, 0]", "is BOOL, which its data are not"),
+    ],
+)
+def test_numbers_that_are_not_of_the_datatype_are_refused(datatype: str, data: str, says: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(Refusal, match=says) as refused:
+            tensor(datatype, data, 2)
+    assert refused.value.status == 422
+
+
+def test_numbers_of_the_datatype_come_as_they_are() -> None:
+    largest = float(np.finfo("f4").max)
+    for datatype, data, values in (
+        ("INT32", "[1.0, -2]", [1, -2]), ("INT64", "[9223372036854775807, 0]", [2**63 - 1, 0]),
+        ("UINT64", "[[18446744073709551615], [1]]", [2**64 - 1, 1]), ("BOOL", "[true, false]", [True, False]),
+        ("FP32", "[3.4028235e38, 1]", [largest, 1.0]), ("FP16", "[0.5, 65504]", [0.5, 65504.0]),
+    ):  # fmt: skip
+        assert tensor(datatype, data, 2).tolist() == values
+    assert tensor("BYTES", '[["a"], ["b"]]', 2) == ["a", "b"]
