@@ -1,9 +1,10 @@
 """The Open Inference Protocol, version 2, over HTTP: JSON and the binary tensor extension.
 
 Each feature is an input tensor with the name of its column and the shape [n] or [n, 1]; p, z and z_sd (FP64, [n]) are the
-outputs. A null cannot be said; NaN is read as a number that is missing. Times are BYTES in ISO 8601, or INT64
-microseconds since 1970. With the extension, the header Inference-Header-Content-Length says where JSON ends and the
-tensors' bytes begin, little-endian, a BYTES element after its length in four bytes.
+outputs. A null cannot be said; NaN is read as a number that is missing. Times are BYTES in ISO 8601, where no offset means UTC
+as it does in /v1, or INT64: microseconds since 1970, for a date days. With the extension, the header
+Inference-Header-Content-Length says where JSON ends and the tensors' bytes begin, little-endian, a BYTES element after its
+length in four bytes.
 """
 
 import struct
@@ -17,6 +18,7 @@ from onlogit import __version__
 from onlogit.daemon.endpoints import Endpoints, ignore
 from onlogit.daemon.entries import Stated
 from onlogit.daemon.http import NO_STORE, Answer, Request, Route, as_json
+from onlogit.daemon.json_rows import in_utc
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.work import SCORE, Work
 from onlogit.records import STATED
@@ -278,7 +280,11 @@ def _column(column: Column, values: Any) -> pa.Array:
             return pa.array([str(v) for v in values.tolist()] if numbers else values, pa.string())
         kind = pa.date32() if column.kind == "date" else pa.timestamp("us", column.zone)
         if column.kind in ("timestamp", "date"):
-            array = pa.array(values.astype(np.int64) if numbers else values)
+            if numbers:
+                values = pa.array(values).cast(pa.int64())
+            elif column.kind == "timestamp" and column.zone == "UTC":
+                values = [in_utc(text) for text in values]
+            array = pa.array(values)
             return array.cast(pa.int32()).cast(kind) if numbers and column.kind == "date" else array.cast(kind)
         raise TypeError("a list has no tensor; use /v1/score")
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:

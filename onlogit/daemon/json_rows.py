@@ -168,7 +168,7 @@ def _arrow(column: Column) -> pa.DataType:
 OFFSET = re.compile(r"(?:[zZ]|[+-]\d\d(?::?\d\d)?)$")
 
 
-def _in_utc(text: str | None) -> str | None:
+def in_utc(text: str | None) -> str | None:
     """A time without an offset is one of UTC, as it is in a column without a zone."""
     if text is None or OFFSET.search(text, 10):
         return text
@@ -184,7 +184,7 @@ def _converter(column: Column) -> Callable[[Sequence[Any]], pa.Array]:
 
     def convert(values: Sequence[Any]) -> pa.Array:
         try:
-            values = [_in_utc(value) for value in values] if as_utc else values
+            values = [in_utc(value) for value in values] if as_utc else values
             array = pa.array(values, pa.string() if as_text else kind)
             return array.cast(kind) if as_text else array
         except (pa.ArrowException, OverflowError, UnicodeError, ValueError, TypeError) as error:

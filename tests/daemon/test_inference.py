@@ -1,13 +1,18 @@
-"""Tensors of /v2: each number as it was told or not at all."""
+"""Tensors of /v2: each number as it was told or not at all, and times as in /v1."""
 
+import json
 import warnings
 from typing import Any
 
 import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
-from onlogit.daemon.inference import DECODER, _values
+from onlogit.daemon.inference import DECODER, _column, _values
+from onlogit.daemon.json_rows import RowReader
 from onlogit.daemon.refusals import Refusal
+from onlogit.errors import SchemaError
+from onlogit.schema import Column, Schema
 
 
 def tensor(datatype: str, data: str, n: int) -> Any:
@@ -52,3 +57,27 @@ def test_numbers_of_the_datatype_come_as_they_are() -> None:
     ):  # fmt: skip
         assert tensor(datatype, data, 2).tolist() == values
     assert tensor("BYTES", '[["a"], ["b"]]', 2) == ["a", "b"]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", None])
+def test_times_are_read_as_in_v1(zone: str | None) -> None:
+    schema = Schema.of(pa.schema([("at", pa.timestamp("us", zone)), ("y", pa.int64())]), label="y")
+    reader, column = RowReader(schema, "score"), schema.by_name["at"]
+    for text in ("2026-01-01T00:00:00", "2026-01-01", "2026-01-01T00:00:00Z", "2026-01-01T02:00:00+02:00", "soon"):
+        rows, _ = reader.decode(json.dumps({"at": text}).encode(), False)
+        if text == "soon" or (column.zone != "UTC" and text[10:] in ("", "T00:00:00")):  # an offset is expected
+            with pytest.raises(SchemaError):
+                reader.batch(rows)
+            with pytest.raises(Refusal, match="the schema says timestamp"):
+                _column(column, [text])
+        else:
+            assert _column(column, [text]).equals(reader.batch(rows).column(0))
+
+
+def test_times_as_numbers_are_whole() -> None:
+    at, day = Column("at", "category", "timestamp", True), Column("day", "category", "date", True)
+    assert _column(at, np.array([10**15])).cast(pa.int64()).to_pylist() == [10**15]
+    assert _column(day, np.array([20_000])).cast(pa.int32()).to_pylist() == [20_000]
+    for values in (np.array([1.5]), np.array([np.nan]), np.array([2**63], np.uint64)):
+        with pytest.raises(Refusal, match="the schema says timestamp"):
+            _column(at, values)
