@@ -223,6 +223,18 @@ def test_a_model_without_names_says_so() -> None:
     assert "learned slots have no name: the registry holds the first 3" in " ".join(full.notes)
 
 
+@pytest.mark.parametrize("learner", ["belief", "sgd"])
+def test_an_event_whose_column_has_no_named_value_is_explained(learner: str) -> None:
+    """Columns of which none, or only the first, has a name; and a model that has seen no event that counts."""
+    table = pa.table({c: [f"{c}{k % 3}" for k in range(60)] for c in "abc"} | {"late": [k % 2 == 0 for k in range(60)]})
+    row = batch(table.slice(7, 1).select(["a", "b", "c"]))
+    for names, weight in ((0, 1.0), (1, 1.0), (2, 1.0), (8, 1.0), (8, 0.0)):
+        model = ol.OnlineLogit(label="late", weight="w", config=Config(learner=learner, slot_bits=12, names=names))
+        model.step(table.append_column("w", pa.array([weight] * 60)))
+        told = explain_event(model, row)
+        assert told.baseline + sum(push.push for push in told.pushes) == pytest.approx(told.z, abs=1e-3)
+
+
 def test_weights_that_cannot_be_told_apart_are_named_together() -> None:
     draw = np.random.default_rng(4)
     a = draw.normal(size=3000)

@@ -39,6 +39,7 @@ from onlogit.learners.protocol import (
     Tape,
     Units,
     group_means,
+    levels_of,
     unwritten,
 )
 from onlogit.learners.pushes import LastWord, Rate, Voices
@@ -310,11 +311,10 @@ class BeliefLearner:
         z = float(self._rest(row, memo).z[0])
         x, slots, values = wide.dense[0], wide.slots[: wide.starts[1]], wide.values[: wide.starts[1]]
         mean, table = self.known.mean.astype(np.float64), self._slot_means(slots) * values
-        level = group_means(centre, self._slot_means(centre.slots))
-        own = np.flatnonzero(group >= 0)
-        table[:, own] -= level[:, group[own]]
+        level = levels_of(group_means(centre, self._slot_means(centre.slots)), group)
+        table[:, :hashed] -= level
         terms = np.concatenate([mean[:, 1 : 1 + self.dense] * x, table[:, hashed:], table[:, :hashed]], axis=1)
-        bias, variance = mean[:, 0] + level[:, group[own]].sum(axis=1), memo[0, self.lanes : self.lanes + self.experts]
+        bias, variance = mean[:, 0] + level.sum(axis=1), memo[0, self.lanes : self.lanes + self.experts]
         said = pushes.Said(bias, terms, variance.astype(np.float64))
         told = pushes.split(said, self._spoken(), self.numbers, z)
         apart = memo[0, : self.experts].astype(np.float64) - z

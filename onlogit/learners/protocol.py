@@ -98,6 +98,14 @@ def group_means(centre: Centre, weights: npt.NDArray[np.float64]) -> npt.NDArray
     return np.asarray((weights * centre.share) @ belongs)
 
 
+def levels_of(means: npt.NDArray[np.float64], group: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """The mean of each slot's group: [.., s] for `group_means` [.., g]; 0 for a slot of none, or of one without a mean."""
+    levels = np.zeros((*means.shape[:-1], len(group)))
+    known = (group >= 0) & (group < means.shape[-1])
+    levels[..., known] = means[..., group[known]]
+    return levels
+
+
 class Units(NamedTuple):
     """A worker's standardised numbers seen from the merged ones: x_k = (x - shift) / scale, where scale is not 0."""
 

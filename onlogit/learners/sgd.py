@@ -31,6 +31,7 @@ from onlogit.learners.protocol import (
     Tape,
     Units,
     group_means,
+    levels_of,
     unwritten,
 )
 
@@ -121,7 +122,7 @@ class SgdLearner:
     def pushes(self, row: Rows, centre: Centre, group: npt.NDArray[np.int64]) -> Pushes:
         """What each term of the first row adds to its log-odds: weight x value."""
         w, own = self.weights, slice(0, row.starts[1])
-        level = np.append(group_means(centre, self._stated(w.table[:, centre.slots])), 0.0)[group]
+        level = levels_of(group_means(centre, self._stated(w.table[:, centre.slots])), group)
         bias = float(self._stated(w.bias)[0] + level.sum())
         dense = self._stated(w.dense[:, : self.numbers]) * row.dense[0]
         slots = self._stated(w.table[:, row.slots[own]]) * row.values[own] - level
