@@ -48,7 +48,7 @@ class Push(NamedTuple):
     @property
     def odds(self) -> float:
         """The factor on the odds."""
-        return _exp(self.push)
+        return odds(self.push)
 
 
 class Reach(NamedTuple):
@@ -344,7 +344,7 @@ def _weight(
     unit: float | None,
 ) -> Weight:  # fmt: skip
     known = not math.isnan(sd)
-    ratio, low, high = (_exp(weight + side * Z95 * (sd if known else 0.0)) for side in (0, -1, 1))
+    ratio, low, high = (odds(weight + side * Z95 * (sd if known else 0.0)) for side in (0, -1, 1))
     raw = None if unit is None else weight / unit if unit > 0 else 0.0
     return Weight(
         term, value, weight, sd if known else None, ratio, low if known else None, high if known else None, raw,
@@ -384,7 +384,7 @@ def _model_notes(model: OnlineLogit, unnamed: int, word: tuple[float, float] | N
     return [*notes, "a weight says what goes together in these data, with the other terms held; not what causes what"]
 
 
-def _exp(z: float) -> float:
+def odds(z: float) -> float:
     """e^z, which a weight out of all bounds does not take to infinity."""
     return math.exp(min(z, 700.0))
 

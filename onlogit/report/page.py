@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from onlogit.explain import odds
 from onlogit.monitor.timeline import Stretch
 from onlogit.report.beside import beside_cards
 from onlogit.report.cards import card, in_figures, table
@@ -258,7 +259,7 @@ def _weights(report: Report) -> list[str]:
     reach = max(max([abs(w.weight), *(abs(math.log(b)) for b in (w.odds_low, w.odds_high) if b)]) for w in shown)
     reach = min(reach, 3.0 * max(abs(w.weight) for w in shown)) * 1.05 or 1.0
     chart = Chart("Weights", (-reach, reach), (0.0, float(len(shown))), 22.0 * len(shown) + TOP_AND_BOTTOM, left=150.0)
-    chart.axes([(v, f"x {math.exp(v):.3g}") for v in nice_ticks(-reach, reach, 4)], [], "factor on the odds")
+    chart.axes([(v, f"x {odds(v):.3g}") for v in nice_ticks(-reach, reach, 4)], [], "factor on the odds")
     chart.segment(0.0, 0.0, 0.0, float(len(shown)), "even")
     for row, each in enumerate(shown):
         y = len(shown) - row - 0.5

@@ -103,6 +103,14 @@ def test_of_a_learner_without_intervals_and_with_alarms_along_the_stream() -> No
         assert f"<h2>{heading}</h2>" in text
 
 
+def test_of_weights_beyond_all_bounds() -> None:
+    draw = np.random.default_rng(0)
+    made = ol.OnlineLogit(label="late", config=ol.Config(learner="sgd", sgd=ol.SgdConfig(rate=1e6)))
+    made.step(pa.table({"x": draw.normal(size=500), "late": draw.random(500) < 0.5}))
+    assert abs(made.coefficients().dense[0]) > 710
+    assert "<h2>What the model believes" in checked(of_model(made, "m", "model", None, []))
+
+
 @pytest.mark.parametrize("rows", [0, 1, 5])
 def test_of_next_to_nothing(rows: int) -> None:
     made = ol.OnlineLogit(label="late")
