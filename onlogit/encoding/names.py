@@ -128,11 +128,12 @@ class Names:
         slots, counts, coordinates, sizes = (
             state[f"name_{what}"] for what in ("slots", "counts", "coordinates", "sizes")
         )
-        m, ends = len(slots), np.cumsum(np.maximum(sizes, 0))
+        m, ends = len(slots), np.cumsum(np.minimum(np.maximum(sizes, 0), 1 << 31))
+        if not len(counts) == len(coordinates) == len(sizes) == m:
+            raise StateError("encoder: the registry of names differs in how many names it has")
         places = np.concatenate([slots, state["nameless"]])
         fits = [
             m <= self.most,
-            len(counts) == len(coordinates) == len(sizes) == m,
             ((counts >= 0) & (counts < naming.MOST)).all(),
             ((coordinates >= 0) & (coordinates < len(self._coordinates))).all(),
             (sizes >= -1).all() and int(ends[-1] if m else 0) == len(state["name_values"]),

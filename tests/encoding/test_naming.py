@@ -113,7 +113,9 @@ def test_a_registry_that_contradicts_itself_is_refused() -> None:
     for name, bad in (
         ("name_slots", slots[:-1]), ("name_slots", slots * 0), ("name_slots", slots + (1 << 10)),
         ("name_counts", -1 - state["name_counts"]), ("name_coordinates", state["name_coordinates"] + 7),
-        ("name_sizes", sizes + 1), ("name_values", state["name_values"][1:]), ("nameless", slots[:1]),
+        ("name_sizes", sizes + 1),
+        ("name_sizes", sizes[:0]), ("name_sizes", sizes + (1 << 62)),
+        ("name_values", state["name_values"][1:]), ("nameless", slots[:1]),
         ("name_counts", state["name_counts"].astype(float)),
     ):  # fmt: skip
         with pytest.raises(StateError, match="encoder: "):
