@@ -17,12 +17,11 @@ import numpy.typing as npt
 
 from onlogit.config import BeliefConfig
 from onlogit.encoding import Rows
-from onlogit.errors import StateError
 from onlogit.fixed import constant
 from onlogit.kernels import base_rate, belief, covariance, glance, mixture, residuals, stating
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import NO_FLIPS, Flips, true_odds
-from onlogit.learners import belief_merging, forgetting, pushes, standing
+from onlogit.learners import belief_merging, belief_state, forgetting, pushes, standing
 from onlogit.learners.belief_merging import Settings
 from onlogit.learners.beside import Beside
 from onlogit.learners.protocol import (
@@ -365,15 +364,9 @@ class BeliefLearner:
         }
 
     def restore(self, state: dict[str, npt.NDArray[np.generic]]) -> None:
-        """Become the learner whose `state` this is; a StateError where an array is missing or of another shape."""
-        seen = state.get("slots", np.zeros(0, np.int64))
-        expected = {name: array for name, array in self.state().items() if name not in ("slots", "touched")}
-        for name, array in expected.items():
-            shape = (len(seen), *array.shape[1:]) if name == "table" else array.shape
-            if name not in state or state[name].shape != shape or state[name].dtype != array.dtype:
-                raise StateError(f"the learner's array {name!r} is missing, or not {array.dtype} of shape {shape}")
-        if len(seen) and not (int(seen.min()) >= 0 and int(seen.max()) < len(self.known.touched)):
-            raise StateError("the learner's array 'slots' names slots outside its table")
+        """Become the learner whose `state` this is; StateError, and nothing changed, where it does not fit."""
+        belief_state.check(state, self.state(), self._settings(), len(self.known.touched))
+        seen = state["slots"].astype(np.int64)
         self.weights.u[:], self.weights.omega[:] = state["u"], state["omega"]
         self.flight[:], self.rate[:] = state["flight"], state["rate"]
         self.recent.sums[:], self.recent.weights[:] = state["residuals"]
@@ -386,6 +379,10 @@ class BeliefLearner:
         known.table[np.flatnonzero(known.touched)] = 0.0
         known.touched[:] = 0.0
         known.table[seen], known.touched[seen] = state["table"], state["touched"]
+
+    def wrote(self, memo: F32) -> bool:
+        """See `Learner.wrote`."""
+        return belief_state.wrote(memo, self.lanes)
 
     def forget(self, since: float, labels: float, shift: float | None) -> None:
         """Something changed `since` labels ago; `labels` are held at most; see learners/forgetting.py.
@@ -411,9 +408,11 @@ class BeliefLearner:
 
     def merge(self, base: State, parts: Sequence[State], units: Sequence[Units]) -> State:
         """What the parts learned since the base, as one belief; see learners/belief_merging.py."""
+        return belief_merging.merge(self._settings(), base, parts, units)
+
+    def _settings(self) -> Settings:
         known = self.known
-        settings = Settings(known.rate, known.slot_prior, known.dense_prior, self.stack.prior, self.experts, self.dense)
-        return belief_merging.merge(settings, base, parts, units)
+        return Settings(known.rate, known.slot_prior, known.dense_prior, self.stack.prior, self.experts, self.dense)
 
 
 def _lines(*shape: int) -> F32:

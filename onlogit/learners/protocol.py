@@ -197,6 +197,10 @@ class Learner(Protocol):
         """Become the learner whose `state` this is; a StateError where it does not fit."""
         ...
 
+    def wrote(self, memo: npt.NDArray[np.float32]) -> bool:
+        """Whether a learner like this one can have written such memos [n, memo_width]."""
+        ...
+
     def merge(self, base: State, parts: Sequence[State], units: Sequence[Units]) -> State:
         """The state that joins what `parts` [K], states of learners like this one, each learned since the common `base`.
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from onlogit.config import SGD_RATES, SgdConfig
 from onlogit.encoding import Rows
-from onlogit.errors import ConfigError, StateError
+from onlogit.errors import ConfigError
 from onlogit.kernels import sgd
 from onlogit.kernels.flips import NO_FLIPS, Flips
 from onlogit.learners.protocol import (
@@ -34,12 +34,16 @@ from onlogit.learners.protocol import (
     levels_of,
     unwritten,
 )
+from onlogit.learners.sound import require, require_arrays, require_slots, within
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
 RULES = {"sgd": sgd.SGD, "adagrad": sgd.ADAGRAD, "ftrl": sgd.FTRL}
 SCHEDULES = {"constant": sgd.CONSTANT, "sqrt": sgd.SQRT, "inverse": sgd.INVERSE}
+
+
+SQUARED = 1e18  # of what a step squares in single precision
 
 
 class SgdLearner:
@@ -150,22 +154,17 @@ class SgdLearner:
     def restore(self, state: dict[str, npt.NDArray[np.generic]]) -> None:
         """Become the learner whose `state` this is; StateError, and nothing changed, where it does not fit."""
         w = self.weights
-        seen, touched = (state.get(name, np.zeros(0)) for name in ("slots", "touched"))
+        seen, touched = (np.size(state.get(name, ())) for name in ("slots", "touched"))
         whole = ("bias", "dense", "clock", "bias_grad", "grad")
         wanted = {
             **{name: (getattr(w, name).dtype, getattr(w, name).shape) for name in whole},
-            "slots": (np.dtype(np.int64), (len(seen),)), "table": (w.table.dtype, (len(w.table), len(seen))),
-            "touched": (np.dtype(np.int32), (len(touched),)), "table_grad": (w.table_grad.dtype, (len(touched),)),
+            "slots": (np.dtype(np.int64), (seen,)), "table": (w.table.dtype, (len(w.table), seen)),
+            "touched": (np.dtype(np.int32), (touched,)), "table_grad": (w.table_grad.dtype, (touched,)),
         }  # fmt: skip
-        for name, (dtype, shape) in wanted.items():
-            if name not in state or state[name].dtype != dtype or state[name].shape != shape:
-                raise StateError(f"the learner's array {name!r} is missing, or not {dtype} of shape {shape}")
-            if dtype.kind == "f" and not np.isfinite(state[name]).all():
-                raise StateError(f"the learner's array {name!r} holds a value that is not finite")
-        for slots in (state["slots"], state["touched"]):
-            known = np.unique(slots)
-            if len(known) < len(slots) or (len(known) and not 0 <= int(known[0]) <= int(known[-1]) < w.table.shape[1]):
-                raise StateError("the learner's arrays 'slots' and 'touched' name slots twice, or outside its table")
+        require_arrays(state, wanted)
+        for name in ("slots", "touched"):
+            require_slots(state, name, w.table.shape[1])
+        self._check_sums(state)
         fresh = sgd.new_state(self._settings.rule, self.numbers, w.table.shape[1])
         for name in whole:
             getattr(fresh, name)[...] = state[name]
@@ -176,6 +175,22 @@ class SgdLearner:
         fresh.touched[: len(held)] = held
         fresh.slots_held[0] = len(held)
         self.weights = fresh
+
+    def _check_sums(self, state: State) -> None:
+        """A StateError where what only adds up is below 0, or a square would not be finite."""
+        require(
+            (state["clock"] >= 0.0).all() and state["clock"][sgd.HELD] <= self._settings.batch, "clock", "a clock's"
+        )
+        for name in ("bias_grad", "grad", "table_grad"):
+            require(within(state[name], SQUARED), name, f"of numbers up to {SQUARED:g}")
+        if self._settings.rule in (sgd.ADAGRAD, sgd.FTRL):
+            for name in ("bias", "dense", "table"):
+                fits = (state[name][1] >= 0.0).all() and within(state[name][1], SQUARED)
+                require(fits, name, f"of sums of squares from 0 to {SQUARED:g}")
+
+    def wrote(self, memo: F32) -> bool:
+        """It writes none."""
+        return True
 
     def merge(self, base: State, parts: Sequence[State], units: Sequence[Units]) -> State:
         """Weights averaged over the parts that moved them since the base; see `_average`.

@@ -71,6 +71,10 @@ def test_state_restored_goes_on_as_if_never_stopped(kind: str, averaged: bool, b
         ("slots", np.array([3, 3])),
         ("touched", np.array([-1], np.int32)),
         ("clock", None),
+        ("clock", np.array([-1.0, 0.0])),
+        ("clock", np.array([50.0, 2.0])),
+        ("dense", np.full((1, 8), 3e38, np.float32)),
+        ("grad", np.full(8, 1e20, np.float32)),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(
