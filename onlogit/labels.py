@@ -13,6 +13,7 @@ import numpy.typing as npt
 from onlogit.arena import Arena, Array, Lent
 from onlogit.errors import StateError
 from onlogit.kernels import hashing
+from onlogit.kernels.tally import LARGEST_WEIGHT
 from onlogit.memory import NEVER
 
 F32 = npt.NDArray[np.float32]
@@ -130,15 +131,26 @@ class Maturity:
         return Lent({**held, "first": np.array([self.first]), "done": np.array([self._done])}, held)
 
     def restore(self, state: dict[str, Array]) -> None:
-        """Become what `state` was taken from; a StateError where it does not fit."""
+        """Become what `state` was taken from; a StateError, and nothing changed, where it does not fit."""
         first, done = state.get("first"), state.get("done", np.zeros(1, np.int64))
         if any(given is None or given.shape != (1,) or given.dtype != np.int64 for given in (first, done)):
             raise StateError("events in prediction order: the array 'first' is missing or not int64[1]")
         assert first is not None
-        self._held.restore(state, "events in prediction order")
-        self.first, self._done = int(first[0]), int(done[0])
-        if not 0 <= self._done <= self._held.n:
+        held = self._held.empty(0)
+        held.restore(state, "events in prediction order")
+        if not 0 <= done[0] <= held.n or first[0] < 0:
             raise StateError("events in prediction order: more were handed on than there are")
+        y, weight = held["y"], held["weight"]
+        if not np.isfinite(held["z"]).all() or not ((weight >= 0.0) & (weight <= LARGEST_WEIGHT)).all():
+            raise StateError("events in prediction order: what was stated, or a weight, is none")
+        if ((y < WAITING) | (y > 1)).any():
+            raise StateError("events in prediction order: a label is none")
+        self._held, self.first, self._done = held, int(first[0]), int(done[0])
+
+    @property
+    def end(self) -> int:
+        """Number of the event after the last one held."""
+        return self.first + self._held.n - self._done
 
 
 def first_waiting(y: I8) -> int:

@@ -15,6 +15,7 @@ from onlogit.encoding import Rows
 from onlogit.encoding.rows import slots_of
 from onlogit.errors import StateError
 from onlogit.kernels import pending
+from onlogit.kernels.tally import LARGEST_WEIGHT
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -23,6 +24,7 @@ I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
 NEVER = np.iinfo(np.int64).max
+FARTHEST = 1e4  # of a standardised number, and of what terms add up to in one slot
 FEW = 4096  # rows up to which holes do not matter
 
 
@@ -67,7 +69,9 @@ class KeyIndex:
 class Memory:
     """Events that wait for their label, in the order in which they were scored, found by number or by key."""
 
-    def __init__(self, numbers: int, memo_width: int) -> None:
+    def __init__(self, numbers: int, memo_width: int, slots: int) -> None:
+        """Of events of so many numbers and values of a memo, and of slots below `slots`."""
+        self._most = slots
         self._events = Arena(
             ("y", "alive"),
             event=np.empty(0, np.int64),
@@ -142,6 +146,12 @@ class Memory:
         recent = self._missed["key"][np.searchsorted(self._missed["since"], self._missed_before) :]
         return np.isin(key, recent[np.isin(recent, key)])
 
+    @property
+    def memo(self) -> F32:
+        """The memos of all events, forgotten ones too."""
+        memo: F32 = self._events["memo"]
+        return memo
+
     def take(self, event: I64) -> tuple[Rows, I8, F64, F32]:
         """Rows, sealed labels, weights and memos of remembered events [m], in the order asked."""
         at = np.searchsorted(self._events["event"], event)
@@ -199,24 +209,46 @@ class Memory:
         return Lent({**events, **slots, **told, "keyed": keyed}, events, slots, missed)
 
     def restore(self, state: dict[str, Array]) -> None:
-        """Become the memory whose `state` this is, with or without holes; a StateError where it does not fit."""
-        alive = state.get("alive", np.ones(len(state.get("event", ())), np.bool_))
-        self._events.restore({**state, "alive": alive}, "remembered events")
-        self._slots.restore(state, "slots of remembered events")
-        missed = {name: state[f"missed_{name}"] for name in self._missed.arrays if f"missed_{name}" in state}
-        self._missed.restore(missed, "events due without a label")
+        """Become the memory whose `state` this is, with or without holes; a StateError, and nothing changed, where it does
+        not fit."""
+        alive = state.get("alive", np.ones(np.size(state.get("event", ())), np.bool_))
+        events, slots, late = (arena.empty(0) for arena in (self._events, self._slots, self._missed))
+        events.restore({**state, "alive": alive}, "remembered events")
+        slots.restore(state, "slots of remembered events")
+        missed = {name: state[f"missed_{name}"] for name in late.arrays if f"missed_{name}" in state}
+        late.restore(missed, "events due without a label")
+        self._check(events, slots)
+        self._events, self._slots, self._missed = events, slots, late
         self._missed_before, self._move = 0, None
-        length = self._events["length"]
-        consistent = (length >= 0).all() and (self._events["start"] == np.cumsum(length) - length).all()
-        if not consistent or int(length.sum()) != self._slots.n or (np.diff(self._events["event"]) <= 0).any():
-            raise StateError("remembered events: their numbers or their slots contradict each other")
-        alive = self._events["alive"]
+        alive = events["alive"]
         self.waiting = int(np.count_nonzero(alive))
         keyed = "keyed" in state and bool(state["keyed"].any())
         self._by_key = KeyIndex()
         if keyed:
             whole = self.waiting == len(alive)
-            self._by_key.add(*(self._events[name] if whole else self._events[name][alive] for name in ("key", "event")))
+            self._by_key.add(*(events[name] if whole else events[name][alive] for name in ("key", "event")))
+
+    def _check(self, events: Arena, slots: Arena) -> None:
+        """A StateError where these contradict each other, or hold what no event has."""
+        length = events["length"]
+        consistent = ((length >= 0) & (length <= slots.n)).all() and int(length.sum()) == slots.n
+        if (
+            not consistent
+            or (events["start"] != np.cumsum(length) - length).any()
+            or (np.diff(events["event"]) <= 0).any()
+        ):
+            raise StateError("remembered events: their numbers or their slots contradict each other")
+        if ((slots["slot"] < 0) | (slots["slot"] >= self._most)).any():
+            raise StateError(f"remembered events: one has a slot that is not of the {self._most} there are")
+        weight, y = events["weight"], events["y"]
+        values = all((np.abs(each) <= FARTHEST).all() for each in (events["dense"], slots["value"]))
+        if not (values and ((weight >= 0.0) & (weight <= LARGEST_WEIGHT)).all() and ((y >= -1) & (y <= 1)).all()):
+            raise StateError("remembered events: one has a value, a weight or a label that no event has")
+
+    def within(self, first: int, end: int) -> bool:
+        """Whether all events that wait have numbers from `first` to before `end`."""
+        event = self._events["event"][self._events["alive"]]
+        return not len(event) or first <= int(event[0]) <= int(event[-1]) < end
 
 
 class Move:

@@ -52,6 +52,9 @@ I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
 
+MOST = 1 << 60  # events, or labels, that are counted
+
+
 class Pipeline:
     """One stream's fold: encoder, learner, memory for labels, monitor."""
 
@@ -75,7 +78,7 @@ class Pipeline:
         self.beside = beside_of(config.monitor, self.features, self.predictions)
         self.repair = repair_of(config.monitor.on_alarm, self.learner, self._flips)
         self._warnings: deque[list[Alarm]] = deque()  # of batches encoded and not yet walked
-        self.memory = Memory(self.numbers, self.learner.memo_width)
+        self.memory = Memory(self.numbers, self.learner.memo_width, 1 << config.slot_bits)
         self.maturity = Maturity()
         self.paths = WeightPaths()
         self._slots_named = NO_NAMES  # as the encoder has them; not state
@@ -449,14 +452,25 @@ class Pipeline:
         return own | {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
 
     def restore(self, state: dict[str, Array]) -> None:
-        """Become the fold whose `state` this is, taking over its arrays; a StateError where it does not fit this schema and
-        config."""
+        """Become the fold whose `state` this is, taking over its arrays; a StateError, after which this fold is of no use,
+        where it does not fit this schema and config."""
         own = (("counts", np.int64, len(asdict(self.counts))), ("clock", np.int64, 3), ("frozen", np.bool_, 1))
         for name, kind, size in own:
             if name not in state or state[name].dtype != kind or state[name].shape != (size,):
                 raise StateError(f"the fold's array {name!r} is missing, or not {np.dtype(kind)}[{size}]")
+        events, turn, since = int(state["counts"][0]), *(int(c) for c in state["clock"][1:])
+        if (
+            not ((state["counts"] >= 0) & (state["counts"] <= MOST)).all()
+            or turn < 0
+            or not 0 <= since <= self.thinning.near + 1
+        ):
+            raise StateError("the fold's counts and clock are not such as a stream has")
         for name, part in self._parts().items():
             part.restore({key.removeprefix(name + "."): a for key, a in state.items() if key.startswith(name + ".")})
+        if self.maturity.end != events or not self.memory.within(self.maturity.first, events):
+            raise StateError("the events that wait for their label are not the last of those that were counted")
+        if not self.learner.wrote(self.memory.memo):
+            raise StateError("remembered events: what was stated of one is nothing that this learner states")
         self.counts = Counts(*(int(c) for c in state["counts"]))
         self._read = self.counts.events
         self._slots_named = NO_NAMES

@@ -14,6 +14,7 @@ from onlogit.memory import NEVER, Memory
 ACTS = st.lists(
     st.tuples(st.sampled_from(["come", "come", "go", "go", "tell", "lend", "resume"]), st.integers(0, 60)), max_size=40
 )
+SLOTS = 1 << 16
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -60,7 +61,7 @@ def check(told: Memory, waits: dict[int, int], seen: int) -> None:
 @given(ACTS, st.integers(0, 1 << 30))
 def test_events_wait_as_in_a_dict(acts: list[tuple[str, int]], seed: int) -> None:
     draw = np.random.default_rng(seed)
-    told, waits, seen = Memory(1, 1), dict[int, int](), 0
+    told, waits, seen = Memory(1, 1, SLOTS), dict[int, int](), 0
     lent: tuple[Any, dict[int, int], int] | None = None
     for act, size in acts:
         some = draw.permutation(sorted(waits))[:size].astype(np.int64)
@@ -79,14 +80,14 @@ def test_events_wait_as_in_a_dict(acts: list[tuple[str, int]], seed: int) -> Non
             lent = told.lend(), dict(waits), seen
         else:
             state = {name: array.copy() for name, array in (told.lend() if size % 2 else told.state()).items()}
-            told = Memory(1, 1)
+            told = Memory(1, 1, SLOTS)
             told.restore(state)
         check(told, waits, seen)
     if lent is not None:
-        again = Memory(1, 1)
+        again = Memory(1, 1, SLOTS)
         again.restore({name: array.copy() for name, array in lent[0].items()})
         check(again, lent[1], lent[2])
-    straight = Memory(1, 1)  # state does not tell how it came about
+    straight = Memory(1, 1, SLOTS)  # state does not tell how it came about
     come(straight, 0, seen)
     straight.forget(np.setdiff1d(np.arange(seen), sorted(waits)))
     straight.tell(
@@ -98,7 +99,7 @@ def test_events_wait_as_in_a_dict(acts: list[tuple[str, int]], seed: int) -> Non
 
 
 def test_holes_are_closed_a_few_rows_at_a_time() -> None:
-    told = Memory(1, 1)
+    told = Memory(1, 1, SLOTS)
     come(told, 0, 4000)
     for start in range(0, 2000, 10):
         told.forget(np.arange(start, start + 10))
