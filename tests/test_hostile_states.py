@@ -111,6 +111,13 @@ def test_what_lanes_that_are_not_in_use_owe_is_no_fault() -> None:
     made = OnlineLogit(label="y", weight="w", config=Config(slot_bits=8, belief=BeliefConfig(stacking_half_life=1e3)))
     made.step(events(0, 0).append_column("w", pa.array([2.0**20] * 60)))
     state = made.state()
-    assert not np.isfinite(state["learner.stack_scales"]).all()
+    scales = state["learner.stack_scales"]
+    assert scales[0, 1:].tolist() == [1.0] * 7  # a lane of no belief does not forget
+    assert scales[1, 1:].tolist() == [0.0] * 7
+    scales[1, 1:] = np.inf  # as states were before
     again = of_state(made.header(), state, "here")
+    more = events(1, 60)
+    more = more.append_column("w", pa.array([1.0] * more.num_rows))
+    np.testing.assert_array_equal(made.step(more).p, again.step(more).p)
+    assert made.state()["learner.stack_scales"].tobytes() == again.state()["learner.stack_scales"].tobytes()
     np.testing.assert_array_equal(made.score(events(1, 0)).p, again.score(events(1, 0)).p)

@@ -24,7 +24,7 @@ from onlogit.kernels.belief import LEARN, SCORE
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import Flips
 from onlogit.kernels.jit import kernel, part
-from onlogit.kernels.lanes import lanes, larger, load, place, smaller, splat, store
+from onlogit.kernels.lanes import lanes, larger, load, place, smaller, store
 from onlogit.kernels.link import exponential
 from onlogit.kernels.residuals import GAP
 
@@ -76,7 +76,8 @@ def walk(
     z, s2 = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)
     delta, shrink, root = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)
     kept, fill, kept_for = np.ones(LANES, np.float32), np.zeros(LANES, np.float32), 0.0  # f, 1 - f, and of what weight
-    nothing = lanes(ZERO, LANES)
+    for lane in range(1, LANES):  # of no belief: one that forgot would have the covariance settled at every label
+        scale[lane], owed[lane] = ONE, ZERO
     waits = False  # whether the last label is still held back from the covariance
     for t in range(row.size):
         i = row[t]
@@ -92,8 +93,8 @@ def walk(
             covariance.product(s, 0, 0, x, width, prior, owed, g)
         z[0], s2[0] = covariance.score(mean, 0, g, x, scale)
         if h != kept_for:
-            store(kept, 0, splat(max(np.float32(exponential(-h * rate)), covariance.LEAST_KEPT), nothing))
-            store(fill, 0, splat(np.float32(-math.expm1(-h * rate)), nothing))
+            kept[0] = max(np.float32(exponential(-h * rate)), covariance.LEAST_KEPT)
+            fill[0] = np.float32(-math.expm1(-h * rate))
             kept_for = h
         covariance.steps(z, s2, y[i], h, scale, 0, delta, shrink, root, flips)
         covariance.learn(mean, 0, width, g, held, delta[0], root[0], scale)
