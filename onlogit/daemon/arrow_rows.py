@@ -16,7 +16,7 @@ from pyarrow import ipc
 from onlogit.daemon.arrow_messages import RECORD_BATCH, Message, claims, is_native, messages
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.settings import ServerSettings
-from onlogit.encoding.columns import without_views
+from onlogit.encoding.columns import has_views, rows_without_views
 from onlogit.errors import DataError
 from onlogit.schema import Schema, is_text
 from onlogit.streams.validity import check, has_texts
@@ -31,6 +31,7 @@ class Way(NamedTuple):
     used: list[str] | None  # names in the order of the fold's schema; None for all as they are
     absent: list[str]  # names of columns of nulls to add
     texts: bool  # whether there are any to look at
+    views: bool  # whether there are string views
 
 
 class ArrowReader:
@@ -68,6 +69,8 @@ class ArrowReader:
             check(batch, way.texts)
         if way.used is not None:
             batch = batch.select(way.used)
+        if way.views:
+            batch = rows_without_views(batch)
         for name in way.absent:
             batch = batch.append_column(name, pa.nulls(batch.num_rows))
         return batch
@@ -81,7 +84,8 @@ class ArrowReader:
         if len(self._ways) >= WAYS:
             del self._ways[next(iter(self._ways))]
         absent = [name for name in names if name not in told.names]
-        self._ways[key] = Way(plain, None if used == told.names else used, absent, has_texts(plain))
+        way = Way(plain, None if used == told.names else used, absent, has_texts(plain), has_views(plain))
+        self._ways[key] = way
 
 
 def read_stream(body: bytes | memoryview, limits: ServerSettings) -> pa.RecordBatch:
@@ -134,8 +138,8 @@ def checked_messages(body: bytes | memoryview, limits: ServerSettings) -> list[M
 
 
 def fitted(batch: pa.RecordBatch, schema: Schema, purpose: str) -> pa.RecordBatch:
-    """A batch as the journal keeps it: columns of use in the schema's order, dictionaries as values, an absent label as
-    nulls. Refusal 422 where Arrow cannot."""
+    """A batch as the journal keeps it: columns of use in the schema's order, dictionaries and views as values, an absent
+    label as nulls. Refusal 422 where Arrow cannot."""
     try:
         return _fitted(batch, schema, purpose)
     except (pa.ArrowException, UnicodeError, ValueError, TypeError, OverflowError) as error:
@@ -156,7 +160,7 @@ def _fitted(batch: pa.RecordBatch, schema: Schema, purpose: str) -> pa.RecordBat
         used = [n for n in used if n in schema.by_name and schema.by_name[n].role in ("key", "label")]
     if used != names and len(set(names)) == len(names):
         batch = batch.select(used)
-    batch = without_dictionaries(batch)
+    batch = standing_alone(batch)
     if any(field.metadata or not field.nullable for field in batch.schema):
         plain = pa.schema([pa.field(field.name, field.type) for field in batch.schema])
         batch = pa.RecordBatch.from_arrays(batch.columns, schema=plain)
@@ -168,15 +172,16 @@ def _fitted(batch: pa.RecordBatch, schema: Schema, purpose: str) -> pa.RecordBat
     return batch
 
 
-def without_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Dictionary columns as the texts that they stand for (bools stay bools): an entry of the journal stands alone."""
-    if not any(map(_has_dictionary, batch.schema.types)):
-        return batch
+def standing_alone(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Dictionary columns as the texts that they stand for (bools stay bools), since an entry of the journal stands alone;
+    string views as strings, since Arrow takes no rows of views."""
     try:
-        whole = [without_views(array) if _has_dictionary(array.type) else array for array in batch.columns]
-        arrays = [array.cast(_plain(array.type)) if _has_dictionary(array.type) else array for array in whole]
+        batch = rows_without_views(batch)
+        if not any(map(_has_dictionary, batch.schema.types)):
+            return batch
+        arrays = [array.cast(_plain(array.type)) if _has_dictionary(array.type) else array for array in batch.columns]
     except pa.ArrowException as error:
-        raise DataError(f"a dictionary column cannot be read as text: {error}") from error
+        raise DataError(f"a column of texts cannot be read: {error}") from error
     return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
 
 

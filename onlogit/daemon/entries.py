@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.config import Config, from_mapping, to_mapping
+from onlogit.encoding.columns import rows_without_views
 from onlogit.model import OnlineLogit
 from onlogit.storage.journal import Entry
 
@@ -47,12 +48,13 @@ class Taken(NamedTuple):
 
 
 def batch_of(entry: Entry) -> pa.RecordBatch:
-    """The rows of an entry: a message of its shape, or a stream with a schema of its own."""
+    """The rows of an entry: a message of its shape, or a stream with a schema of its own. String views, which entries of
+    an older onlogit may hold, are strings."""
     data = pa.py_buffer(entry.data)
     if entry.shape:
-        return pa.ipc.read_record_batch(data, pa.ipc.read_schema(pa.py_buffer(entry.shape)))
+        return rows_without_views(pa.ipc.read_record_batch(data, pa.ipc.read_schema(pa.py_buffer(entry.shape))))
     with pa.ipc.open_stream(data) as reader:
-        return reader.read_next_batch()
+        return rows_without_views(reader.read_next_batch())
 
 
 def settling(schema: pa.Schema) -> bytes:

@@ -183,6 +183,8 @@ class Fold:
         keys = self.keys(batch)
         again, known = self.known(keys)
         some = bool(again.any())
+        if some:  # Arrow takes no rows of columns of some types that no schema has
+            self.model.schema.check(batch.schema)
         fresh = batch.filter(pa.array(~again)) if some else batch
         new = keys[~again] if some and keys is not None else keys
         pause()

@@ -222,7 +222,7 @@ class Service:
         """The first events as the journal keeps them, and the schema that they settle there; a label that is not there yet
         is one of nulls. Compiles what they need, and changes nothing: a DataError where they could not be folded."""
         label = self.worker.fold.model.roles.get("label")
-        batch = arrow_rows.without_dictionaries(batch)
+        batch = arrow_rows.standing_alone(batch)
         schema = batch.schema
         if label and label not in schema.names:
             schema = schema.append(pa.field(label, pa.null()))

@@ -303,6 +303,18 @@ def without_views(array: pa.Array) -> pa.Array:
     return array if kind == array.type else array.cast(kind)
 
 
+def rows_without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The same of all columns of a batch, whose metadata go where there are views."""
+    if not has_views(batch.schema):
+        return batch
+    return pa.RecordBatch.from_arrays([without_views(array) for array in batch.columns], names=batch.schema.names)
+
+
+def has_views(schema: pa.Schema) -> bool:
+    """Whether a column holds string views."""
+    return any(_without_views(kind) != kind for kind in schema.types)
+
+
 def _without_views(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_string_view(kind):
         return pa.large_string()

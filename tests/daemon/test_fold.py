@@ -259,6 +259,32 @@ def test_a_ledger_that_does_not_fit_is_refused() -> None:
     assert ledger.state()["ledger.told"].tolist() == [7, 8, 9]
 
 
+def test_string_views_in_the_journal_are_strings() -> None:
+    """As polars writes them: events told again, and outcomes that come before their events or after."""
+    roles, folds = EventSettings(label="y", key="k", positive="yes").roles(), []
+    for kind in (pa.string_view(), pa.string()):
+        fold = begun(roles=roles)
+        for seq, (what, name, told) in enumerate(
+            [(EVENTS, "c", {"a": "p", "b": "q"}), (OUTCOMES, "y", {"c": "no", "a": "yes"}),
+             (EVENTS, "c", {"b": "q", "c": "p"}), (OUTCOMES, "y", {"b": "no"})], 2,
+        ):  # fmt: skip
+            columns = {"k": pa.array(told, kind), name: pa.array(told.values(), kind)}
+            fold.apply(entry(seq, what, pa.record_batch(columns | ({"y": pa.nulls(2)} if name == "c" else {}))))
+        assert (fold.ledger.counts.duplicate_events, fold.ledger.counts.early_used) == (1, 1)
+        assert (fold.model.counts.events, fold.model.counts.learned) == (3, 3)
+        folds.append(fold)
+    assert packed(folds[0]) == packed(folds[1])
+
+
+def test_an_event_told_again_with_a_column_of_a_type_unknown_is_refused() -> None:
+    fold = begun()
+    fold.apply(entry(2, EVENTS, events([1])))
+    before = packed(fold)
+    with pytest.raises(SchemaError, match="'z' is not in the schema"):
+        fold.events(3, events([1]).append_column("z", pa.array([b"z"], pa.binary_view())), 0)
+    assert packed(fold) == before
+
+
 def test_time_comes_from_the_journal() -> None:
     roles = EventSettings(label="y", key="k", label_time="at").roles()
     batch = pa.record_batch(
