@@ -60,7 +60,9 @@ class Fold:
         self.model = OnlineLogit()
         self.challengers = Challengers()
         self.ledger = Ledger(room)
-        self.begun = ""  # what it was begun with, as `mark` has it
+        self.begun = (
+            ""  # what it was begun with, as `mark` has it; "" by a checkpoint of an onlogit that did not note it
+        )
         self.seq = 0  # of the last entry applied
         self.alarms: list[dict[str, Any]] = []  # the latest, oldest first; each has an id, counted from 1
         self.raised = 0
@@ -356,7 +358,7 @@ class Fold:
         try:
             fold = cls(int(header["early"]))
             fold.alarms, fold.raised = list(header["alarms"]), int(header["raised"])
-            fold.begun, own = header["begun"], header["model"]
+            fold.begun, own = header.get("begun", ""), header["model"]
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"{where}: not a checkpoint of the daemon: {error!r}") from error
         fold.ledger.restore(arrays)

@@ -7,7 +7,7 @@ aside. Where many do, it is this onlogit that does not understand the journal, a
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from onlogit.daemon.entries import BEGIN, SETTLE
+from onlogit.daemon.entries import BEGIN, SETTLE, mark
 from onlogit.daemon.fold import Fold
 from onlogit.errors import ConfigError, OnlogitError, StateError
 from onlogit.storage import Checkpoints
@@ -49,12 +49,20 @@ def starts(checkpoints: Checkpoints, journal: Journal, say: Say) -> Iterator[Fol
             if JOURNAL not in kept.positions:
                 raise StateError(of_a_run(checkpoints))
             seq = kept.positions[JOURNAL]["seq"]
-            yield Fold.of_state(kept.header, kept.arrays, int(seq), f"{checkpoints.path}, checkpoint {kept.generation}")
+            where = f"{checkpoints.path}, checkpoint {kept.generation}"
+            fold = Fold.of_state(kept.header, kept.arrays, int(seq), where)
+            fold.begun = fold.begun or begun(journal)
+            yield fold
     except StateError as error:
         if journal.first > 1 or not journal.last:
             raise
         say(f"{error}; replaying the journal from its beginning")
     yield Fold()
+
+
+def begun(journal: Journal) -> str:
+    """What a folder was begun with, by the first entry; "" where that is no longer kept."""
+    return mark(next(journal.read(0, 1)).data) if journal.first == 1 and journal.last else ""
 
 
 def recover(checkpoints: Checkpoints, journal: Journal, say: Say, until: int | None = None) -> Replayed:

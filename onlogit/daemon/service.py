@@ -95,7 +95,8 @@ class Service:
             fold.ledger.room = keep.early
             fold.begin(journal.append([New(BEGIN, self.clock(), data)]), data)
             return fold, 0
-        self._check_same(fold.begun, model)
+        if fold.begun:  # else its first entry went before checkpoints noted that
+            self._check_same(fold.begun, model)
         return fold, replayed
 
     def _challenge(self, fold: Fold, journal: Journal) -> None:

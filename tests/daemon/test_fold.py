@@ -441,6 +441,38 @@ def test_the_journal_is_trimmed_behind_three_checkpoints(tmp_path: Path, monkeyp
         Service(told, again.worker.fold.model.to_bytes())
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_checkpoints_that_do_not_say_what_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    """As an older onlogit wrote them: the first entry says it; where that has gone, nothing is checked."""
+    header = Fold.header
+    keep = KeepSettings(state=str(tmp_path), keep_bytes=1 << 30 if kept else 0)
+    told = Settings(keep=keep, events=EventSettings(label="y", key="k"), model=CONFIG)
+    service = Service(told)
+    service.start()
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    with monkeypatch.context() as older:
+        older.setattr(
+            Fold, "header", lambda fold: {name: part for name, part in header(fold).items() if name != "begun"}
+        )
+        for n in range(4):
+            service.submit(Work(EVENTS, answers.put, 1, batch=events([n])))
+            assert answers.get(timeout=20)[0] == n + 2
+            service.checkpoint()
+        assert service.stop(time.monotonic() + 20)
+    again = Service(told)
+    assert (again.journal is not None and again.journal.first == 1) == kept
+    assert (again.worker.fold.begun, again.worker.fold.model.counts.events) == (service.worker.fold.begun * kept, 4)
+    again.stop(time.monotonic() + 1)
+    other = replace(told, model=Config(learner="ftrl"))
+    if kept:
+        with pytest.raises(ConfigError, match="was begun with another"):
+            Service(other)
+    else:
+        Service(other).stop(time.monotonic() + 1)
+
+
 def test_a_beginning_is_known_again_by_an_onlogit_with_more_settings() -> None:
     older = json.loads(beginning(ROLES, CONFIG, 50))
     del older["config"]["names"], older["config"]["labels"]["horizon"], older["roles"]["due"]
