@@ -124,7 +124,8 @@ class Fold:
 
     def command(self, seq: int, data: bytes) -> dict[str, Any]:
         """freeze, thaw; the first ack of an alarm, after which the next one is news again; revert of what an alarm did;
-        challenge, promote, rollback; price of decisions from here on.
+        challenge, promote, rollback; price of decisions from here on; early, of a beginning with a model file: how many
+        outcomes are held.
 
         A ConfigError has changed nothing.
         """
@@ -148,6 +149,8 @@ class Fold:
         elif told["command"] == "price":
             for model in (self.model, *(each.model for each in self.challengers)):
                 model.price(told["thresholds"], told["costs"])
+        elif told["command"] == "early":
+            self.ledger = Ledger(told["room"])
         elif told["command"] in ("promote", "rollback"):
             told["champion"] = self._promote(told.get("model"))
         return dict(told)

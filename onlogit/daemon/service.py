@@ -88,16 +88,25 @@ class Service:
         fold, replayed, broken = recover(self.checkpoints, journal, log.warning)
         self._count_broken(broken)
         _skip(journal, broken)
-        keep, events = self.settings.keep, self.settings.events
         journal.last = max(journal.last, fold.seq)  # a loss of power may have taken entries that a checkpoint knows
         if not fold.seq:
-            data = model or beginning(events.roles(), self.settings.model, keep.early)
-            fold.ledger.room = keep.early
-            fold.begin(journal.append([New(BEGIN, self.clock(), data)]), data)
+            self._begin(fold, journal, model)
             return fold, 0
         if fold.begun:  # else its first entry went before checkpoints noted that
             self._check_same(fold.begun, model)
         return fold, replayed
+
+    def _begin(self, fold: Fold, journal: Journal, model: bytes | None) -> None:
+        """Journal with what this folder begins, and fold that as a replay would. A model file says nothing of `early`, which
+        has an entry of its own then."""
+        early = self.settings.keep.early
+        data = model or beginning(self.settings.events.roles(), self.settings.model, early)
+        new = [New(BEGIN, self.clock(), data)]
+        if model:
+            new.append(New(COMMAND, self.clock(), command("early", room=early)))
+        journal.append(new)
+        for entry in journal.read(0):
+            fold.apply(entry)
 
     def _challenge(self, fold: Fold, journal: Journal) -> None:
         """Journal who challenges, where that is news; settings that name nobody leave those that are there."""

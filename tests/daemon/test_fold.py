@@ -26,7 +26,7 @@ from onlogit.daemon.work import Work
 from onlogit.errors import ConfigError, DataError, SchemaError, StateError
 from onlogit.schema import Schema
 from onlogit.storage import arrays
-from onlogit.storage.journal import Entry
+from onlogit.storage.journal import Entry, Journal
 
 ROLES = EventSettings(label="y", key="k").roles()
 CONFIG = Config(learner="sgd", slot_bits=8)
@@ -471,6 +471,32 @@ def test_checkpoints_that_do_not_say_what_was_begun(
             Service(other)
     else:
         Service(other).stop(time.monotonic() + 1)
+
+
+def test_outcomes_are_held_alike_where_a_model_file_began_the_folder(tmp_path: Path) -> None:
+    """How many is told by the command and is no part of the model: a replay from the first entry holds as many."""
+    model = begun()
+    model.apply(entry(2, EVENTS, events([100])))
+    told = Settings(keep=KeepSettings(state=str(tmp_path), early=2))
+    service = Service(told, model.model.to_bytes())
+    service.start()
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    batch = outcomes([(1, 1), (2, 0), (3, 1)])
+    service.submit(Work(OUTCOMES, answers.put, batch.num_rows, batch=batch))
+    assert answers.get(timeout=20)[1].fate.tolist() == [1, 1, 1]
+    live = service.worker.fold
+    assert (len(live.ledger.early), live.ledger.counts.unknown_outcomes) == (2, 1)
+    live.ledger.told(np.arange(9, dtype=np.uint64))
+    assert len(live.ledger.state()["ledger.told"]) == 2
+    journal = Journal(tmp_path)
+    again = Fold()
+    for each in journal.read(0):
+        again.apply(each)
+    journal.close()
+    again.ledger.told(np.arange(9, dtype=np.uint64))
+    assert packed(again) == packed(live)
+    assert service.stop(time.monotonic() + 20)
+    Service(told, model.model.to_bytes()).stop(time.monotonic() + 1)
 
 
 def test_a_beginning_is_known_again_by_an_onlogit_with_more_settings() -> None:
