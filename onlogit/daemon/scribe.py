@@ -46,6 +46,8 @@ class Scribe:
         self._linger = linger_ms / 1e3
         self._post, self._file = post, file
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._ended = False  # nothing that comes from now on is looked at
+        self._ending = threading.Lock()  # held where that is settled
         self._schemas: dict[int, tuple[pa.Schema, bytes]] = {}
         self.thread = threading.Thread(target=self._run, name="onlogit scribe", daemon=True)
 
@@ -58,7 +60,9 @@ class Scribe:
 
     def end(self) -> None:
         """End the thread once all that was given before is kept."""
-        self._inbox.put(None)
+        with self._ending:
+            self._ended = True
+            self._inbox.put(None)
 
     def _run(self) -> None:
         while True:
@@ -169,10 +173,12 @@ class Scribe:
             filed.append(Filed(0, SETTLE, self.clock(), None, group[0].settles, [], self._redo))
         return [*filed, Filed(0, group[0].kind, self.clock(), batch, group[0].data, spans(group), self._redo)]
 
-    def _redo(self, works: list[Work]) -> None:
-        for work in works:
-            work.alone = True
-            self._inbox.put(work)
+    def _redo(self, works: list[Work]) -> bool:
+        with self._ending:
+            for work in () if self._ended else works:
+                work.alone = True
+                self._inbox.put(work)
+            return not self._ended
 
     def _new(self, filed: Filed) -> New:
         if filed.batch is None:

@@ -304,7 +304,8 @@ class Service:
         return found.fold
 
     def _put_aside(self, broken: Broken) -> None:
-        """Have entries left out of every later reading; waits for the scribe, which alone may write the journal."""
+        """Have entries left out of every later reading; waits for the scribe, which alone may write the journal while its
+        thread runs."""
         self._count_broken(broken)
         done = threading.Event()
 
@@ -314,9 +315,16 @@ class Service:
             finally:
                 done.set()
 
-        if broken:
-            self.scribe.call(skip)
-            done.wait()
+        if not broken:
+            return
+        self.scribe.call(skip)
+        while not done.wait(0.05):
+            if not self.scribe.thread.is_alive():  # stopping
+                own = Journal(self.settings.keep.state, self.settings.keep.durability)
+                try:
+                    skip(own)
+                finally:
+                    own.close()
 
     def _count_broken(self, broken: Broken) -> None:
         for seq, error in broken.items():

@@ -39,7 +39,7 @@ class Filed:
     batch: pa.RecordBatch | None
     data: bytes
     parts: list[tuple[Work, int, int]]
-    redo: Callable[[list[Work]], None]  # hands requests back, each for an entry of its own
+    redo: Callable[[list[Work]], bool]  # hands requests back, each for an entry of its own; False where it is too late
 
 
 @dataclass(slots=True)

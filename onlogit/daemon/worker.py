@@ -235,11 +235,13 @@ class Worker:
         )
 
     def _refuse(self, filed: Filed, error: Exception) -> None:
-        """The entry changed nothing. Requests that shared it are tried again, each by itself."""
+        """The entry changed nothing. Requests that shared it are tried again, each by itself; where the daemon stops, which
+        of them was wrong is not told any more."""
         works = [work for work, _, _ in filed.parts]
         if len(works) > 1:
-            filed.redo(works)
-            return
+            if filed.redo(works):
+                return
+            error = Refusal(503, "stopping, and nothing of this is kept: send it again")
         self.meters.answered += sum(work.rows for work in works)
         self._post([(work, error) for work in works])
 

@@ -172,3 +172,57 @@ def test_requests_that_share_a_broken_entry_are_tried_one_by_one(
     assert one.service.ask(lambda fold: fold.model.counts.events) == 1
     assert list(one.service.scribe.journal.skipped()) == [3, 5]
     one.end()
+
+
+def stop(one: Injected, fold: threading.Event) -> None:
+    """Stop the service: its fold goes on once its scribe has ended."""
+    whole: list[bool] = []
+    thread = threading.Thread(target=lambda: whole.append(one.service.stop(time.monotonic() + 60)))
+    thread.start()
+    assert until(lambda: not one.service.scribe.thread.is_alive())
+    fold.set()
+    thread.join(20)
+    assert whole == [True]
+
+
+def test_an_entry_that_breaks_the_fold_while_it_stops_is_put_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Injected(tmp_path, monkeypatch)
+    gate = threading.Event()
+    one.service.worker.call(lambda fold: gate.wait(20), lambda result: None)
+    one.send(Work(EVENTS, print, 1, batch=rows("good")), "good")
+    one.send(Work(EVENTS, print, 1, batch=rows("bad", BAD)), "bad")
+    stop(one, gate)
+    heard = one.heard(2)
+    assert heard["good"][0] == 3
+    assert "broke the fold" in str(heard["bad"])
+    journal = Journal(tmp_path)
+    assert list(journal.skipped()) == [4]
+    journal.close()
+
+
+def test_requests_that_cannot_be_tried_again_while_it_stops_are_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They shared an entry that is refused, or breaks the fold; one alone has its own answer."""
+    one = Injected(tmp_path, monkeypatch)
+    reader, gates = one.service.reader("events"), (threading.Event(), threading.Event())
+    one.service.worker.call(lambda fold: gates[0].wait(20), lambda result: None)
+
+    def wait(journal: Journal) -> None:
+        gates[1].wait(20)
+
+    one.service.scribe.call(wait)
+    for name, x in {"good": 1.0, "bad": BAD}.items():
+        decoded, _ = reader.decode(b'{"id": "%s", "x": %f, "y": true}' % (name.encode(), x), False)
+        one.send(Work(EVENTS, print, 1, decoded=decoded, reader=reader), name)
+    gates[1].set()
+    stop(one, gates[0])
+    assert {name: (error.status, "stopping" in str(error)) for name, error in one.heard(2).items()} == {
+        "good": (503, True), "bad": (503, True),
+    }  # fmt: skip
+    assert one.service.meters.waiting == 0
+    again = Service(one.service.settings)
+    assert again.worker.fold.model.counts.events == 0
+    again.stop(time.monotonic() + 1)

@@ -26,7 +26,7 @@ def test_rows_that_wait_are_counted_right_by_three_threads(tmp_path: Path) -> No
     service = Service(Settings(keep=KeepSettings(state=str(tmp_path)), events=EventSettings(label="y")))
     service.ready.set()  # its threads are the ones below
     work = Work(EVENTS, lambda result: None, 1)
-    filed = Filed(2, EVENTS, 0, None, b"", [(work, 0, 1)], lambda works: None)
+    filed = Filed(2, EVENTS, 0, None, b"", [(work, 0, 1)], lambda works: True)
     turns, before = 30_000, sys.getswitchinterval()
     accept, answer = partial(service.submit, work), partial(service.worker._answer, filed, None)
     refuse = partial(service.scribe._refuse, [work], OutputError("full"))
@@ -92,7 +92,7 @@ def test_slices_are_as_long_as_they_may_be(monkeypatch: pytest.MonkeyPatch, aske
     for seq in range(60):
         if asked:
             one.score_now([Work(SCORE, lambda result: None, 1)])
-        one.file(Filed(seq, EVENTS, 0, batch, b"", [], lambda works: None))
+        one.file(Filed(seq, EVENTS, 0, batch, b"", [], lambda works: True))
         one._take(block=False)
         one._fold_next()
         sizes.append(max(fold.slices))
