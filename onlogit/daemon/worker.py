@@ -86,7 +86,7 @@ class Worker:
             with suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while True:
-            self._take(block=not self._filed)
+            self._take(block=not self._filed and not self._calls)  # calls may have come in a pause
             with self._using:
                 self._answer_scores()
                 self._answer_calls()

@@ -1,5 +1,6 @@
 """How much the fold thread takes at a time: as much as leaves scores waiting no longer than they may."""
 
+import queue
 import sys
 import threading
 from collections.abc import Callable
@@ -98,3 +99,22 @@ def test_slices_are_as_long_as_they_may_be(monkeypatch: pytest.MonkeyPatch, aske
         sizes.append(max(fold.slices))
     assert sizes[0] == LEAST
     assert wanted / worker.GROWS <= max(sizes[30:]) <= wanted * worker.GROWS < MOST
+
+
+def test_a_call_that_comes_in_a_pause_is_answered_after_the_entry() -> None:
+    """Also where nothing else comes."""
+    answers: queue.SimpleQueue[int] = queue.SimpleQueue()
+    fold = SlowFold(Clock())
+    one = Worker(fold, 2.0, lambda done: None, lambda seq, error: fold, Meters())  # type: ignore[arg-type,return-value]
+    pause = one._pause
+
+    def call_and_pause() -> None:
+        one.call(lambda fold: 7, answers.put)
+        pause()
+
+    one._pause = call_and_pause  # type: ignore[method-assign]
+    one.thread.start()
+    one.file(Filed(2, EVENTS, 0, pa.record_batch({"x": [1.0]}), b"", [], lambda works: True))
+    assert answers.get(timeout=20) == 7
+    one.end()
+    one.thread.join(20)
