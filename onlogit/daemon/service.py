@@ -320,11 +320,18 @@ class Service:
         self.scribe.call(skip)
         while not done.wait(0.05):
             if not self.scribe.thread.is_alive():  # stopping
-                own = Journal(self.settings.keep.state, self.settings.keep.durability)
-                try:
-                    skip(own)
-                finally:
-                    own.close()
+                self._skip_alone(skip)
+                return
+
+    def _skip_alone(self, skip: Callable[[Journal], None]) -> None:
+        try:
+            own = Journal(self.settings.keep.state, self.settings.keep.durability)
+            try:
+                skip(own)
+            finally:
+                own.close()
+        except OnlogitError as error:
+            log.warning("%s", error)
 
     def _count_broken(self, broken: Broken) -> None:
         for seq, error in broken.items():
