@@ -20,7 +20,7 @@ from onlogit.config import LabelConfig
 from onlogit.encoding import Encoded
 from onlogit.errors import ConfigError
 from onlogit.fixed import constant, counting
-from onlogit.memory import NEVER, Memory
+from onlogit.memory import NEVER, Memory, repeated
 from onlogit.schema import Schema
 
 I64 = npt.NDArray[np.int64]
@@ -49,6 +49,14 @@ class Plan(NamedTuple):
         order = np.append(np.argsort(over), -1)
         at = order[np.searchsorted(over, event, sorter=order[:-1])]
         return np.where(np.append(over, -1)[at] == event, np.append(place, n)[at], n)
+
+
+class Awaited(NamedTuple):
+    """Of each row [n] of a batch the event of its key that may still wait for its label when the row comes."""
+
+    event: I64  # -1 where there is none
+    place: I64  # of the row: how many new events come before it
+    until: I64  # the place from which the event waits no more
 
 
 class LabelTimes:
@@ -104,6 +112,29 @@ class LabelTimes:
         if not self.sealing:
             return counted & (encoded.y < 0)
         return counted & (encoded.due != NEVER) if self.by_due else counted
+
+    def awaited(
+        self, encoded: Encoded, new: Bools, memory: Memory, first: int, scored: int, now: int | None
+    ) -> Awaited | None:
+        """Of each row the last event of its key that has to wait: one remembered, or an earlier of those rows [n] that are
+        `new` events. None where no row brings a key that waits or that an earlier row brings."""
+        key = encoded.key
+        assert key is not None
+        event, n = memory.find(key), int(np.count_nonzero(new))
+        if (event < 0).all() and not repeated(key).any():
+            return None
+        place: I64 = np.cumsum(new) - new
+        order = np.argsort(key, kind="stable")
+        at, ordered = np.arange(len(key)), key[order]
+        begins = np.maximum.accumulate(np.where(np.append(True, ordered[1:] != ordered[:-1]), at, 0))
+        waits = (self.waiting(encoded) & new)[order]
+        last = np.append(-1, np.maximum.accumulate(np.where(waits, at, -1))[:-1])
+        found = last >= begins
+        event[order[found]] = first + place[order[last[found]]]
+        columns = [None if column is None else column[new] for column in encoded[1:-1]]
+        own = Encoded._make([encoded.rows, *columns, None])
+        plan = self.foresee(own, memory, np.arange(first, first + n), first, scored, now)
+        return Awaited(event, place, plan.waits_until(event, n + 1))
 
     def _open(self, encoded: Encoded, memory: Memory, event: I64, first: int) -> Plan:
         """Every label in a record is learned at once; without one the event may wait for an outcome by key."""

@@ -32,7 +32,7 @@ from onlogit.fixed import constant
 from onlogit.kernels.flips import flips_of, observed_log_odds
 from onlogit.kernels.turns import take_turns
 from onlogit.label_delays import LabelDelays
-from onlogit.label_times import NO_TIME, LabelTimes, Plan
+from onlogit.label_times import NO_TIME, Awaited, LabelTimes, Plan
 from onlogit.labels import VOID, WAITING, Mature, Maturity, Thinning
 from onlogit.learners import Tape, create
 from onlogit.learners.protocol import LEARN, SCORE
@@ -50,6 +50,9 @@ F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
+Bools = npt.NDArray[np.bool_]
+
+MOST_LOOKS = 100  # at rows whose keys come again; two where no label falls due between them
 
 
 MOST = 1 << 60  # events, or labels, that are counted
@@ -292,24 +295,38 @@ class Pipeline:
         if keys is None:
             return
         encoded = self.times.settle(encoded, now)
-        rows = np.flatnonzero(self.times.waiting(encoded))
-        key = keys[rows]
-        earlier, again = self.memory.find(key), repeated(key)
-        if not again.any() and (earlier < 0).all():
+        awaited = self._awaited(encoded, np.ones(len(keys), np.bool_), now)
+        if awaited is None:
             return
-        first, n = self.counts.events, len(encoded.y)
-        event = np.arange(first, first + n)
-        plan = self.times.foresee(encoded, self.memory, event, first, first - self.counts.no_weight, now)
-        order = np.argsort(key, kind="stable")
-        follows = np.flatnonzero(key[order[1:]] == key[order[:-1]])  # the last row of that key says it for all before
-        earlier[order[1:][follows]] = event[rows[order[follows]]]
-        waits = (earlier >= 0) & (plan.waits_until(earlier, n) > rows)
+        waits = self.times.waiting(encoded) & (awaited.event >= 0) & (awaited.until > awaited.place)
         if waits.any():
             name = self.schema.with_role("key")
             raise DataError(
-                f"column {name.name if name else 'key'!r}, row {event[rows[np.argmax(waits)]]} (counting from 0): this key "
-                "belongs to an earlier event that still waits for its label; keys have to be unique among those"
+                f"column {name.name if name else 'key'!r}, row {self.counts.events + np.argmax(waits)} (counting from 0): this "
+                "key belongs to an earlier event that still waits for its label; keys have to be unique among those"
             )
+
+    def _awaited(self, encoded: Encoded, new: Bools, now: int | None) -> Awaited | None:
+        first = self.counts.events
+        return self.times.awaited(encoded, new, self.memory, first, first - self.counts.no_weight, now)
+
+    def told_before(self, batch: pa.RecordBatch, key: U64, now: int | None) -> I64:
+        """Of each row [n] the event of its key that still waits for its label, as it would be found were each row a batch of
+        its own and rows that are found so no events; -1 where there is none. Changes nothing. A DataError where roles
+        have values that `read` refuses, or where it takes too many looks."""
+        none = np.full(len(key), -1, np.int64)
+        if (self.memory.find(key) < 0).all() and not repeated(key).any():
+            return none
+        encoded, known = self.times.settle(self.encoder.settled(batch, self._read, key), now), none
+        for _ in range(MOST_LOOKS):  # what is found of a row is right once it is of all rows before
+            awaited = self._awaited(encoded, known < 0, now)
+            assert awaited is not None
+            event, place, until = awaited
+            waits = (event >= self.counts.events + place - self.times.remember) & (until > place - self.times.by_time)
+            before, known = known, np.where((event >= 0) & waits, event, -1)
+            if ((known < 0) == (before < 0)).all():
+                return known
+        raise DataError("keys of these rows come again and again while labels fall due; send fewer rows at once")
 
     def _remember(self, encoded: Encoded, plan: Plan, memo: F32) -> None:
         first = self.counts.events

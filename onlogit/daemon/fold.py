@@ -186,10 +186,11 @@ class Fold:
         self.seq = seq
         self._settle(batch.schema)
         keys = self.keys(batch)
-        again, known = self.known(keys)
+        pipeline, first = self.model.pipeline, self.model.counts.events
+        earlier = np.zeros(0, np.int64) if keys is None else pipeline.told_before(batch, keys, now)
+        again = earlier >= 0
         some = bool(again.any())
-        if some:  # Arrow takes no rows of columns of some types that no schema has
-            self.model.schema.check(batch.schema)
+        then = pipeline.maturity.stated(earlier[again & (earlier < first)])
         fresh = batch.filter(pa.array(~again)) if some else batch
         new = keys[~again] if some and keys is not None else keys
         pause()
@@ -203,11 +204,9 @@ class Fold:
         pause()
         if some:
             self.ledger.counts.duplicate_events += int(np.count_nonzero(again))
-            assert keys is not None
-            held = self.model.pipeline.maturity
-            stated = with_known(stated, keys, again, known, held.stated(known[known >= 0]))
+            stated = with_known(stated, earlier, first, then)
         if keys is not None:
-            self._settle_early(batch, keys)
+            self._settle_early(batch, keys, stated.event)
         return stated
 
     def _step(self, batch: pa.RecordBatch, keys: U64 | None, now: int, pause: Pause, most: int) -> Stated:
@@ -256,23 +255,19 @@ class Fold:
             return None
         return read_key(batch.column(at), column.name, 0)
 
-    def known(self, keys: U64 | None) -> tuple[npt.NDArray[np.bool_], I64]:
-        """Which rows [n] bring a key that waits for its label already, or that an earlier row brings; the events of those
-        that wait, -1 else."""
-        if keys is None:
-            return np.zeros(0, np.bool_), np.zeros(0, np.int64)
-        event = self.model.pipeline.memory.find(keys)
-        return (event >= 0) | repeated(keys), event
+    def are_new(self, keys: U64 | None) -> bool:
+        """Whether none of these keys waits for its label, or is there twice."""
+        return keys is None or bool((self.model.pipeline.memory.find(keys) < 0).all() and not repeated(keys).any())
 
-    def _settle_early(self, batch: pa.RecordBatch, keys: U64) -> None:
-        """Learn the outcomes that came before the events of this entry."""
+    def _settle_early(self, batch: pa.RecordBatch, keys: U64, event: I64) -> None:
+        """Learn the outcomes that came before the events of this entry: of each key for its first row, whose event it is."""
         rows, texts = self.ledger.take(keys)
         if not rows:
             return
         key, label = self.model.schema.with_role("key"), self.model.schema.with_role("label")
         assert key is not None
         assert label is not None
-        here = self.model.pipeline.memory.find(keys[rows]) >= 0
+        here = self.model.pipeline.memory.find(keys[rows]) == event[rows]
         self.ledger.counts.duplicate_outcomes += int(np.count_nonzero(~here))
         self.ledger.told(keys[rows][~here])
         place, start = np.array(rows)[here], 0

@@ -8,19 +8,15 @@ from onlogit.steps import sigmoid
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
-U64 = npt.NDArray[np.uint64]
-Bools = npt.NDArray[np.bool_]
 
 
-def with_known(fresh: Stated, keys: U64, again: Bools, event: I64, then: F64) -> Stated:
-    """All rows in their order: new ones as stated now; of those `again`, what waits (`event` [n] from 0) as stated `then`,
-    and others as the earlier row of their key."""
-    n = len(keys)
-    numbers, z, sd = np.full(n, -1, np.int64), np.full(n, np.nan), np.full(n, np.nan)
+def with_known(fresh: Stated, earlier: I64, first: int, then: F64) -> Stated:
+    """All rows in their order. earlier: [n] the event that a row tells again, -1 for a new one. New ones are as stated now,
+    events `first` and on; what tells one of before that again is as stated `then`, in order."""
+    again, here = earlier >= 0, earlier >= first
+    z, sd = np.full(len(earlier), np.nan), np.full(len(earlier), np.nan)
+    numbers = earlier.copy()
     numbers[~again], z[~again], sd[~again] = fresh.event, fresh.z, fresh.z_sd
-    waits = event >= 0
-    numbers[waits], z[waits] = event[waits], then
-    position = {key: row for row, key in reversed(list(enumerate(keys.tolist())))}
-    for row in np.flatnonzero(again & ~waits):
-        numbers[row], z[row], sd[row] = (array[position[int(keys[row])]] for array in (numbers, z, sd))
+    z[again & ~here] = then
+    z[here], sd[here] = fresh.z[earlier[here] - first], fresh.z_sd[earlier[here] - first]
     return Stated(numbers, sigmoid(z), z, sd, again)

@@ -189,8 +189,7 @@ class Worker:
         batch = pa.concat_batches([filed.batch for filed in group])
         last = group[-1]
         try:
-            keys = self.fold.keys(batch)
-            if self.fold.known(keys)[0].any():
+            if not self.fold.are_new(self.fold.keys(batch)):
                 return False
             stated = self.fold.events(last.seq, batch, last.now, self._pause, self._most)
         except OnlogitError:

@@ -191,6 +191,11 @@ class Encoder:
         found = arrow.Columns(batch, self._match(batch.schema, scoring=False))
         return self._read(found, batch.num_rows, first_event, None, negative).negative
 
+    def settled(self, batch: pa.RecordBatch, first_event: int, key: U64 | None) -> Encoded:
+        """A batch but for its rows; nothing is changed. Raises what `read` would, but for what is wrong in features."""
+        found = arrow.Columns(batch, self._match(batch.schema, scoring=False))
+        return self._settle(found, batch.num_rows, first_event, key, self._labels.negative)[0]
+
     @property
     def negative(self) -> str | None:
         """The label's negative value, None while none was seen."""

@@ -4,6 +4,7 @@ import json
 import queue
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,75 @@ def test_outcomes_out_of_turn() -> None:
     assert stated.event.tolist() == [2, 1, 3, 3]
     assert stated.p[2] == stated.p[3]
     assert (counts.early_used, fold.model.counts.learned, fold.model.pipeline.memory.waiting) == (1, 2, 2)
+
+
+TIMED = {"time": "t"}
+WAYS = {
+    "open": ({}, LabelConfig()),
+    "forgotten soon": ({}, LabelConfig(remember=3)),
+    "after two events": ({}, LabelConfig(delay=2)),
+    "after two events, forgotten soon": ({}, LabelConfig(delay=2, remember=3)),
+    "at its time": ({**TIMED, "label_time": "at"}, LabelConfig(remember=4)),
+    "when due": ({**TIMED, "due": "at"}, LabelConfig()),
+    "after a while": (TIMED, LabelConfig(horizon="2s", unresolved="negative", remember=4)),
+}
+KEYED = st.tuples(
+    st.integers(0, 3), st.sampled_from([0.0, 1.0, 1.0, 2.0]), st.sampled_from([None, None, 0, 1]), st.integers(0, 4),
+    st.sampled_from([None, 0, 1, 2, 4, 9]),
+)  # fmt: skip
+
+
+def keyed(rows: list[tuple[Any, ...]], clock: int) -> pa.RecordBatch:
+    """Rows of key, weight, label, by how many seconds time goes on, and in how many the label comes or is due."""
+    key, weight, y, step, after = zip(*rows, strict=True)
+    t = clock + np.cumsum(step)
+    at = [None if late is None else int(now + late) * 10**6 for now, late in zip(t, after, strict=True)]
+    return pa.record_batch(
+        {
+            "k": pa.array(key, pa.int64()), "x": pa.array([k / 3 for k in key]), "w": pa.array(weight),
+            "y": pa.array(y, pa.int8()), "t": pa.array(t * 10**6, pa.timestamp("us")), "at": pa.array(at, pa.timestamp("us")),
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=60, deadline=None)
+@given(st.lists(KEYED, min_size=1, max_size=14), st.integers(1, 14), st.integers(1, 3))
+def test_an_event_is_told_again_only_where_its_key_still_waits(
+    way: str, rows: list[tuple[Any, ...]], cut: int, most: int
+) -> None:
+    """However rows share entries: in one, in two, or each in its own."""
+    more, labels = WAYS[way]
+    roles = {**ROLES, "weight": "w", **more, "drop": tuple(name for name in ("t", "at") if name not in more.values())}
+    batch, found = keyed(rows, 0), []
+    for parts in ([0, len(rows)], [0, min(cut, len(rows)), len(rows)], range(len(rows) + 1)):
+        fold = begun(config=replace(CONFIG, labels=labels), roles=roles)
+        stated = [
+            fold.events(seq, batch.slice(start, stop - start), 0, most=most)
+            for seq, (start, stop) in enumerate(pairwise(parts), 2)
+            if stop > start
+        ]
+        told = [np.concatenate([each[at] for each in stated]).tolist() for at in (0, 1, 4)]
+        found.append((told, packed(fold)))
+    assert found[0] == found[1] == found[2]
+    if way == "open":
+        waits = [key if weight and y is None else None for key, weight, y, *_ in rows]
+        assert found[0][0][2] == [row[0] in waits[:place] for place, row in enumerate(rows)]
+
+
+def test_an_early_outcome_is_of_the_first_event_of_its_key() -> None:
+    """One of no weight waits for none, so that the next of that key, in the same entry or another, waits for its own."""
+    roles, folds = {**ROLES, "weight": "w", "drop": ("t", "at")}, []
+    batch = keyed([(9, 0.0, None, 0, None), (9, 1.0, None, 0, None)], 0)
+    for parts in ([0, 2], [0, 1, 2]):
+        fold = begun(roles=roles)
+        fold.apply(entry(2, EVENTS, keyed([(1, 1.0, None, 0, None)], 0)))
+        fold.outcomes(3, outcomes([(9, 1)]), 0)
+        for start, stop in pairwise(parts):
+            fold.events(4 + start, batch.slice(start, stop - start), 0)
+        assert (fold.ledger.counts.duplicate_outcomes, fold.model.pipeline.memory.waiting) == (1, 2)
+        folds.append(packed(fold))
+    assert folds[0] == folds[1]
 
 
 @pytest.mark.parametrize(("first", "told"), [(pa.array(["no"]), ["yes", "no"]), (pa.array([True]), [True, False])])
