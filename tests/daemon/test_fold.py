@@ -257,6 +257,16 @@ def test_an_event_is_told_again_only_where_its_key_still_waits(
         assert found[0][0][2] == [row[0] in waits[:place] for place, row in enumerate(rows)]
 
 
+def test_rows_whose_keys_take_too_many_looks_are_refused_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onlogit.pipeline.MOST_LOOKS", 1)
+    fold = begun()
+    fold.apply(entry(2, EVENTS, events([1])))
+    before = packed(fold)
+    with pytest.raises(DataError, match="send fewer rows"):
+        fold.events(3, events([2, 2]), 0)
+    assert packed(fold) == before
+
+
 def test_an_early_outcome_is_of_the_first_event_of_its_key() -> None:
     """One of no weight waits for none, so that the next of that key, in the same entry or another, waits for its own."""
     roles, folds = {**ROLES, "weight": "w", "drop": ("t", "at")}, []
