@@ -82,9 +82,7 @@ class MonitorConfig:
     """When an alarm is worth raising."""
 
     patience: float = 100_000.0  # mean number of events between false alarms that is accepted, or of units of time
-    unit: str = (
-        "events"  # or "minutes", "hours", "days", "weeks" of the stream's time; "90d" for the patience says both
-    )
+    unit: str = "events"  # or "minutes", "hours", "days", "weeks" of the stream's time; a patience of "90d" says both
     tolerance: float = 0.1  # miscalibration, in logits, that nobody minds
     warm_up: int = 1_000  # labels to learn before what is stated gathers evidence
     change: bool = False  # judge change since a reference window, not the probabilities as such

@@ -53,8 +53,6 @@ U64 = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 
 MOST_LOOKS = 100  # at rows whose keys come again; two where no label falls due between them
-
-
 MOST = 1 << 60  # events, or labels, that are counted
 
 

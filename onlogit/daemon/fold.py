@@ -60,9 +60,7 @@ class Fold:
         self.model = OnlineLogit()
         self.challengers = Challengers()
         self.ledger = Ledger(room)
-        self.begun = (
-            ""  # what it was begun with, as `mark` has it; "" by a checkpoint of an onlogit that did not note it
-        )
+        self.begun = ""  # what it was begun with, as `mark` has it; "" where an older checkpoint did not note it
         self.seq = 0  # of the last entry applied
         self.alarms: list[dict[str, Any]] = []  # the latest, oldest first; each has an id, counted from 1
         self.raised = 0

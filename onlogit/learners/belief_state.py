@@ -26,7 +26,7 @@ def check(state: State, like: State, own: Settings, slots: int) -> None:
             name: (array.dtype, (seen, *array.shape[1:]) if name in ("slots", "touched", "table") else array.shape)
             for name, array in like.items()
         },
-        any_number=("stack_scales",),  # lanes not in use forget without end, until they owe infinity
+        any_number=("stack_scales",),  # lanes not in use may owe infinity, from before
     )
     require_slots(state, "slots", slots)
     clock, touched = float(state["clock"][0]), state["touched"]
