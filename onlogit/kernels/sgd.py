@@ -143,6 +143,8 @@ def shrunk(w: Any, by: Any) -> Any:
 @inline
 def _stepped(w: Any, g: Any, c: float, eta: Any, l1: float, l2: float) -> Any:
     """A weight after a step of sgd."""
+    if l1 == 0.0 and l2 == 0.0:  # the same bits, with fewer operations that wait for each other: 2 of 32 ns
+        return w - eta * c * g
     return shrunk(w - eta * c * (g + l2 * w), eta * c * l1)
 
 
