@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 import onlogit
@@ -14,6 +13,7 @@ from bench.peers.protocol import LABEL, STEADY, Answer, Feed, Limits, Skipped, W
 from onlogit.errors import ConfigError
 from onlogit.records import scored
 from onlogit.runner import Runner, score_stream
+from onlogit.steps import Step
 from onlogit.streams import Position, Source, open_source
 
 WARM_UP_ROWS = 2_000
@@ -36,13 +36,17 @@ def learner(name: str) -> Callable[[Feed, Limits, Warm], Answer]:
         del trial
         gc.collect()  # what it held is what the other one is made of: Vowpal Wabbit has its own likewise
         model = _model(feed, name)
-        p: list[npt.NDArray[np.float64]] = []
+        p = np.full(feed.rows, np.nan)
         runner = Runner(model, _source(feed), {})
+
+        def keep(step: Step) -> None:
+            p[step.event[0] : step.event[-1] + 1] = step.p
+
         with Watch() as learning:
-            runner.run(lambda step: p.append(step.p))
+            runner.run(keep)
         with Watch() as scoring:
             score_stream(model, _source(feed), Nowhere(), scored())
-        return Answer(np.concatenate(p), feed.rows, learning.seconds - runner.rehearsal, scoring.seconds)
+        return Answer(p, feed.rows, learning.seconds - runner.rehearsal, scoring.seconds)
 
     return run
 

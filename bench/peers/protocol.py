@@ -96,7 +96,8 @@ class Skipped(Exception):
 
 
 Warm = Callable[[], None]  # says: imported, compiled and warm; the clock of start-up stops here
-STEADY = 262_144  # events that a throw-away model takes after that: what is timed is a process that has been at work for a while
+STEADY = 1_000_000  # events, or the whole stream, that a throw-away model takes after that: what is timed is a process
+# that has been at work for a while, in memory that it has touched before (virtual machines take 10 to 30 us for a new page)
 
 
 class Peer(NamedTuple):
