@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -114,17 +115,9 @@ class Endpoints:
     async def done(self, work: Work) -> Any:
         """Submit and await the answer."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-        def reply(result: Any) -> None:
-            if not future.done():
-                future.set_result(result)
-
-        work.reply = reply
+        work.reply = partial(_set, future)
         self._submit(work)
-        result = await future
-        if isinstance(result, Exception):
-            raise result
-        return result
+        return await future
 
     def _score_soon(self, work: Work) -> None:
         """Score in this thread what has come in this turn of the loop, if the fold has nothing to do."""
@@ -147,19 +140,11 @@ class Endpoints:
 
     async def ask(self, function: Callable[[Any], Any]) -> Any:
         """What `function(fold)` gives between two entries."""
-        if not self.service.ready.is_set():
-            raise Refusal(503, "not ready: starting, or stopping", ((b"retry-after", b"1"),))
+        self.service.require_ready()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-
-        def reply(result: Any) -> None:
-            loop.call_soon_threadsafe(_set, future, result)
-
-        self.service.worker.call(function, reply)
-        result = await future
-        if isinstance(result, Exception):
-            raise result
-        return result
+        self.service.worker.call(function, lambda result: loop.call_soon_threadsafe(_set, future, result))
+        return await future
 
     async def status(self, request: Request) -> Answer:
         """Everything in figures; text for a person where that is asked for."""
@@ -304,7 +289,7 @@ def told(work: Work, form: str, result: Any) -> Answer:
 
 def _set(future: asyncio.Future[Any], result: Any) -> None:
     if not future.done():
-        future.set_result(result)
+        (future.set_exception if isinstance(result, Exception) else future.set_result)(result)
 
 
 def ignore(result: Any) -> None:

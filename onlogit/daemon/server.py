@@ -12,7 +12,7 @@ from onlogit.daemon.metrics import Metrics
 from onlogit.daemon.protocol import Protocol
 from onlogit.daemon.routes import routes
 from onlogit.daemon.security import Gate
-from onlogit.daemon.service import Service
+from onlogit.daemon.service import Service, deliver_here
 from onlogit.daemon.settings import ServerSettings
 from onlogit.daemon.work import Done
 from onlogit.errors import ConfigError
@@ -93,14 +93,9 @@ class Server:
         """Hand answers over; called by the fold and the scribe."""
         assert self._loop is not None
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(_reply, done)
+            self._loop.call_soon_threadsafe(deliver_here, done)
 
     def stop(self, seconds: float) -> None:
         """Accept no more, finish what is being answered, within the time."""
         self._uvicorn.should_exit = True
         self._thread.join(seconds)
-
-
-def _reply(done: Done) -> None:
-    for work, result in done:
-        work.reply(result)

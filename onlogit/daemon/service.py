@@ -51,7 +51,7 @@ class Service:
 
     def __init__(self, settings: Settings, model: bytes | None = None) -> None:
         self.settings, self.meters = settings, Meters()
-        self.deliver: Post = _deliver  # set by the HTTP server
+        self.deliver: Post = deliver_here  # set by the HTTP server
         self.checkpoints = Checkpoints(settings.keep.state)
         self.journal: Journal | None = None
         try:
@@ -350,7 +350,8 @@ def _snapshot(fold: Fold) -> tuple[dict[str, Any] | None, dict[str, Any], int]:
     return fold.header(), fold.lend(), fold.seq
 
 
-def _deliver(done: Done) -> None:
+def deliver_here(done: Done) -> None:
+    """Answer in this thread."""
     for work, result in done:
         work.reply(result)
 

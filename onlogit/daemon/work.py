@@ -1,8 +1,7 @@
 """What goes between the threads: requests, journal entries with the requests that they hold, and counts."""
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -51,7 +50,6 @@ class Meters:
     unkept: int = 0  # of which the scribe refused
     answered: int = 0  # of which the fold is done with
     broken: int = 0  # entries that were put aside because they broke the fold
-    folded_at: float = field(default_factory=time.monotonic)
     lag_events: float = 0.0  # mean lag of the last outcomes
     lag_seconds: float = float("nan")
 

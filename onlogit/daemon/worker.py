@@ -54,7 +54,7 @@ class Worker:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._scores: list[Work] = []
         self._filed: deque[Filed] = deque()
-        self._calls: list[tuple[Callable[[Fold], Any], Callable[[Any], None]]] = []
+        self._calls: list[tuple[Callable[[Fold], Any], Callable[[Any], object]]] = []
         self._most = LEAST
         self._paused, self._longest = 0.0, 0.0  # when scores were let in last, and the longest time between
         self._asked = -math.inf  # when scores were asked for last
@@ -71,7 +71,7 @@ class Worker:
     def file(self, filed: Filed) -> None:
         self._inbox.put(filed)
 
-    def call(self, function: Callable[[Fold], Any], reply: Callable[[Any], None]) -> None:
+    def call(self, function: Callable[[Fold], Any], reply: Callable[[Any], object]) -> None:
         """Have `function(fold)` done between two entries; `reply`, called in the fold thread, gets result or exception."""
         self._inbox.put((function, reply))
 
@@ -253,7 +253,6 @@ class Worker:
 
     def _mark(self, stated: Stated) -> None:
         now = time.monotonic()
-        self.meters.folded_at = now
         if len(stated.event) and (not self._marks or now - self._marks[-1][1] >= 0.1):
             if len(self._marks) >= MARKS:
                 del self._marks[: MARKS // 2 : 2]

@@ -131,11 +131,9 @@ class Encoder:
         hidden = [leaf for leaf in factors if leaf not in set(features)]
         self._categories = Categories(features, hidden, set(factors), columns)
 
-    def encode(
-        self, batch: pa.RecordBatch | pa.Table, *, first_event: int = 0, update: bool = True, key: U64 | None = None
-    ) -> Encoded:
+    def encode(self, batch: pa.RecordBatch | pa.Table, *, first_event: int = 0, update: bool = True) -> Encoded:
         """One batch as rows: `read` and `place`."""
-        return self.place(self.read(batch, first_event=first_event, update=update, key=key))
+        return self.place(self.read(batch, first_event=first_event, update=update))
 
     def read(
         self,

@@ -19,31 +19,15 @@ I64 = npt.NDArray[np.int64]
 
 @kernel
 def take_turns(
-    event: I64,  # [n] numbers, ascending
-    known: I64,  # [n] the first event that was scored with the label known
+    at: I64,  # [n] when each event was scored: its number, or its time; not falling
+    known: I64,  # [n] from when on its label was known, in the same
     y: I8,  # [n] 1, 0, or -1 for none
     weight: F64,  # [n]
-    turn: I64,  # [1] the first event that may be judged next; changed
+    turn: I64,  # [1] from when on an event may be judged next; changed
     judged: npt.NDArray[np.bool_],  # [n] written
 ) -> None:
     """judged[i]: whether event i has a label, and was scored when the last judged label was known."""
-    for i in range(event.size):
-        judged[i] = event[i] >= turn[0] and y[i] >= 0 and weight[i] > 0.0
-        if judged[i]:
-            turn[0] = known[i]
-
-
-@kernel
-def take_turns_by_time(
-    time: I64,  # [n] when the event was scored, microseconds, not falling
-    known: I64,  # [n] when its label was known
-    y: I8,  # [n] 1, 0, or -1 for none
-    weight: F64,  # [n]
-    turn: I64,  # [1] the first time at which an event may be judged next; changed
-    judged: npt.NDArray[np.bool_],  # [n] written
-) -> None:
-    """judged[i], where labels come by time: whether event i has one, and was scored when the last judged one was known."""
-    for i in range(time.size):
-        judged[i] = time[i] >= turn[0] and y[i] >= 0 and weight[i] > 0.0
+    for i in range(at.size):
+        judged[i] = at[i] >= turn[0] and y[i] >= 0 and weight[i] > 0.0
         if judged[i]:
             turn[0] = max(known[i], turn[0])

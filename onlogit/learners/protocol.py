@@ -32,10 +32,6 @@ class Tape(NamedTuple):
         """The same act on each row in turn, with nothing waiting."""
         return cls(counting(rows), constant(np.uint8(act), rows), constant(np.int64(0), rows))
 
-    def part(self, start: int, stop: int | None = None) -> "Tape":
-        """Some of the operations."""
-        return Tape(self.row[start:stop], self.act[start:stop], self.waiting[start:stop])
-
 
 class Scores(NamedTuple):
     """What was stated of each row; rows that a tape did not score hold NaN."""

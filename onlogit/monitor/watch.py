@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.errors import ConfigError, StateError
-from onlogit.kernels.turns import take_turns_by_time
+from onlogit.kernels.turns import take_turns
 from onlogit.monitor.alarms import Alarm, explained
 from onlogit.monitor.calibration import NONE, CalibrationMonitor
 from onlogit.monitor.decisions import Costs, DecisionMonitor
@@ -94,7 +94,7 @@ class Watch:
         event = np.arange(self.counts.events, self.counts.events + n)
         judged = np.ones(n, np.bool_)
         if given.known is not None and given.time is not None:
-            take_turns_by_time(given.time, given.known, y, given.weight, self._turn, judged)
+            take_turns(given.time, given.known, y, given.weight, self._turn, judged)
         elapsed = NONE
         if self.wishes.patience.tick is not None and given.time is not None:
             elapsed = given.time / self.wishes.patience.tick
