@@ -23,8 +23,8 @@ from onlogit.kernels import covariance
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import Flips
 from onlogit.kernels.jit import kernel, part, unsigned
+from onlogit.kernels.lane_math import exponential
 from onlogit.kernels.lanes import (
-    exponential,
     fma,
     lanes,
     larger,

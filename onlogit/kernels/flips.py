@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels.jit import inline
+from onlogit.kernels.lane_math import sigmoid as sigmoids
 from onlogit.kernels.lanes import fma, larger, splat
-from onlogit.kernels.lanes import sigmoid as sigmoids
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]

@@ -12,6 +12,7 @@ import numpy as np
 
 from onlogit.kernels.flips import Flips, information, lift, soft_labels
 from onlogit.kernels.jit import inline
+from onlogit.kernels.lane_math import sigmoid as sigmoids
 from onlogit.kernels.lanes import (
     fma,
     highest,
@@ -19,7 +20,6 @@ from onlogit.kernels.lanes import (
     smaller,
     splat,
 )
-from onlogit.kernels.lanes import sigmoid as sigmoids
 from onlogit.kernels.link import sigmoid
 
 ZERO, ONE = np.float32(0), np.float32(1)

@@ -2,7 +2,7 @@
 
 Numba cannot tell LLVM that arrays do not overlap, so a loop that reads one array and adds to another keeps its sums in
 memory. A vector is a value and lives in registers; LLVM cuts it into what the processor has. Each function below is one
-LLVM instruction or intrinsic, `exponential` a dozen. The covariance step of kernels/belief.py is five times as fast so.
+LLVM instruction or intrinsic, or a few. The covariance step of kernels/belief.py is five times as fast so.
 
 Vectors add, subtract, multiply and divide as scalars do; a scalar among them stands in every lane, in their precision. What
 is said of one number may so be said once for both: `load`, `store`, `splat`, `larger`, `smaller`, `absolute`, `signed` and
@@ -17,7 +17,6 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped,unused-ignore]
 from numba import carray, types  # type: ignore[import-untyped,attr-defined,unused-ignore]
 from numba.core import (
@@ -34,12 +33,6 @@ from onlogit.kernels.jit import inline
 INT32 = ir.IntType(32)
 ROOT_HALF = 0x3F3504F3  # the bits of √½ in float32
 LLVM = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
-LOG2E = np.float32(1.4426950408889634)
-LN2_HIGH = np.float32(0.693145751953125)  # ln 2 in two parts, so that x - n ln 2 keeps its bits
-LN2_LOW = np.float32(1.42860682030941723212e-6)
-ROUND = np.float32(3 << 22)  # adding and taking off 1.5 * 2^23 rounds to a whole number
-LEAST, MOST = np.float32(-87.0), np.float32(88.0)
-ZERO, ONE = np.float32(0), np.float32(1)
 declare: Any = cgutils.get_or_insert_function
 make_array: Any = arrayobj.make_array
 signature: Any = templates.signature
@@ -388,8 +381,8 @@ prefetch_to_write = instruction(_fetching(1))  # likewise, to be changed soon
 
 
 @instruction
-def _times_power(typing: Any, a: Any, rounded: Any) -> Any:
-    """a 2^n for n = rounded - ROUND, float32: n is added to the exponent's bits."""
+def times_power(typing: Any, a: Any, rounded: Any) -> Any:
+    """a 2^n for n = rounded - 1.5 * 2^23, float32: n is added to the exponent's bits."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         whole = ir.VectorType(INT32, a.count)
@@ -411,7 +404,7 @@ def _exponent_bits(builder: Any, value: Any) -> tuple[Any, Any]:
 
 
 @instruction
-def _power(typing: Any, a: Any) -> Any:
+def power(typing: Any, a: Any) -> Any:
     """n of a = m 2^n, float32 above 0."""
     return a(a), lambda context, builder, signature, args: builder.sitofp(
         _exponent_bits(builder, args[0])[1], args[0].type
@@ -419,7 +412,7 @@ def _power(typing: Any, a: Any) -> Any:
 
 
 @instruction
-def _mantissa(typing: Any, a: Any) -> Any:
+def mantissa(typing: Any, a: Any) -> Any:
     """m of a = m 2^n, float32 above 0."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -434,36 +427,3 @@ def _mantissa(typing: Any, a: Any) -> Any:
 def numbers_at(address: int, zero: Any, n: int) -> Any:
     """The n numbers of the type of `zero` that begin at an address, as an array; whoever owns them has to keep them."""
     return carray(_pointer(address, zero), n)
-
-
-@inline
-def exponential(x: Any) -> Any:
-    """e^x of float32 lanes for -87 <= x <= 88 to 1e-7 relative, and held at those ends beyond them."""
-    x = smaller(larger(x, LEAST), MOST)
-    rounded = fma(x, LOG2E, ROUND)
-    n = rounded - ROUND
-    r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x))
-    r2 = r * r  # Taylor to r^6 on |r| <= ln(2)/2, in pairs: a shorter chain than term by term
-    e = fma(r2, np.float32(1 / 720), fma(r, np.float32(1 / 120), np.float32(1 / 24)))
-    e = fma(r2, e, fma(r, np.float32(1 / 6), np.float32(1 / 2)))
-    e = fma(r2, e, r + ONE)
-    return _times_power(e, rounded)
-
-
-@inline
-def logarithm(x: Any) -> Any:
-    """ln x of float32 lanes, for normal x above 0, to 2e-7 of the larger of 1 and |ln x|."""
-    m, n = _mantissa(x), _power(x)
-    s = (m - ONE) / (m + ONE)  # ln m = 2 artanh s, |s| <= .172
-    s2 = s * s
-    series = fma(s2, np.float32(2 / 9), np.float32(2 / 7))
-    series = fma(s2, fma(s2, series, np.float32(2 / 5)), np.float32(2 / 3))
-    ln_m = fma(s2 * s, series, s + s)
-    return fma(n, LN2_HIGH, fma(n, LN2_LOW, ln_m))
-
-
-@inline
-def sigmoid(x: Any) -> Any:
-    """1 / (1 + e^-x) of float32 lanes."""
-    one = splat(ONE, x)
-    return one / (one + exponential(ZERO - x))

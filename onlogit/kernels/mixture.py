@@ -34,14 +34,13 @@ from onlogit.kernels.belief import LEARN, SCORE
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import FN, FP, KEPT, Flips
 from onlogit.kernels.jit import inline, kernel, part
+from onlogit.kernels.lane_math import exponential, logarithm
 from onlogit.kernels.lanes import (
-    exponential,
     fma,
     highest,
     lanes,
     larger,
     load,
-    logarithm,
     smaller,
     splat,
     square_root,

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from onlogit.kernels import lane_math
 from onlogit.kernels import lanes as v
 from onlogit.kernels.jit import inline, kernel
 
@@ -16,19 +17,19 @@ ZERO = np.float32(0)
 @kernel
 def exponentials(x: F32, out: F32) -> None:
     for i in range(0, x.size, 8):
-        v.store(out, i, v.exponential(v.load(x, i, v.lanes(ZERO, 8))))
+        v.store(out, i, lane_math.exponential(v.load(x, i, v.lanes(ZERO, 8))))
 
 
 @kernel
 def logarithms(x: F32, out: F32) -> None:
     for i in range(0, x.size, 8):
-        v.store(out, i, v.logarithm(v.load(x, i, v.lanes(ZERO, 8))))
+        v.store(out, i, lane_math.logarithm(v.load(x, i, v.lanes(ZERO, 8))))
 
 
 @kernel
 def sigmoids(x: F32, out: F32) -> None:
     for i in range(0, x.size, 16):
-        v.store(out, i, v.sigmoid(v.load(x, i, v.lanes(ZERO, 16))))
+        v.store(out, i, lane_math.sigmoid(v.load(x, i, v.lanes(ZERO, 16))))
 
 
 @kernel
