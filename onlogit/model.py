@@ -34,6 +34,7 @@ from onlogit.pipeline import Pipeline
 from onlogit.schema import FEATURE_ROLE, Column, Schema
 from onlogit.steps import Counts, Step
 from onlogit.storage import arrays
+from onlogit.turn import Turn
 from onlogit.weight_paths import of_named
 
 KIND = "onlogit model"
@@ -80,6 +81,9 @@ class OnlineLogit:
     due: column, known when the event is scored, that says when its label is sure to be known; learned then, told or not.
     drop: columns that are not features. features: derived terms such as "origin*distance" or "spline(hour, 8)", as
     onlogit/terms.py has them; they may read dropped columns. config: every other setting.
+
+    Threads: one at a time may change or save a model, else there is a StateError; any may score meanwhile, by weights as
+    they are at that moment. Ctrl-C waits until a step is whole (onlogit/turn.py).
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class OnlineLogit:
             "features": tuple([features] if isinstance(features, str) else features),
         }  # fmt: skip
         self._pipeline: Pipeline | None = None
+        self._turn = Turn()
 
     def begin(self, schema: pa.Schema) -> None:
         """Settle the schema now, before the first batch; a SchemaError names a column that does not fit."""
@@ -138,17 +143,25 @@ class OnlineLogit:
 
         `now`: microseconds since 1970 UTC, for a model with a label time, due time or horizon and no time column.
         """
-        batch = to_batch(data)
-        self.begin(batch.schema)
-        return self.pipeline.step(batch, now)
+        batch, first = to_batch(data), not self.settled
+        with self._turn.taken():
+            self.begin(batch.schema)
+            try:
+                return self.pipeline.step(batch, now)
+            except OnlogitError:
+                if first:  # a batch that is refused settles nothing
+                    self._pipeline = None
+                raise
 
     def outcomes(self, data: Any) -> list[Alarm]:
         """Learn labels that came later, at once or when they are due: a batch with the key column and the label column."""
-        return self.pipeline.outcomes(to_batch(data))
+        with self._turn.taken():
+            return self.pipeline.outcomes(to_batch(data))
 
     def finish(self) -> list[Alarm]:
         """The stream has ended: learn the labels that records still hold sealed."""
-        return self._pipeline.finish() if self._pipeline else []
+        with self._turn.taken():
+            return self._pipeline.finish() if self._pipeline else []
 
     def predict_proba(self, data: Any) -> npt.NDArray[np.float64]:
         """The probability of the positive label for each row: float64[n]. Changes nothing; needs no label column.
@@ -167,7 +180,8 @@ class OnlineLogit:
 
     def revert(self) -> list[Alarm]:
         """Take back what `on_alarm` did: events are stated and learned as before. The record of it, if there was anything."""
-        return self.pipeline.revert()
+        with self._turn.taken():
+            return self.pipeline.revert()
 
     def price(self, thresholds: Iterable[float], costs: Iterable[float]) -> None:
         """Count decisions at these thresholds, and at costs of a false action and of a miss, from here on."""
@@ -213,11 +227,13 @@ class OnlineLogit:
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """All that the model knows, as plain arrays."""
-        return self.pipeline.state()
+        with self._turn.taken():
+            return self.pipeline.state()
 
     def lend(self) -> Lent:
         """Like `state`, for a checkpoint: what waits for labels is not copied, and stays as it is while this is held."""
-        return self.pipeline.lend()
+        with self._turn.taken():
+            return self.pipeline.lend()
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model file: complete or not at all. An OutputError says why it could not be written."""

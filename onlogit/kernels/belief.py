@@ -187,4 +187,4 @@ def walk(
         for j in range(low, high):
             touched[unsigned(slots[j])] = now
         now += h
-    clock[0] = now
+        clock[0] = now  # here, as a tape that only scores writes nothing: another thread may learn meanwhile

@@ -319,7 +319,8 @@ def _column(
                     settled = m[NEXT] == np.inf
                 rate = _rate(m)
                 z = (v - m[MEAN]) * rate
-            counts[FAR] += w > 0.0 and abs(z) >= REACH
+            if w > 0.0 and abs(z) >= REACH:
+                counts[FAR] += 1
             out[i - first] = math.copysign(min(abs(z), HOLD), z)
     return lost
 
