@@ -14,29 +14,25 @@ arrays; no memory between saves.
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from onlogit.errors import ConfigError, OutputError, StateError
 from onlogit.storage import pages
 from onlogit.storage.arrays import Array, Header, pack, unpack
-from onlogit.storage.atomic import sync_folder, writing
+from onlogit.storage.atomic import writing
+from onlogit.storage.database import Kind, check, connect, create, speaking, transaction
 
 FILE = "state.sqlite"
-VERSION = 2
-APPLICATION = 0x6F6E6C67  # "onlg", in the header of the SQLite file
 KEEP = 3
 CHUNK = 64 << 20  # SQLite takes blobs below 1e9 bytes only
-DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_FORMAT")
 
 TABLES = f"""
     CREATE TABLE checkpoint (generation INTEGER PRIMARY KEY, chunks INTEGER NOT NULL);
     CREATE TABLE chunk (generation INTEGER, number INTEGER, data BLOB NOT NULL, PRIMARY KEY (generation, number));
     {pages.TABLES}
-    PRAGMA application_id = {APPLICATION};
-    PRAGMA user_version = {VERSION};
 """
+KIND = Kind("state file", 0x6F6E6C67, 2, TABLES)  # "onlg"
 
 Positions = dict[str, dict[str, int | str]]
 
@@ -66,55 +62,35 @@ class Checkpoints:
         self.path = Path(folder) / FILE
         self._lock: sqlite3.Connection | None = None
         if not hold:
-            with self._speaking():
+            with speaking(self.path):
                 self._connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", timeout=10, uri=True)
-                self._check_version()
+                check(self._connection, self.path, KIND)
             return
         with writing(str(folder)):
             self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = lock(self.path.parent)
         try:
-            with self._speaking():
+            with speaking(self.path):
                 if not self.path.exists():
-                    create(self.path)
+                    create(self.path, KIND)
                 self._connection = connect(self.path, statements=0)
-                self._check_version()
+                check(self._connection, self.path, KIND)
                 self._connection.execute("PRAGMA journal_mode = WAL")
                 self._connection.execute("PRAGMA synchronous = FULL")
         except BaseException:
             self.close()
             raise
 
-    def _check_version(self) -> None:
-        application, version = (
-            self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
-        )
-        if application != APPLICATION:
-            raise StateError(f"{self.path} is not a state file of onlogit: name another folder, or move it away")
-        if version != VERSION:
-            raise StateError(f"{self.path} has format version {version}; this onlogit reads {VERSION}")
-
-    @contextmanager
-    def _speaking(self) -> Iterator[None]:
-        """Turns what SQLite says into an error for a user."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            name = getattr(error, "sqlite_errorname", "")
-            if name.startswith(DAMAGED):
-                raise StateError(f"{self.path} is damaged: {error}") from error
-            raise OutputError(f"cannot use {self.path}: {error}") from error
-
     def save(self, header: Mapping[str, Any], arrays: Mapping[str, Array], positions: Positions) -> int:
         """Makes one checkpoint durable and returns its number; on an error the older ones are untouched."""
-        with self._speaking():
+        with speaking(self.path):
             (last,) = self._connection.execute("SELECT max(generation) FROM checkpoint").fetchone()
             generation = (last or 0) + 1
             small, paged, cut = pages.cut(arrays)
             whole = {"generation": generation, "header": header, "positions": positions, "paged": paged}
             data = memoryview(pack(whole, small))
             chunks = [data[start : start + CHUNK] for start in range(0, len(data), CHUNK)]
-            with self._transaction():
+            with transaction(self._connection, self.path):
                 run = self._connection.execute
                 run("INSERT INTO checkpoint VALUES (?, ?)", (generation, len(chunks)))
                 for number, chunk in enumerate(chunks):
@@ -127,24 +103,13 @@ class Checkpoints:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return generation
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
-
     def latest(self) -> Checkpoint | None:
         """The newest checkpoint that is whole, None if none was ever saved. Errors: StateError if all are damaged."""
         return next(self.kept(), None)
 
     def kept(self) -> Iterator[Checkpoint]:
         """The checkpoints that are whole, newest first. Errors: StateError, at the end, if there are some and none is."""
-        with self._speaking():
+        with speaking(self.path):
             rows = self._connection.execute("SELECT generation, chunks FROM checkpoint ORDER BY generation DESC")
             found = [(int(generation), int(chunks)) for generation, chunks in rows]
         damage: list[str] = []
@@ -182,24 +147,6 @@ class Checkpoints:
             self._connection.close()
         if self._lock is not None:
             self._lock.close()
-
-
-def connect(path: Path, statements: int = 128) -> sqlite3.Connection:
-    """A connection without Python's implicit transactions, which waits for nobody. For one thread at a time.
-
-    `statements`: how many are kept for their next use. A kept one holds a copy of the blob that it wrote last."""
-    return sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=statements)
-
-
-def create(path: Path) -> None:
-    """An empty state file; it has its name only once it is whole, so that an empty file is known to be damage."""
-    new = path.with_name(f"{path.name}.new")
-    with writing(str(path)):
-        new.unlink(missing_ok=True)
-        with closing(connect(new)) as connection:
-            connection.executescript(TABLES)
-        os.replace(new, path)
-        sync_folder(path.parent)
 
 
 def lock(folder: Path) -> sqlite3.Connection:

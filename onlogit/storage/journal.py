@@ -10,26 +10,21 @@ and data. Cost: the data is written twice (log and file); memory: that of one co
 """
 
 import os
-import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from onlogit.errors import OutputError, StateError
-from onlogit.storage.atomic import sync_folder, writing
-from onlogit.storage.checkpoints import DAMAGED, connect
+from onlogit.errors import StateError
+from onlogit.storage.database import Kind, check, connect, create, speaking, transaction
 
 FILE = "journal.sqlite"
-VERSION = 1
-APPLICATION = 0x6F6E6C6A  # "onlj"
 SYNCHRONOUS = {"process": "NORMAL", "power": "FULL"}
 READ = 64  # entries fetched at a time
 TRIM = 500  # entries deleted in one transaction, so that no commit waits long
 OVERHEAD = 64  # bytes of an entry besides its data, roughly
 
-TABLES = f"""
+TABLES = """
     CREATE TABLE entry (
         seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, now INTEGER NOT NULL, shape INTEGER NOT NULL,
         check_sum INTEGER NOT NULL, data BLOB NOT NULL
@@ -37,9 +32,8 @@ TABLES = f"""
     CREATE TABLE shape (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
     CREATE TABLE skipped (seq INTEGER PRIMARY KEY, reason TEXT NOT NULL);
     CREATE TABLE probe (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
-    PRAGMA application_id = {APPLICATION};
-    PRAGMA user_version = {VERSION};
 """
+KIND = Kind("journal", 0x6F6E6C6A, 1, TABLES)  # "onlj"
 
 
 def has_journal(folder: str | os.PathLike[str]) -> bool:
@@ -74,14 +68,12 @@ class Journal:
 
     def __init__(self, folder: str | os.PathLike[str], durability: str = "process") -> None:
         self.path = Path(folder) / FILE
-        with self._speaking():
+        with speaking(self.path):
             if not self.path.exists():
-                create(self.path)
+                create(self.path, KIND)
             self._connection = connect(self.path)
             run = self._connection.execute
-            found = tuple(run(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
-            if found != (APPLICATION, VERSION):
-                raise StateError(f"{self.path} is not a journal that this onlogit reads: name another folder")
+            check(self._connection, self.path, KIND)
             run("PRAGMA journal_mode = WAL")
             run("PRAGMA wal_autocheckpoint = 8000")
             run(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}")
@@ -92,28 +84,6 @@ class Journal:
         self.first, self.last = int(first or 1), int(last or 0)
         self.latest = int(latest[0]) if latest else 0  # the time of the last entry when this was opened
         self.size = int(kept) + OVERHEAD * (self.last - self.first + 1)  # bytes of entries
-
-    @contextmanager
-    def _speaking(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            name = getattr(error, "sqlite_errorname", "")
-            if name.startswith(DAMAGED):
-                raise StateError(f"{self.path} is damaged: {error}") from error
-            raise OutputError(f"cannot write {self.path}: {error}") from error
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._speaking():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
 
     @property
     def shapes(self) -> int:
@@ -136,7 +106,7 @@ class Journal:
                     new.append((shapes[entry.shape], entry.shape))
                 shape = shapes[entry.shape]
             rows.append((seq, entry.kind, entry.now, shape, _check_sum(seq, entry.kind, entry.data), entry.data))
-        with self._transaction():
+        with transaction(self._connection, self.path):
             if new:
                 self._connection.executemany("INSERT INTO shape VALUES (?, ?)", new)
             self._connection.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", rows)
@@ -155,7 +125,7 @@ class Journal:
             "SELECT seq, kind, now, shape, check_sum, data FROM entry WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
         )
         while after < until:
-            with self._speaking():
+            with speaking(self.path):
                 rows = self._connection.execute(query, (after, until, READ)).fetchall()
             for seq, kind, now, shape, check_sum, data in rows:
                 whole = isinstance(data, bytes) and check_sum == _check_sum(seq, kind, data)
@@ -169,12 +139,12 @@ class Journal:
 
     def skip(self, seq: int, reason: str) -> None:
         """Leave an entry out of every later reading: it was found to break the fold."""
-        with self._transaction():
+        with transaction(self._connection, self.path):
             self._connection.execute("INSERT OR REPLACE INTO skipped VALUES (?, ?)", (seq, reason[:1000]))
 
     def skipped(self) -> dict[int, str]:
         """The entries left out, and why."""
-        with self._speaking():
+        with speaking(self.path):
             return {int(seq): reason for seq, reason in self._connection.execute("SELECT seq, reason FROM skipped")}
 
     def trim(self, keep_from: int, oldest: int, most_bytes: int) -> int:
@@ -183,7 +153,7 @@ class Journal:
         At most a few hundred at a time: call it again.
         """
         query = "SELECT seq, now, length(data) FROM entry WHERE seq < ? ORDER BY seq LIMIT ?"
-        with self._speaking():
+        with speaking(self.path):
             rows = self._connection.execute(query, (keep_from, TRIM)).fetchall()
         gone, freed = 0, 0
         for _, now, length in rows:
@@ -191,16 +161,16 @@ class Journal:
                 break
             gone, freed = gone + 1, freed + length + OVERHEAD
         if gone:
-            with self._transaction():
+            with transaction(self._connection, self.path):
                 self._connection.execute("DELETE FROM entry WHERE seq <= ?", (rows[gone - 1][0],))
             self.first, self.size = rows[gone - 1][0] + 1, self.size - freed
         return gone
 
     def probe(self) -> None:
         """Write and forget a little, to learn whether the disk takes bytes again."""
-        with self._transaction():
+        with transaction(self._connection, self.path):
             self._connection.execute("INSERT OR REPLACE INTO probe VALUES (1, zeroblob(65536))")
-        with self._transaction():
+        with transaction(self._connection, self.path):
             self._connection.execute("DELETE FROM probe")
 
     def limit(self, pages: int) -> None:
@@ -214,14 +184,3 @@ class Journal:
 
 def _check_sum(seq: int, kind: str, data: bytes | memoryview) -> int:
     return zlib.crc32(data, zlib.crc32(f"{seq} {kind}".encode()))
-
-
-def create(path: Path) -> None:
-    """An empty journal; it has its name only once it is whole."""
-    new = path.with_name(f"{path.name}.new")
-    with writing(str(path)):
-        new.unlink(missing_ok=True)
-        with closing(connect(new)) as connection:
-            connection.executescript(TABLES)
-        os.replace(new, path)
-        sync_folder(path.parent)
