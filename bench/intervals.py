@@ -17,11 +17,11 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit import Config, OnlineLogit
 from onlogit.explain import explain_event, explain_model
+from onlogit.kernels.quality import Z95
 
 F64 = npt.NDArray[np.float64]
 
 RUNS, ASKED, EXPLAINED = 400, 20, 3  # events after each stream whose z and z_sd, and p's interval, are looked at
-Z95 = 1.959963984540054
 START, END = "<!-- intervals: begin -->", "<!-- intervals: end -->"
 
 

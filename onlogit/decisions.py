@@ -17,6 +17,7 @@ import numpy.typing as npt
 from onlogit.costs import ACT, REST, DecisionConfig
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.kernels import capacity
+from onlogit.kernels.link import numpy_sigmoid
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -121,8 +122,7 @@ class Decider:
             raise DataError(f"z of row {int(np.argmax(np.isnan(z)))} is NaN: there is no deciding on that")
         if self.needs_time and time is None:
             raise DataError("a capacity for each stretch of time needs the time of events")
-        with np.errstate(over="ignore"):
-            p = 1.0 / (1.0 + np.exp(-z))
+        p = numpy_sigmoid(z)
         action = self._codes[np.searchsorted(self.rule.cuts, p, side="left")]
         if self.config.review > 0:
             near = (np.abs(p[:, None] - self.rule.cuts) <= self.config.review).any(axis=1)

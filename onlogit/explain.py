@@ -22,13 +22,14 @@ from onlogit.encoding.names import LONGEST
 from onlogit.encoding.naming import Name
 from onlogit.errors import DataError
 from onlogit.kernels.gather import HOLD
+from onlogit.kernels.quality import Z95
 from onlogit.learners.protocol import Centre
 from onlogit.model import OnlineLogit
 from onlogit.pipeline import Pipeline
+from onlogit.steps import sigmoid
 
 F64 = npt.NDArray[np.float64]
 
-Z95 = 1.959963984540054
 RARE = 30  # events below which a category is called rare
 FAR = 4.0  # standard deviations beyond which a number is called far out; more than the HOLD that it is read as
 CLOSE = 0.7  # posterior correlation from which two weights are named together
@@ -112,9 +113,9 @@ def explain_event(model: OnlineLogit, row: pa.RecordBatch) -> EventStory:
     sd = float(fold.learner.score(encoded.rows).z_sd[0])
     known = not math.isnan(sd)
     reaches = _reaches(fold, row)
-    low, high = (_sigmoid(told.z + side * Z95 * told.sd) for side in (-1, 1))
+    p, low, high = sigmoid(np.array([told.z, told.z - Z95 * told.sd, told.z + Z95 * told.sd])).tolist()
     return EventStory(
-        told.z, sd if known else None, _sigmoid(told.z), low if known else None, high if known else None,
+        told.z, sd if known else None, p, low if known else None, high if known else None,
         told.baseline, pushes, _event_notes(fold, pushes, reaches), reaches,
     )  # fmt: skip
 
@@ -387,7 +388,3 @@ def _model_notes(model: OnlineLogit, unnamed: int, word: tuple[float, float] | N
 def odds(z: float) -> float:
     """e^z, which a weight out of all bounds does not take to infinity."""
     return math.exp(min(z, 700.0))
-
-
-def _sigmoid(z: float) -> float:
-    return 1.0 / (1.0 + math.exp(-z)) if z >= 0 else math.exp(z) / (1.0 + math.exp(z))

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from onlogit.config import LabelConfig
 from onlogit.encoding import Encoded
+from onlogit.encoding.event_columns import NO_TIME
 from onlogit.errors import ConfigError
 from onlogit.fixed import constant, counting
 from onlogit.memory import NEVER, Memory, repeated
@@ -26,7 +27,6 @@ from onlogit.schema import Schema
 I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-NO_TIME = np.iinfo(np.int64).min
 NO_EVENTS = np.zeros(0, np.int64)
 
 

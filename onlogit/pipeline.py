@@ -26,13 +26,14 @@ from onlogit.config import Config
 from onlogit.encoding import Encoded, Encoder
 from onlogit.encoding.columns import one_batch
 from onlogit.encoding.encoder import Ready
+from onlogit.encoding.event_columns import NO_TIME
 from onlogit.encoding.rows import Rows, choose_rows
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.fixed import constant
 from onlogit.kernels.flips import flips_of, observed_log_odds
 from onlogit.kernels.turns import take_turns
 from onlogit.label_delays import LabelDelays
-from onlogit.label_times import NO_TIME, Awaited, LabelTimes, Plan
+from onlogit.label_times import Awaited, LabelTimes, Plan
 from onlogit.labels import VOID, WAITING, Mature, Maturity, Thinning
 from onlogit.learners import Tape, create
 from onlogit.learners.protocol import LEARN, SCORE

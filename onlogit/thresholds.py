@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from onlogit.costs import two_actions
 from onlogit.kernels import grid as bins
+from onlogit.kernels.link import numpy_sigmoid
 from onlogit.kernels.tally import RANKS, WEIGHT_UNIT, Tally
 
 F64 = npt.NDArray[np.float64]
@@ -63,7 +64,7 @@ def curves(grid: F64, cost_fp: float, cost_fn: float) -> Curves:
     n = max(float(grid[: bins.POSITIVE + 1].sum()), 1e-300)
     fp, tp, expected_tp = (_from_above(grid[row]) for row in (bins.NEGATIVE, bins.POSITIVE, bins.EXPECTED))
     acted = fp + tp
-    threshold = np.concatenate([[0.0], 1.0 / (1.0 + np.exp(-bins.edges())), [1.0]])
+    threshold = np.concatenate([[0.0], numpy_sigmoid(bins.edges()), [1.0]])
     with np.errstate(invalid="ignore", divide="ignore"):
         odds = threshold / (1.0 - threshold)
         benefit = (tp - np.where(fp > 0.0, fp * odds, 0.0)) / n

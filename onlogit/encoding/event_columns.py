@@ -11,6 +11,7 @@ from onlogit.kernels.tally import LARGEST_WEIGHT, LEAST_WEIGHT
 from onlogit.schema import is_text, kind_in_role
 
 KEY_SEED = np.uint64(0)
+NO_TIME = int(np.iinfo(np.int64).min)
 WEIGHTS = f"a weight of 0, or from {LEAST_WEIGHT:.8f} to {LARGEST_WEIGHT:,.0f}"
 
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from onlogit.kernels.belief import LEARN, SCORE
 from onlogit.kernels.flips import FN, FP, KEPT, Flips
 from onlogit.kernels.jit import inline, kernel, part
-from onlogit.kernels.link import exponential
+from onlogit.kernels.link import UTMOST, exponential
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -33,7 +33,6 @@ START = 1.0 / 49.0
 LOW, HIGH = 2.0**-32, 2.0**32  # w lies between; k is 0 unless one voice is so far ahead that the other adds nothing
 STEP = 2.0**64
 MOST = 1e290  # what one label can multiply the weight by
-UTMOST = math.log((1 - 1e-6) / 1e-6)
 
 
 @part

@@ -13,6 +13,7 @@ from onlogit.kernels.jit import inline, kernel
 
 F64 = npt.NDArray[np.float64]
 
+UTMOST = math.log((1 - 1e-6) / 1e-6)  # no p beyond 1e-6 of 0 or 1 is stated
 LOG2E = 1.4426950408889634
 ROUND = 1.5 * 2.0**52  # added to a small number it leaves the nearest integer in the low bits
 LN2_HIGH = 6.93147180369123816490e-01  # ln 2 in two parts (Cody & Waite), so that x - n ln 2 keeps all its bits
@@ -61,6 +62,12 @@ def logit(p: float) -> float:
 def log_loss(y: float, z: float) -> float:
     """log(1 + e^z) - y z: the log loss in nats of log-odds z under the label y, 0 or 1 (or a share between)."""
     return max(z, 0.0) - y * z + math.log1p(exponential(-abs(z)))
+
+
+def numpy_sigmoid(z: F64) -> F64:
+    """σ(z) of any shape, for what is no kernel."""
+    with np.errstate(over="ignore"):
+        return np.asarray(1.0 / (1.0 + np.exp(-z)))
 
 
 @kernel

@@ -11,6 +11,8 @@ import numpy as np
 
 from onlogit.kernels.tally import BINS, EDGES, F64, Tally, values
 
+Z95 = 1.959963984540054  # standard errors on each side of an interval of 95 %
+
 
 class Reliability(NamedTuple):
     """One reliability table; arrays [20], NaN where a bin is empty."""
@@ -32,7 +34,7 @@ def reliability(tally: Tally, scale: str = "probability") -> Reliability:
     n, p, y, _ = values(tally.shares if flat else tally.odds).T
     with np.errstate(divide="ignore", invalid="ignore"):
         stated, rate = p / n, y / n
-        chance = 1.959963984540054**2 / n
+        chance = Z95**2 / n
         middle = (rate + chance / 2) / (1 + chance)
         width = np.sqrt(chance * (rate * (1 - rate) + chance / 4)) / (1 + chance)
     low, high = np.clip(middle - width, 0.0, rate), np.clip(middle + width, rate, 1.0)

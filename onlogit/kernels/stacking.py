@@ -25,7 +25,7 @@ from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import Flips
 from onlogit.kernels.jit import kernel, part
 from onlogit.kernels.lanes import lanes, larger, load, place, smaller, store
-from onlogit.kernels.link import exponential
+from onlogit.kernels.link import UTMOST, exponential
 from onlogit.kernels.residuals import GAP
 
 F32 = npt.NDArray[np.float32]
@@ -34,7 +34,6 @@ I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
 
 REACH = np.float32(2.0)  # how far an expert may differ from the mixture, in logits
-UTMOST = math.log((1 - 1e-6) / 1e-6)  # no p beyond 1e-6 of 0 or 1 is stated
 ZERO, ONE = np.float32(0), np.float32(1)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels import base_rate, belief, mixture, residuals, stacking
+from onlogit.kernels.belief import SCORE
 from onlogit.kernels.flips import Flips
 from onlogit.kernels.jit import kernel
 
@@ -16,8 +17,6 @@ I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 
 U8 = npt.NDArray[np.uint8]
-
-SCORE = np.uint8(1)
 
 
 @kernel
@@ -50,7 +49,7 @@ def state(
 ) -> None:  # fmt: skip
     """z and z_sd, f64[n] each, of rows that nothing is learned of; the arguments are those of the walks."""
     n = dense.shape[0]
-    row, act, none = np.arange(n), np.full(n, SCORE), np.zeros(n)
+    row, act, none = np.arange(n), np.full(n, np.uint8(SCORE)), np.zeros(n)
     memo = np.empty((n, memo_width), np.float32)
     belief.walk(
         row, act, dense, starts, slots, values, none, none, pace, slot_prior, dense_prior, clock, mean, cov, scales,

@@ -85,13 +85,14 @@ def new_tally() -> Tally:
 
 def merge_tallies(a: Tally, b: Tally) -> Tally:
     """The tally of both streams, as if one tally had seen every row."""
-    sums = []
-    for x, y in zip(a[:3], b[:3], strict=True):
-        total = x + y
-        total[..., 0] += total[..., 1] >> PART_BITS
-        total[..., 1] &= MASK
-        sums.append(total)
-    return Tally(sums[0], sums[1], sums[2], a.ranks + b.ranks)
+    return Tally(carry(a.totals + b.totals), carry(a.shares + b.shares), carry(a.odds + b.odds), a.ranks + b.ranks)
+
+
+def carry(sums: I64) -> I64:
+    """Sums [..., 2], in place, with second limbs under one whole unit."""
+    sums[..., 0] += sums[..., 1] >> PART_BITS
+    sums[..., 1] &= MASK
+    return sums
 
 
 def values(sums: I64) -> F64:

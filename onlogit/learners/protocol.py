@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from onlogit.encoding import Rows
 from onlogit.fixed import constant, counting
-
-SCORE, LEARN, BOTH = 1, 2, 3
+from onlogit.kernels.belief import BOTH as BOTH
+from onlogit.kernels.belief import LEARN as LEARN
+from onlogit.kernels.belief import SCORE as SCORE
 
 State = dict[str, np.ndarray[Any, Any]]
 

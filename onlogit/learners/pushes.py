@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from onlogit.kernels.link import UTMOST, numpy_sigmoid
 from onlogit.kernels.mixture import FLOOR, PI_8
 from onlogit.kernels.residuals import REACH as RATE_REACH
-from onlogit.kernels.stacking import REACH, UTMOST
+from onlogit.kernels.stacking import REACH
 from onlogit.learners.protocol import Pushes
 
 F64 = npt.NDArray[np.float64]
@@ -97,7 +98,7 @@ def _speak(z: F64, variance: F64) -> tuple[F64, F64]:
     """p of every voice [n, 2 K] and dp/dz."""
     soft = 1.0 / np.sqrt(1.0 + PI_8 * variance)
     logits = np.concatenate([z, z * soft], axis=1)
-    p = 1.0 / (1.0 + np.exp(-np.clip(logits, -700.0, 700.0)))
+    p = numpy_sigmoid(logits)
     slope = p * (1.0 - p) * np.concatenate([np.ones_like(soft), soft], axis=1)
     free = (p > FLOOR) & (p < 1.0 - FLOOR)
     return np.clip(p, FLOOR, 1.0 - FLOOR), np.where(free, slope, 0.0)
@@ -122,6 +123,6 @@ def _gradient(z: F64, variance: F64, voices: Voices) -> F64:
 def _beside_the_rate(z: F64, running: Rate) -> tuple[F64, F64]:
     """What is stated of the last word z, mixed with the running rate, and its slope."""
     weight, rate = running
-    own = 1.0 / (1.0 + np.exp(-z))
+    own = numpy_sigmoid(z)
     p = (own + weight * rate) / (1.0 + weight)
     return np.log(p) - np.log1p(-p), own * (1.0 - own) / ((1.0 + weight) * p * (1.0 - p))

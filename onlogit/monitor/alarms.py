@@ -3,11 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
-
 from onlogit.printable import printable
-
-NO_TIME = int(np.iinfo(np.int64).min)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from onlogit.config import MonitorConfig
 from onlogit.errors import StateError
 from onlogit.kernels.evidence import F64, I8, I64
+from onlogit.kernels.link import numpy_sigmoid
 from onlogit.monitor.alarms import Alarm, explained
 from onlogit.monitor.calibration import NONE, CalibrationMonitor
 from onlogit.monitor.decisions import Costs, DecisionMonitor
@@ -121,7 +122,7 @@ class Beside:
         self, event: I64, stated: F64, z: F64, y: I8, weight: F64, bins: npt.NDArray[np.int8], alarms: list[Alarm]
     ) -> list[Alarm]:
         """Features and decisions up to each alarm, which is told what they were then."""
-        p = z if self.features is None else 1.0 / (1.0 + np.exp(-np.clip(z, -700.0, 700.0)))
+        p = z if self.features is None else numpy_sigmoid(np.clip(z, -700.0, 700.0))
         row, told = 0, []
         for alarm in [*alarms, None]:
             end = len(y) if alarm is None else int(np.searchsorted(event, alarm.event)) + 1

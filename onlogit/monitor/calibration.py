@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.config import MonitorConfig
-from onlogit.encoding.event_columns import WEIGHTS, may_weigh
+from onlogit.encoding.event_columns import NO_TIME, WEIGHTS, may_weigh
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.fixed import constant
 from onlogit.kernels import arms
@@ -30,7 +30,7 @@ from onlogit.kernels.fading import Recent, tally_lately
 from onlogit.kernels.quality import Quality, quality
 from onlogit.kernels.tally import LARGEST_WEIGHT, LEAST_WEIGHT, Tally, new_tally
 from onlogit.monitor import change, merging, recent, timeline
-from onlogit.monitor.alarms import NO_TIME, Alarm
+from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.estimates import Estimates, Sums, estimates, sums_of
 from onlogit.monitor.raising import raise_alarm
 from onlogit.monitor.timeline import Stretch, Timeline

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from onlogit.kernels.link import numpy_sigmoid
 from onlogit.kernels.tally import F64
 from onlogit.monitor.estimates import PRIOR, RANGE, Sums, centres
 
@@ -83,7 +84,7 @@ def _fit(shape: F64, l: F64, count: F64, ones: F64) -> tuple[F64, F64]:
     shape, l, count, ones = shape[kept], l[kept], count[kept], ones[kept]
     beta, prior = np.zeros(3), np.eye(3) / PRIOR
     for _ in range(50):
-        q = 1.0 / (1.0 + np.exp(-(l + shape @ beta)))
+        q = numpy_sigmoid(l + shape @ beta)
         hessian = (shape * (count * q * (1.0 - q))[:, None]).T @ shape + prior
         step = np.linalg.solve(hessian, shape.T @ (ones - count * q) - prior @ beta)
         beta = beta + np.clip(step, -1.0, 1.0)

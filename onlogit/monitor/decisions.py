@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.errors import ConfigError, StateError
+from onlogit.kernels.link import numpy_sigmoid
 from onlogit.kernels.tally import F64, I8, I64
 
 Array = np.ndarray[Any, Any]
@@ -263,7 +264,7 @@ class DecisionMonitor:
 
 def _parts(z: F64) -> I64:
     """p in parts of 2^-30."""
-    found: I64 = np.floor(UNIT / (1.0 + np.exp(-np.clip(z, -700.0, 700.0))) + 0.5).astype(np.int64)
+    found: I64 = np.floor(UNIT * numpy_sigmoid(z) + 0.5).astype(np.int64)
     return found
 
 

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from onlogit.kernels.link import numpy_sigmoid
+from onlogit.kernels.quality import Z95
 from onlogit.kernels.tally import BRIER, EXAMPLES, EXPECTED, F64, LOSS, OUTCOMES, WEIGHT_UNIT, Tally, values
 
 RANGE = 16.0  # cells reach from -16 to 16 logits
@@ -22,7 +24,6 @@ PRIOR = 25.0  # variance of intercept and slope around 0 and 1: keeps a fit fini
 LEVELS_SD = 0.5  # of the mixture of shifts in logits that an interval of the level is made of
 FARTHEST = 20.0  # a shift in logits that only outcomes of one kind reach
 GRID = 200
-Z95 = 1.959963984540054
 
 
 class Sums(NamedTuple):
@@ -142,7 +143,7 @@ def cox(ranks: F64) -> tuple[float, float, F64]:
     prior = np.eye(2) / PRIOR
     beta, start = np.array([0.0, 1.0]), np.array([0.0, 1.0])
     for _ in range(50):
-        q = _sigmoid(beta[0] + beta[1] * l)
+        q = numpy_sigmoid(beta[0] + beta[1] * l)
         residual, v = ones - count * q, count * q * (1.0 - q)
         gradient = np.array([residual.sum(), (residual * l).sum()]) - prior @ (beta - start)
         cross = (v * l).sum()
@@ -179,7 +180,7 @@ def smooth_error(ranks: F64) -> float | None:
     n = float(ranks.sum())
     if n <= 0.0:
         return None
-    p = _sigmoid(centres(len(ranks)))
+    p = numpy_sigmoid(centres(len(ranks)))
     at = np.minimum((p * GRID).astype(np.int64), GRID - 1)
     residual = np.bincount(at, ranks[:, 1] * (1.0 - p) - ranks[:, 0] * p, minlength=GRID) / n
     t = (np.arange(GRID) + 0.5) / GRID
@@ -208,11 +209,11 @@ def level_interval(ranks: F64, confidence: float = 0.95) -> tuple[float, float, 
         return np.asarray((ones * z - count * np.logaddexp(0.0, z)).sum(axis=-1))
 
     def slope(shift: float) -> float:
-        return float((ones - count * _sigmoid(l + shift)).sum())
+        return float((ones - count * numpy_sigmoid(l + shift)).sum())
 
     best = _border(lambda shift: slope(shift) > 0.0, -FARTHEST, FARTHEST)
     middle = _border(lambda shift: slope(shift) > shift / LEVELS_SD**2, -FARTHEST, FARTHEST)
-    q = _sigmoid(l + middle)
+    q = numpy_sigmoid(l + middle)
     width = 1.0 / math.sqrt(float((count * q * (1.0 - q)).sum()) + 1.0 / LEVELS_SD**2)
     shifts = middle + width * np.linspace(-8.0, 8.0, 161)
     mixed = fit(shifts) - 0.5 * (shifts / LEVELS_SD) ** 2
@@ -228,8 +229,3 @@ def _border(holds: Callable[[float], bool], near: float, far: float) -> float:
         middle = (near + far) / 2
         near, far = (middle, far) if holds(middle) else (near, middle)
     return far
-
-
-def _sigmoid(z: F64) -> F64:
-    p: F64 = 1.0 / (1.0 + np.exp(-z))
-    return p

@@ -29,7 +29,7 @@ from onlogit.kernels.evidence import (
     new_evidence,
 )
 from onlogit.kernels.fading import FADE, Recent
-from onlogit.kernels.tally import MASK, PART_BITS, Tally
+from onlogit.kernels.tally import Tally, carry
 from onlogit.monitor import timeline
 from onlogit.monitor.recent import coarse, faded, first_mark, new_recent
 from onlogit.monitor.timeline import Timeline
@@ -102,8 +102,7 @@ def merge_recent(parts: Sequence[Recent], tally: Tally, tallies: Sequence[Tally]
         for into, sums in zip((merged.faded_totals, merged.faded_shares, merged.faded_ranks), late, strict=True):
             into += sums
     for sums in (merged.totals[0], merged.shares[0]):
-        sums[..., 0] += sums[..., 1] >> PART_BITS
-        sums[..., 1] &= MASK
+        carry(sums)
     for row, now in ((merged.totals, tally.totals), (merged.shares, tally.shares), (merged.ranks, coarse(tally.ranks))):
         row[1] = now
     for fading in (merged.faded_totals, merged.faded_shares, merged.faded_ranks):
@@ -114,10 +113,5 @@ def merge_recent(parts: Sequence[Recent], tally: Tally, tallies: Sequence[Tally]
 
 def _add(name: str, base: State, parts: Sequence[State]) -> np.ndarray[Any, Any]:
     key = f"tally.{name}"
-    total = base[key].copy()
-    for part in parts:
-        total += part[key] - base[key]
-        if name in ("totals", "shares", "odds"):  # two limbs
-            total[..., 0] += total[..., 1] >> PART_BITS
-            total[..., 1] &= MASK
-    return total
+    total = base[key] + sum(part[key] - base[key] for part in parts)
+    return total if name == "ranks" else carry(total)

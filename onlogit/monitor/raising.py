@@ -11,14 +11,15 @@ from typing import Protocol
 
 import numpy as np
 
+from onlogit.encoding.event_columns import NO_TIME
 from onlogit.kernels import slices as of_slices
 from onlogit.kernels.arms import ARMS, FIRST_REGION, FIRST_SLOPE, LEVELS, REGION_SHIFT, REGIONS, SLOPES, TERMS
 from onlogit.kernels.evidence import F64, LAST_ALARM, NOW, REPEATS, Evidence
-from onlogit.monitor.alarms import NO_TIME, Alarm
+from onlogit.kernels.quality import Z95
+from onlogit.monitor.alarms import Alarm
 from onlogit.patience import Patience
 
 FAMILIES = {"level": (0, FIRST_SLOPE), "slope": (FIRST_SLOPE, FIRST_REGION), "region": (FIRST_REGION, ARMS)}
-Z95 = 1.959963984540054
 
 
 def arm_name(evidence: Evidence, arm: int) -> str:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.encoding import columns as arrow
-from onlogit.encoding.event_columns import read_key, read_time, read_weight
+from onlogit.encoding.event_columns import NO_TIME, read_key, read_time, read_weight
 from onlogit.encoding.label_values import LabelValues
 from onlogit.errors import ConfigError, DataError, SchemaError, StateError
 from onlogit.schema import kind_in_role, kind_of
@@ -23,7 +23,6 @@ I8 = npt.NDArray[np.int8]
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 Array = np.ndarray[Any, Any]
-NO_TIME = int(np.iinfo(np.int64).min)
 
 
 @dataclass(frozen=True)

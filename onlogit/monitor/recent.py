@@ -8,7 +8,7 @@ is added: a half-life of N. kernels/fading.py makes the marks; 86 kB.
 import numpy as np
 
 from onlogit.kernels.fading import FADE, MARKS, Recent, coarsen
-from onlogit.kernels.tally import F64, I64, MASK, PART_BITS, WEIGHT_UNIT, Tally, values
+from onlogit.kernels.tally import I64, WEIGHT_UNIT, Tally, carry, values
 from onlogit.monitor.estimates import Sums
 
 CELLS = 512
@@ -61,15 +61,7 @@ def coarse(ranks: I64) -> I64:
 
 def _since(recent: Recent, tally: Tally, mark: int) -> Sums:
     return Sums(
-        _difference(tally.totals, recent.totals[mark]),
-        _difference(tally.shares, recent.shares[mark]),
+        values(carry(tally.totals - recent.totals[mark])),
+        values(carry(tally.shares - recent.shares[mark])),
         (coarse(tally.ranks) - recent.ranks[mark]) / WEIGHT_UNIT,
     )
-
-
-def _difference(now: I64, then: I64) -> F64:
-    """Two-limb sums now less those then."""
-    total = now - then
-    total[..., 0] += total[..., 1] >> PART_BITS
-    total[..., 1] &= MASK
-    return values(total)

@@ -19,10 +19,13 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from onlogit.encoding.event_columns import NO_TIME
 from onlogit.errors import ConfigError, StateError
 from onlogit.kernels import recalibration as kernel
 from onlogit.kernels.flips import NO_FLIPS, Flips, observed_log_odds
-from onlogit.monitor.alarms import NO_TIME, Alarm
+from onlogit.kernels.link import UTMOST
+from onlogit.kernels.quality import Z95
+from onlogit.monitor.alarms import Alarm
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
@@ -32,7 +35,6 @@ Array = npt.NDArray[np.generic]
 EVERY = 1_000  # events from one place where acts may happen to the next
 ENOUGH = 1_000.0  # evidence at which the shadow may be promoted: 1 / α
 SLOPES = 0.05, 4.0  # within which b is held
-UTMOST = math.log((1 - 1e-6) / 1e-6)  # no p beyond 1e-6 of 0 or 1 is stated
 FIRST, LEVEL, SLOPE, STATED = range(4)
 NO_ALARM = -1.0
 
@@ -132,7 +134,7 @@ class Repair:
         self._write(event, a, b, promotes or self.promoted, settled)
         if not promotes:
             return []
-        error = 1.96 * math.sqrt(max(float(self._cov[2]), 0.0))
+        error = Z95 * math.sqrt(max(float(self._cov[2]), 0.0))
         return [self._told("recalibrate", event, time, f"log-odds z are stated as {a:+.2f} {b:+.2f} z, and that map "
                            "goes on learning", b, error)]  # fmt: skip
 

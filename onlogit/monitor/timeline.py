@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels.evidence import LATELY, NOW, Evidence
-from onlogit.kernels.tally import BRIER, EXAMPLES, EXPECTED, LOSS, MASK, OUTCOMES, PART_BITS, VARIANCE, Tally, values
+from onlogit.kernels.quality import Z95
+from onlogit.kernels.tally import BRIER, EXAMPLES, EXPECTED, LOSS, OUTCOMES, VARIANCE, Tally, carry, values
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
@@ -19,7 +20,6 @@ I64 = npt.NDArray[np.int64]
 
 STRETCHES = 32
 FIRST = 512  # labelled events
-Z95 = 1.959963984540054
 MARKS, LENGTH, SEEN, END = range(4)
 SUMS = np.array([EXAMPLES, OUTCOMES, EXPECTED, VARIANCE, BRIER, LOSS])
 
@@ -107,9 +107,7 @@ def stretches(timeline: Timeline, tally: Tally, evidence: Evidence) -> list[Stre
     event = np.append(timeline.event[:k], timeline.clock[END])
     totals = np.concatenate([timeline.totals[:k], tally.totals[None, SUMS]])
     peak = np.append(timeline.peak[1:k], evidence.level[LATELY])
-    sums = np.diff(totals, axis=0)
-    sums[..., 0] += sums[..., 1] >> PART_BITS
-    sums[..., 1] &= MASK
+    sums = carry(np.diff(totals, axis=0))
     told = []
     for j, (n, y, p, variance, brier, loss) in enumerate(values(sums).tolist()):
         if n > 0.0:

@@ -13,14 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from onlogit.encoding.event_columns import NO_TIME
 from onlogit.errors import ConfigError, StateError
+from onlogit.kernels.link import UTMOST, numpy_sigmoid
 from onlogit.kernels.turns import take_turns
 from onlogit.monitor.alarms import Alarm, explained
 from onlogit.monitor.calibration import NONE, CalibrationMonitor
 from onlogit.monitor.decisions import Costs, DecisionMonitor
 from onlogit.monitor.features import FeatureMonitor
-from onlogit.monitor.reading import F64, I8, I64, NO_TIME, U64, Array, Columns, Given, Reader
-from onlogit.monitor.repair import EVERY, UTMOST, Repair
+from onlogit.monitor.reading import F64, I8, I64, U64, Array, Columns, Given, Reader
+from onlogit.monitor.repair import EVERY, Repair
 from onlogit.monitor.slices import SliceMonitor
 from onlogit.patience import Patience, patience_of
 
@@ -157,7 +159,7 @@ class Watch:
     ) -> list[Alarm]:
         """Features and decisions up to each alarm, which is told what they were then; the alarms with the warnings."""
         time = np.full(len(y), NO_TIME) if given.time is None else given.time
-        p = 1.0 / (1.0 + np.exp(-np.clip(given.z, -700.0, 700.0)))
+        p = numpy_sigmoid(np.clip(given.z, -700.0, 700.0))
         told: list[Alarm] = []
         row = 0
         for alarm in [*alarms, None]:

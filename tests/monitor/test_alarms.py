@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from onlogit.encoding.event_columns import NO_TIME
 from onlogit.kernels.arms import ARMS
 from onlogit.kernels.evidence import F64, new_evidence
-from onlogit.monitor.alarms import NO_TIME, iso_time
+from onlogit.monitor.alarms import iso_time
 from onlogit.monitor.raising import arm_name, level_estimate, raise_alarm, region_of, slope_estimate
 
 
