@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from onlogit.errors import ConfigError, require
 from onlogit.patience import patience_of
@@ -213,8 +213,23 @@ HELP = {
 }
 """What `--help` says of every setting that is one value, by its name."""
 
-ROLES = ("label", "positive", "weight", "key", "time", "label_time", "due", "drop", "features")
+COLUMNS: Final = ("label", "key", "time", "weight", "label_time", "due")
+"""Roles of one column each."""
+ROLES = (*COLUMNS, "positive", "drop", "features")
 """What a configuration file says about columns, beside the settings: arguments of `OnlineLogit`."""
+FORMATS = ("arrow", "arrow-file", "parquet", "csv", "ndjson")
+"""Of files: `arrow` is the IPC stream, `arrow-file` the IPC file (Feather version 2)."""
+
+
+def load_toml(path: str) -> dict[str, Any]:
+    """A TOML file; a ConfigError names it where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
 
 
 def read(path: str) -> tuple[dict[str, Any], Config]:
@@ -224,13 +239,7 @@ def read(path: str) -> tuple[dict[str, Any], Config]:
     [belief], [sgd].
     ConfigError, naming the file and the setting, for what cannot be read, is unknown or is out of range.
     """
-    try:
-        with open(path, "rb") as file:
-            found = tomllib.load(file)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: no TOML: {error}") from error
+    found = load_toml(path)
     found.pop("decisions", None)  # costs.py reads that
     refuse_costs(found, path)
     roles = {name: _role(name, value, path) for name, value in found.items() if name in ROLES}
@@ -277,6 +286,18 @@ def to_mapping(config: Any) -> dict[str, Any]:
         return "inf" if value == math.inf else value
 
     return plain(config)  # type: ignore[no-any-return]
+
+
+def flattened(mapping: Mapping[str, Any], within: str = "") -> dict[str, Any]:
+    """Every value by its dotted name.
+
+    >>> flattened({"a": 1, "b": {"c": 2}})
+    {'a': 1, 'b.c': 2}
+    """
+    found: dict[str, Any] = {}
+    for name, value in mapping.items():
+        found |= flattened(value, f"{within}{name}.") if isinstance(value, dict) else {within + name: value}
+    return found
 
 
 def from_mapping(kind: type[C], mapping: Mapping[str, Any], where: str = "config") -> C:

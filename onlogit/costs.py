@@ -5,13 +5,12 @@ A setting out of range is a ConfigError that names it, at the moment when the se
 
 import math
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from onlogit.config import seconds
+from onlogit.config import load_toml, seconds
 from onlogit.errors import ConfigError, require
 
 REST, ACT = "none", "act"  # what the two actions are called where nobody names them
@@ -101,11 +100,7 @@ def overlaid(kept: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any
 
 def read_decisions(path: str, *, required: bool = True) -> Mapping[str, Any]:
     """The table [decisions] of a TOML file; where there is none a ConfigError, or nothing if it is not `required`."""
-    try:
-        with open(path, "rb") as file:
-            told = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read decisions from {path}: {error}") from error
+    told = load_toml(path)
     if "decisions" not in told and not required:
         return {}
     if "decisions" not in told:

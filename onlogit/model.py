@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.arena import Lent
-from onlogit.config import Config, from_mapping, to_mapping
+from onlogit.config import Config, flattened, from_mapping, to_mapping
 from onlogit.encoding import Encoder
 from onlogit.encoding import merging as encoders
 from onlogit.errors import ConfigError, DataError, OnlogitError, SchemaError, StateError
@@ -303,7 +303,7 @@ def of_bytes(data: bytes, where: str = "model") -> OnlineLogit:
 
 def _check_alike(folds: dict[str, Pipeline], first: str) -> None:
     """SchemaError or ConfigError naming the first difference between a fold and the one called `first`."""
-    schema, config = folds[first].schema, to_mapping(folds[first].config)
+    schema, config = folds[first].schema, flattened(to_mapping(folds[first].config))
     for name, fold in folds.items():
         for own, theirs in zip_longest(schema.columns, fold.schema.columns):
             if own != theirs:
@@ -313,8 +313,12 @@ def _check_alike(folds: dict[str, Pipeline], first: str) -> None:
                 f"{first} and {name} differ in the positive label or in derived terms: "
                 f"{schema.positive!r}, {list(schema.terms)} and {fold.schema.positive!r}, {list(fold.schema.terms)}"
             )
-        for setting, (own, theirs) in _differences(config, to_mapping(fold.config)).items():
-            raise ConfigError(f"{setting} is {own!r} in {first} and {theirs!r} in {name}; only equal settings merge")
+        theirs = flattened(to_mapping(fold.config))
+        for setting, own in config.items():
+            if own != theirs[setting]:
+                raise ConfigError(
+                    f"{setting} is {own!r} in {first} and {theirs[setting]!r} in {name}; only equal settings merge"
+                )
 
 
 def _described(column: Column | None) -> str:
@@ -322,17 +326,6 @@ def _described(column: Column | None) -> str:
         return "none"
     use = column.role if column.feature or column.role not in FEATURE_ROLE.values() else f"{column.role}, no feature"
     return f"{column.name!r} ({use}; {column.kind}{'' if column.zone == 'UTC' else ' in ' + column.zone})"
-
-
-def _differences(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
-    """The settings in which two configs differ, by their dotted names."""
-    found: dict[str, tuple[Any, Any]] = {}
-    for name, value in a.items():
-        if isinstance(value, dict):
-            found |= _differences(value, b[name], f"{prefix}{name}.")
-        elif value != b[name]:
-            found[prefix + name] = (value, b[name])
-    return found
 
 
 def _settled(name: str, fold: Pipeline, expire: bool) -> dict[str, npt.NDArray[Any]]:

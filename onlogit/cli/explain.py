@@ -3,6 +3,7 @@
 import click
 
 from onlogit.cli import options
+from onlogit.config import FORMATS
 
 
 @click.command()
@@ -10,7 +11,7 @@ from onlogit.cli import options
 @click.argument("source", required=False)
 @click.option("--row", metavar="JSON", help="The record to explain, as a JSON object.")
 @click.option("--event", type=click.IntRange(0), metavar="N", help="Explain record N of SOURCE, counted from 0.")
-@click.option("--format", type=click.Choice(options.FORMATS), help="Format of SOURCE; otherwise told by its content.")
+@click.option("--format", type=click.Choice(FORMATS), help="Format of SOURCE; otherwise told by its content.")
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Lines to print.")
 @click.option("--html", metavar="FILE", help="Of a record: write one HTML page with a figure; - is stdout.")
 @options.json_option

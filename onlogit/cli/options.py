@@ -11,7 +11,19 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from onlogit.config import ACTS, HELP, SGD_RATES, Config, LabelConfig, LabelNoise, MonitorConfig, SgdConfig, read
+from onlogit.config import (
+    ACTS,
+    FORMATS,
+    HELP,
+    ROLES,
+    SGD_RATES,
+    Config,
+    LabelConfig,
+    LabelNoise,
+    MonitorConfig,
+    SgdConfig,
+    read,
+)
 from onlogit.costs import DecisionConfig, overlaid, read_decisions
 from onlogit.errors import ConfigError
 from onlogit.patience import patience_of
@@ -20,9 +32,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
 
 CONFIG = "onlogit.config"  # where a command keeps the path of its configuration file
-FORMATS = ("arrow", "arrow-file", "parquet", "csv", "ndjson")
 LEARNERS = ("belief", *SGD_RATES)
-EVENT = ("label", "positive", "weight", "key", "time", "label_time", "due", "drop", "features")
 SGD = ("rate", "schedule", "l1", "l2", "batch", "averaged")
 MONITOR = ("patience", "tolerance", "warm_up", "watch_change", "watch_features", "by", "slices", "on_alarm")
 LABELS = ("remember", "horizon", "unresolved", "keep_negatives")
@@ -199,7 +209,7 @@ def names(given: Iterable[str]) -> tuple[str, ...]:
 
 def events_of(told: dict[str, Any]) -> dict[str, Any]:
     """The arguments of OnlineLogit that say what the columns mean."""
-    return {name: told[name] for name in EVENT} | {"drop": names(told["drop"])}
+    return {name: told[name] for name in ROLES} | {"drop": names(told["drop"])}
 
 
 def config_of(told: dict[str, Any]) -> Config:

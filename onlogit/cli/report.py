@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from onlogit.cli import options
+from onlogit.config import FORMATS
 
 
 @click.command()
@@ -16,7 +17,7 @@ from onlogit.cli import options
 @click.option("--label", metavar="COLUMN", default="label", show_default=True, help="Of predictions: the outcome.")
 @click.option("--positive", metavar="VALUE", help="Of predictions: the value of the label that counts as 1.")
 @click.option("--weight", metavar="COLUMN", help="Of predictions: the weight of a record.")
-@click.option("--format", type=click.Choice(options.FORMATS), help="Format of predictions; otherwise told by content.")
+@click.option("--format", type=click.Choice(FORMATS), help="Format of predictions; otherwise told by content.")
 @options.json_option
 def report(
     subject: str, html: str | None, alarms: str | None, prob: str, label: str, positive: str | None,

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from onlogit.cli import options
+from onlogit.config import FORMATS
 
 
 @click.command()
@@ -14,7 +15,7 @@ from onlogit.cli import options
 @options.event_options(label_required=False)
 @options.setting_options
 @click.option("--out", metavar="FILE", default="-", show_default=True, help="Where scored records go.")
-@click.option("--out-format", type=click.Choice(options.FORMATS), help="Format of --out; otherwise told by its name.")
+@click.option("--out-format", type=click.Choice(FORMATS), help="Format of --out; otherwise told by its name.")
 @options.prefix_option
 @options.decision_options
 @click.option("--alarms", metavar="FILE", help="Where alarms go, as NDJSON; otherwise to stderr.")

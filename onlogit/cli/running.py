@@ -8,24 +8,21 @@ import click
 
 from onlogit.cli.deciding import decider_of, time_of
 from onlogit.cli.files import begin, is_pipe, load_model, save_model
-from onlogit.cli.options import EVENT, SETTINGS, config_of, decisions_of, events_of, flag, given
+from onlogit.cli.options import SETTINGS, config_of, decisions_of, events_of, flag, given
 from onlogit.cli.printing import DelayWarning, alarm_json, figures_of, say, summary
 from onlogit.cli.rows import types_of
 from onlogit.cli.startup import since_start
-from onlogit.config import to_mapping
+from onlogit.config import COLUMNS, ROLES, flattened, to_mapping
 from onlogit.errors import AlarmRaised, ConfigError, DataError
 from onlogit.json_lines import to_line
 from onlogit.model import OnlineLogit, of_state
 from onlogit.records import ALARMS, alarms_of, scored, scored_schema
 from onlogit.runner import BrokenOff, Output, Runner, Stop
-from onlogit.schema import Role
 from onlogit.steps import Step
 from onlogit.storage import Checkpoint, Checkpoints, holds_checkpoints
 from onlogit.storage.journal import has_journal
 from onlogit.streams import Source, open_sink, open_source
 from onlogit.streams.ahead import open_patiently
-
-ROLES: tuple[Role, ...] = ("label", "weight", "key", "time", "label_time", "due")
 
 
 class Running:
@@ -37,7 +34,7 @@ class Running:
         self.lasting = bool(self.state or told["follow"])  # outputs grow, and keep what they have
         self.stop = Stop()
         self.alarms = 0
-        if told["model"] and (odd := given((*EVENT, *SETTINGS, "config"))):
+        if told["model"] and (odd := given((*ROLES, *SETTINGS, "config"))):
             raise click.UsageError(f"{flag(odd[0])} is settled by the model file: give --model or {flag(odd[0])}")
         if not (told["model"] or told["label"] or self.state):
             raise click.UsageError("say what learns: --model MODEL, or --label COLUMN for a new model")
@@ -196,7 +193,7 @@ def _origin(model: OnlineLogit) -> dict[str, Any]:
 def differences(model: OnlineLogit, events: dict[str, Any], config: dict[str, Any]) -> list[str]:
     """What the model was begun with that is not what is asked now, in words."""
     schema = model.schema
-    kept: dict[str, Any] = {role: getattr(schema.with_role(role), "name", None) for role in ROLES}
+    kept: dict[str, Any] = {role: getattr(schema.with_role(role), "name", None) for role in COLUMNS}
     named = {name for role, name in kept.items() if role != "time"}
     hidden = {c.name for c in schema.columns if c.role in ("dropped", "slice") or (c.role == "time" and not c.feature)}
     kept |= {"positive": schema.positive, "drop": ",".join(sorted(hidden)) or None}
@@ -205,20 +202,15 @@ def differences(model: OnlineLogit, events: dict[str, Any], config: dict[str, An
         "drop": ",".join(sorted(set(events["drop"]) - named)) or None,
         "feature": ", ".join(sorted(schema.spelled(events["features"]))) or None,
     }
-    told = [(flag(name), kept[name], asked[name]) for name in kept] + unlike(to_mapping(model.config), config)
+    told = [(flag(name), value, asked[name]) for name, value in kept.items()]
+    settings = flattened(config)
+    told += [(name, value, settings[name]) for name, value in flattened(to_mapping(model.config)).items()]
     return [
-        f"no {name}" if kept is None else f"{name} {kept}" if asked is None else f"{name} {kept}, not {asked}"
+        f"no {name}"
+        if kept in (None, "")
+        else f"{name} {kept}"
+        if asked in (None, "")
+        else f"{name} {kept}, not {asked}"
         for name, kept, asked in told
         if kept != asked
     ]
-
-
-def unlike(kept: dict[str, Any], asked: dict[str, Any], within: str = "") -> list[tuple[str, Any, Any]]:
-    """(setting, as kept, as asked), one by one."""
-    found: list[tuple[str, Any, Any]] = []
-    for name, value in kept.items():
-        if isinstance(value, dict):
-            found += unlike(value, asked[name], f"{within}{name}.")
-        else:
-            found.append((within + name, None if value == "" else value, None if asked[name] == "" else asked[name]))
-    return found

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from onlogit.cli import options
+from onlogit.config import FORMATS
 
 
 @click.command()
@@ -13,7 +14,7 @@ from onlogit.cli import options
 @click.option(
     "--out", metavar="FILE", default="-", show_default=True, help="Where records go; the name says the format."
 )
-@click.option("--out-format", type=click.Choice(options.FORMATS), help="Format of the output; stdout gets ndjson.")
+@click.option("--out-format", type=click.Choice(FORMATS), help="Format of the output; stdout gets ndjson.")
 @options.prefix_option
 @options.decision_options
 @options.json_option

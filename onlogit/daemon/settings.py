@@ -5,7 +5,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import Any
 
-from onlogit.config import Config
+from onlogit.config import COLUMNS, Config
 from onlogit.errors import ConfigError, require
 from onlogit.terms import parse
 
@@ -116,7 +116,7 @@ class EventSettings:
 
     def __post_init__(self) -> None:
         parts: dict[str, str] = {}
-        for part in ("label", "key", "time", "weight", "label_time", "due"):
+        for part in COLUMNS:
             name = getattr(self, part)
             if name and name in parts:
                 raise ConfigError(f"column {name!r} cannot be both {parts[name]} and {part}; name two columns")
@@ -126,10 +126,7 @@ class EventSettings:
 
     def roles(self) -> dict[str, Any]:
         """The arguments of OnlineLogit."""
-        told: dict[str, Any] = {
-            name: getattr(self, name) or None
-            for name in ("label", "positive", "key", "time", "weight", "label_time", "due")
-        }  # fmt: skip
+        told: dict[str, Any] = {name: getattr(self, name) or None for name in (*COLUMNS, "positive")}
         drop = tuple(part.strip() for part in self.drop.split(",") if part.strip())
         features = tuple(part.strip() for part in self.features.split(";") if part.strip())
         return told | {"drop": drop, "features": features}

@@ -8,14 +8,12 @@ the file of other commands (`onlogit.config.read`). An unknown name or a value o
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from onlogit.config import HELP, Config, from_mapping, refuse_costs, timed, to_mapping
+from onlogit.config import HELP, Config, flattened, from_mapping, load_toml, refuse_costs, timed, to_mapping
 from onlogit.costs import DecisionConfig, overlaid
 from onlogit.daemon.settings import EventSettings, Settings
 from onlogit.errors import ConfigError, require
@@ -155,12 +153,7 @@ def overridden(config: Config, settings: Mapping[str, Any]) -> Config:
 
 def _read(file: str) -> dict[str, Any]:
     """The file as a mapping like `Settings`."""
-    try:
-        told = tomllib.loads(Path(file).read_text())
-    except OSError as error:
-        raise ConfigError(f"cannot read {file}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} is not TOML: {error}") from error
+    told = load_toml(file)
     refuse_costs(told, file)
     inner: dict[str, Any] = {name: {} for name in TOP}
     own = {"events": {f.name for f in fields(EventSettings)}, "model": {f.name for f in fields(Config)}}
@@ -201,14 +194,7 @@ def _as_kind(place: Place, value: Any, origin: str) -> Any:
 
 def flat(settings: Settings) -> dict[str, Any]:
     """Every value by the name that the file has for it, those at its top first."""
-
-    def walk(mapping: dict[str, Any], within: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name, value in mapping.items():
-            found |= walk(value, f"{within}{name}.") if isinstance(value, dict) else {within + name: value}
-        return found
-
-    named = {outer(name): value for name, value in walk(to_mapping(settings), "").items()}
+    named = {outer(name): value for name, value in flattened(to_mapping(settings)).items()}
     del named["monitor.costs"], named["monitor.thresholds"]  # made from [decisions]
     named["challengers"] = [
         {name: value for name, value in each.items() if name != "settings"} | each["settings"]

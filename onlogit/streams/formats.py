@@ -2,11 +2,10 @@
 
 from pathlib import PurePath
 
+from onlogit.config import FORMATS
 from onlogit.errors import ConfigError, DataError
 
 ACCEPTED = "Arrow IPC stream or file, Parquet, CSV with a header, or NDJSON, CSV and NDJSON in UTF-8"
-FORMATS = ("arrow", "arrow-file", "parquet", "csv", "ndjson")
-"""`arrow` is the IPC stream, `arrow-file` the IPC file (Feather version 2)."""
 
 MAGIC = {b"PAR1": "parquet", b"ARROW1": "arrow-file", b"\xff\xff\xff\xff": "arrow"}
 LONGEST_MAGIC = 8

@@ -86,7 +86,7 @@ def test_flags_win_over_the_file_and_the_environment_between(onlogit: Call, sour
         ("label = 'y'\n[monitor]\nwarm_up = 'x'", "onlogit.toml.monitor.warm_up: found 'x', expected int"),
         ("label = 3", "onlogit.toml: label = 3; expected the name of a column"),
         ("features = 'a*b'", "onlogit.toml: features = 'a*b'; expected a list of texts"),
-        ("label = ", "onlogit.toml: no TOML: Invalid value"),
+        ("label = ", "onlogit.toml is not TOML: Invalid value"),
     ],
 )
 def test_a_wrong_file_says_what_to_do(onlogit: Call, source: Path, tmp_path: Path, text: str, message: str) -> None:
