@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.errors import StateError
+from onlogit.states import check, like
 
 Array = np.ndarray[Any, Any]
 
@@ -109,10 +110,7 @@ class Arena:
     def restore(self, state: dict[str, Array], what: str) -> None:
         """Take over these arrays, which nobody else may use then; a StateError, with nothing changed, where they do not
         fit."""
-        for name, array in self.arrays.items():
-            given = state.get(name)
-            if given is None or given.dtype != array.dtype or given.shape[1:] != array.shape[1:]:
-                raise StateError(f"{what}: the array {name!r} is missing, or not {array.dtype}[n, ...]")
+        check(what, state, like(self.arrays, any_length=self.arrays))
         if len({len(state[name]) for name in self.arrays}) > 1:
             raise StateError(f"{what}: the arrays differ in length")
         self.n = len(next(iter(state[name] for name in self.arrays)))

@@ -18,6 +18,7 @@ from onlogit.costs import ACT, REST, DecisionConfig
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.kernels import capacity
 from onlogit.kernels.link import numpy_sigmoid
+from onlogit.states import check, like
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -156,13 +157,10 @@ class Decider:
         state, a new window begins. A StateError, with nothing changed, where it is no such state."""
         if not state or not self.config.capacity:
             return
-        wanted = self.state()
-        for name, array in wanted.items():
-            given = state.get(name)
-            if given is None or given.shape != array.shape or given.dtype != array.dtype:
-                raise StateError(f"the capacity's array {name!r} is missing, or not {array.dtype}{list(array.shape)}")
-            if not np.isfinite(given).all() or (name in ("tree", "mass", "sums") and (given < 0).any()):
-                raise StateError(f"the capacity's array {name!r} holds a value that cannot have been its own")
+        check("the capacity", state, like(self.state()), finite=True)
+        for name in ("tree", "mass", "sums"):
+            if (state[name] < 0).any():
+                raise StateError(f"the capacity: the array {name!r} holds a number below 0")
         if int(state["length"][0]) != self._length:
             return
         for name, array in self._kept._asdict().items():

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.errors import StateError
+from onlogit.states import check, like
 
 I8 = npt.NDArray[np.int8]
 I64 = npt.NDArray[np.int64]
@@ -82,12 +83,10 @@ class LabelDelays:
 
     def restore(self, state: dict[str, np.ndarray[Any, Any]]) -> None:
         """Become what `state` was taken from; a StateError where it does not fit."""
-        counts = state.get("counts")
-        if counts is None or counts.dtype != np.int64 or counts.shape != self.counts.shape or (counts < 0).any():
-            raise StateError(
-                f"delays of labels: the array 'counts' is missing, or not int64 of shape {self.counts.shape}"
-            )
-        self.counts[:] = counts
+        check("delays of labels", state, like({"counts": self.counts}))
+        if (state["counts"] < 0).any():
+            raise StateError("delays of labels: the array 'counts' holds a number below 0")
+        self.counts[:] = state["counts"]
 
 
 def _edge(bin_: int) -> float:

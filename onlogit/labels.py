@@ -15,6 +15,7 @@ from onlogit.errors import StateError
 from onlogit.kernels import hashing
 from onlogit.kernels.tally import LARGEST_WEIGHT
 from onlogit.memory import NEVER
+from onlogit.states import check
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -132,10 +133,9 @@ class Maturity:
 
     def restore(self, state: dict[str, Array]) -> None:
         """Become what `state` was taken from; a StateError, and nothing changed, where it does not fit."""
-        first, done = state.get("first"), state.get("done", np.zeros(1, np.int64))
-        if any(given is None or given.shape != (1,) or given.dtype != np.int64 for given in (first, done)):
-            raise StateError("events in prediction order: the array 'first' is missing or not int64[1]")
-        assert first is not None
+        state = {"done": np.zeros(1, np.int64)} | state
+        check("events in prediction order", state, {"first": (np.int64, (1,)), "done": (np.int64, (1,))})
+        first, done = state["first"], state["done"]
         held = self._held.empty(0)
         held.restore(state, "events in prediction order")
         if not 0 <= done[0] <= held.n or first[0] < 0:

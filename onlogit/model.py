@@ -32,6 +32,7 @@ from onlogit.monitor import Alarm, CalibrationMonitor, Quality
 from onlogit.monitor import merging as monitors
 from onlogit.pipeline import Pipeline
 from onlogit.schema import FEATURE_ROLE, Column, Schema
+from onlogit.states import under
 from onlogit.steps import Counts, Step
 from onlogit.storage import arrays
 from onlogit.turn import Turn
@@ -352,10 +353,6 @@ def _added(
     fresh: Pipeline, base: dict[str, npt.NDArray[Any]], parts: dict[str, dict[str, npt.NDArray[Any]]]
 ) -> dict[str, npt.NDArray[Any]]:
     """The state of a fold that took in what all parts took in since the base."""
-
-    def own(state: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
-        return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
-
     states = list(parts.values())
     counts = base["counts"] + sum((state["counts"] - base["counts"] for state in states), np.zeros_like(base["counts"]))
     total = Counts(*(int(count) for count in counts))
@@ -364,24 +361,24 @@ def _added(
             raise ConfigError(f"{name} has seen less than the base: it did not start from it")
     watched = total.learned >= fresh.config.monitor.warm_up
     merged: dict[str, dict[str, npt.NDArray[Any]]] = {
-        name: own(fresh.state(), f"{name}.") for name in ("memory", "maturity")
+        name: under(fresh.state(), f"{name}.") for name in ("memory", "maturity")
     }
     for name in fresh.watching:  # like evidence, references and what was done about alarms begin anew
-        merged[name] = own(fresh.state(), f"{name}.")
+        merged[name] = under(fresh.state(), f"{name}.")
     merged["maturity"]["first"] = np.array([total.events])
     merged["monitor"] = monitors.merge(
-        own(fresh.state(), "monitor."), own(base, "monitor."), [own(state, "monitor.") for state in states]
+        under(fresh.state(), "monitor."), under(base, "monitor."), [under(state, "monitor.") for state in states]
     )
     merged["delays"] = {
         "counts": base["delays.counts"] + sum(state["delays.counts"] - base["delays.counts"] for state in states)
     }
-    encoder = {name: own(state, "encoder.") for name, state in parts.items()}
-    merged["encoder"] = encoders.merge(own(base, "encoder."), encoder, fresh.config.names)
+    encoder = {name: under(state, "encoder.") for name, state in parts.items()}
+    merged["encoder"] = encoders.merge(under(base, "encoder."), encoder, fresh.config.names)
     named = merged["encoder"]["name_slots"].astype(np.int64)
-    merged["paths"] = of_named(own(base, "paths."), named)  # what parts did at the same time is no path
+    merged["paths"] = of_named(under(base, "paths."), named)  # what parts did at the same time is no path
     units = _units(fresh.encoder, merged["encoder"], list(encoder.values()))
-    learners = [own(state, "learner.") for state in states]
-    merged["learner"] = fresh.learner.merge(own(base, "learner."), learners, units)
+    learners = [under(state, "learner.") for state in states]
+    merged["learner"] = fresh.learner.merge(under(base, "learner."), learners, units)
     return {
         "counts": counts,
         "clock": np.array(

@@ -43,6 +43,7 @@ from onlogit.monitor.beside import beside_of
 from onlogit.monitor.features import FeatureMonitor
 from onlogit.monitor.repair import EVERY, Repair, repair_of
 from onlogit.schema import Schema
+from onlogit.states import check, under
 from onlogit.steps import Counts, Pause, Step, Walked, joined, no_pause, part_of, sigmoid
 from onlogit.weight_paths import NO_NAMES, Named, Points, WeightPaths
 
@@ -470,10 +471,8 @@ class Pipeline:
     def restore(self, state: dict[str, Array]) -> None:
         """Become the fold whose `state` this is, taking over its arrays; a StateError, after which this fold is of no use,
         where it does not fit this schema and config."""
-        own = (("counts", np.int64, len(asdict(self.counts))), ("clock", np.int64, 3), ("frozen", np.bool_, 1))
-        for name, kind, size in own:
-            if name not in state or state[name].dtype != kind or state[name].shape != (size,):
-                raise StateError(f"the fold's array {name!r} is missing, or not {np.dtype(kind)}[{size}]")
+        counts = (len(asdict(self.counts)),)
+        check("the fold", state, {"counts": (np.int64, counts), "clock": (np.int64, (3,)), "frozen": (np.bool_, (1,))})
         events, turn, since = int(state["counts"][0]), *(int(c) for c in state["clock"][1:])
         if (
             not ((state["counts"] >= 0) & (state["counts"] <= MOST)).all()
@@ -482,7 +481,7 @@ class Pipeline:
         ):
             raise StateError("the fold's counts and clock are not such as a stream has")
         for name, part in self._parts().items():
-            part.restore({key.removeprefix(name + "."): a for key, a in state.items() if key.startswith(name + ".")})
+            part.restore(under(state, f"{name}."))
         if self.maturity.end != events or not self.memory.within(self.maturity.first, events):
             raise StateError("the events that wait for their label are not the last of those that were counted")
         if not self.learner.wrote(self.memory.memo):

@@ -34,6 +34,7 @@ from onlogit.monitor import Alarm
 from onlogit.pipeline import Pipeline
 from onlogit.records import Recorder
 from onlogit.relay import Relay
+from onlogit.states import under
 from onlogit.steps import Step
 from onlogit.storage import Checkpoints
 from onlogit.storage.arrays import Array
@@ -139,7 +140,7 @@ class Runner:
 
     def resume(self, positions: Mapping[str, Position], arrays: Mapping[str, Array]) -> None:
         """Continue where a checkpoint was made; outputs are cut back to there. The source has been sought already."""
-        decided = {name.removeprefix(DECIDER): a for name, a in arrays.items() if name.startswith(DECIDER)}
+        decided = under(arrays, DECIDER)
         self.positions["source"] = positions["source"]
         for name, output in self.outputs.items():
             if output.decider:

@@ -23,6 +23,7 @@ from onlogit.errors import StateError
 from onlogit.kernels import glance
 from onlogit.learners import Learner, Tape
 from onlogit.learners.protocol import SCORE, Glance
+from onlogit.states import check
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -168,10 +169,7 @@ class WeightPaths:
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take up a state(). StateError, with nothing changed, if it is not one."""
-        for name, own in self._named().items():
-            given = state.get(name)
-            if given is None or given.dtype != own.dtype or given.ndim != own.ndim:
-                raise StateError(f"paths of weights: {name} is missing, or not {own.dtype} of {own.ndim} dimensions")
+        check("paths of weights", state, {n: (own.dtype, (None,) * own.ndim) for n, own in self._named().items()})
         stride, event, numbers, slots, members = (
             state[name].astype(np.int64) for name in ("stride", "event", "numbers", "slots", "members")
         )

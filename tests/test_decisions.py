@@ -231,7 +231,7 @@ def test_a_state_of_something_else_is_refused_and_another_window_begins_anew() -
     decider.decide(np.arange(25.0), np.zeros(25))
     state = decider.state()
     for name, bad in (("tree", state["tree"][1:]), ("mass", state["mass"] - 1), ("sums", state["sums"] * np.nan)):
-        with pytest.raises(StateError, match=f"the capacity's array '{name}'"):
+        with pytest.raises(StateError, match=f"the capacity: the array '{name}'"):
             Decider(config).restore(state | {name: bad})
     other = Decider(replace(config, window=11))
     other.restore(state)

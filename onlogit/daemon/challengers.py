@@ -23,6 +23,7 @@ from onlogit.model import OnlineLogit, of_bytes, of_state
 from onlogit.monitor.comparison import Comparison
 from onlogit.pipeline import Pipeline
 from onlogit.schema import Schema
+from onlogit.states import under
 from onlogit.storage.arrays import Array
 
 log = logging.getLogger("onlogit.daemon")
@@ -123,12 +124,8 @@ class Challenger:
         if header["model"] is None:
             found.fault = "it was out before the last start; the log of then says why" if header["out"] else ""
             return found
-
-        def part(prefix: str) -> dict[str, Array]:
-            return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
-
-        found.model = of_state(header["model"], part("model."), where)
-        found.comparison.restore(part("comparison."))
+        found.model = of_state(header["model"], under(arrays, "model."), where)
+        found.comparison.restore(under(arrays, "comparison."))
         found.event, found.z = arrays["ahead.event"], arrays["ahead.z"]
         return found
 
@@ -234,8 +231,7 @@ class Challengers:
         try:
             self.champion, self.told, self.past = header["champion"], header["told"], list(header["past"])
             for k, each in enumerate(header["all"]):
-                prefix = f"{PREFIX}{k}."
-                own = {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
+                own = under(arrays, f"{PREFIX}{k}.")
                 self.all.append(Challenger.of_state(each, own, f"{where}, challenger {each['name']}"))
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"{where}: its challengers do not fit: {error!r}") from error

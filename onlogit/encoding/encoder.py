@@ -38,6 +38,7 @@ from onlogit.errors import ConfigError, SchemaError, StateError
 from onlogit.fixed import constant
 from onlogit.kernels import gather, hashing
 from onlogit.schema import Role, Schema
+from onlogit.states import check, like
 from onlogit.terms import Bucket, Calendar, Category, Poly, Product, Read, Sparse, Term, read_as_they_are, text_of, walk
 
 F32 = npt.NDArray[np.float32]
@@ -406,11 +407,7 @@ class Encoder:
         expected = [*own, "negative", *self.names.state()]
         if set(state) != set(expected):
             raise StateError(f"encoder: expected the arrays {', '.join(expected)}; found {', '.join(state)}")
-        for name, array in own.items():
-            if state[name].shape != array.shape or state[name].dtype != array.dtype:
-                raise StateError(
-                    f"encoder: {name} is {state[name].dtype}{state[name].shape}, not {array.dtype}{array.shape}"
-                )
+        check("encoder", state, like(own))
         for moments in (state["moments"], state["list_moments"], state["term_moments"]):
             finite = np.delete(moments, [gather.WEIGHT, gather.TRIAL_WEIGHT, gather.NEXT], axis=1)
             if not np.isfinite(finite).all() or not (moments[:, [gather.VAR, gather.WEIGHT, gather.ROWS]] >= 0.0).all():

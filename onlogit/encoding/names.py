@@ -16,6 +16,7 @@ from onlogit.encoding.naming import Candidates, Name, Namer
 from onlogit.encoding.rows import Rows
 from onlogit.errors import StateError
 from onlogit.kernels import naming
+from onlogit.states import check, like
 
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
@@ -121,10 +122,8 @@ class Names:
 
     def restore(self, state: State) -> None:
         """Take over what `state` gave; a StateError, and nothing changed, where it cannot have been."""
-        wanted = self.state()
-        for name, like in wanted.items():
-            if name not in state or state[name].dtype != like.dtype or state[name].ndim != 1:
-                raise StateError(f"encoder: {name} is missing, or not {like.dtype} in one dimension")
+        own = self.state()
+        check("encoder", state, like(own, any_length=own))
         slots, counts, coordinates, sizes = (
             state[f"name_{what}"] for what in ("slots", "counts", "coordinates", "sizes")
         )

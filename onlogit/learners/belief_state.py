@@ -7,7 +7,7 @@ from onlogit.kernels import base_rate, belief, covariance
 from onlogit.kernels.covariance import LANES
 from onlogit.learners.belief_merging import Settings
 from onlogit.learners.protocol import State
-from onlogit.learners.sound import LARGEST, WIDEST, require, require_arrays, require_covariances, require_slots, within
+from onlogit.learners.sound import LARGEST, WIDEST, demand, require_arrays, require_covariances, require_slots, within
 
 F32 = npt.NDArray[np.float32]
 
@@ -30,8 +30,8 @@ def check(state: State, like: State, own: Settings, slots: int) -> None:
     )
     require_slots(state, "slots", slots)
     clock, touched = float(state["clock"][0]), state["touched"]
-    require(clock >= 1.0, "clock", "1 or more")
-    require(((touched > 0.0) & (touched <= clock * (1.0 + ROUNDING))).all(), "touched", "above 0 and at most the clock")
+    demand(clock >= 1.0, "clock", "1 or more")
+    demand(((touched > 0.0) & (touched <= clock * (1.0 + ROUNDING))).all(), "touched", "above 0 and at most the clock")
     _check_beliefs(state, own)
     _check_mixture(state, own)
     _check_labels(state)
@@ -41,16 +41,16 @@ def _check_beliefs(state: State, own: Settings) -> None:
     """Weights and variances of the experts and of the last word."""
     k, widest = own.experts, WIDEST * max(1.0, float(own.slot_prior.max()), float(own.dense_prior.max()))
     for name in ("mean", "cov", "table"):
-        require(within(state[name], widest), name, f"of numbers up to {widest:g}")
-    require((state["table"][:, 1] >= 0.0).all(), "table", "of variances of 0 or more")
+        demand(within(state[name], widest), name, f"of numbers up to {widest:g}")
+    demand((state["table"][:, 1] >= 0.0).all(), "table", "of variances of 0 or more")
     wide = WIDEST * max(1.0, float(own.stack_prior.max()))
     for name in ("stack_mean", "stack_cov"):
-        require(within(state[name], wide), name, f"of numbers up to {wide:g}")
-    require(within(state["stack_scales"][0], 1.0), "stack_scales", "scales from 0 to 1")
+        demand(within(state[name], wide), name, f"of numbers up to {wide:g}")
+    demand(within(state["stack_scales"][0], 1.0), "stack_scales", "scales from 0 to 1")
     for name, used in (("scales", k), ("stack_scales", 1)):
         scale, owed = state[name][:, :used]
         fits = ((scale > 0.0) & (scale <= 1.0) & (owed >= 0.0) & (owed <= LARGEST)).all()
-        require(fits, name, "scales from 0 to 1, and what is owed beside them")
+        demand(fits, name, "scales from 0 to 1, and what is owed beside them")
     require_covariances(covariance.whole(state["cov"], state["scales"], own.dense_prior), "cov")
     stack = state["stack_cov"][None], state["stack_scales"], own.stack_prior[None]
     require_covariances(covariance.whole(*stack), "stack_cov")
@@ -62,17 +62,17 @@ def _check_mixture(state: State, own: Settings) -> None:
     used = np.tile(np.arange(lanes) < own.experts, 2)
     apart = np.append(np.abs(u[:, used].sum(axis=1) - 1.0), abs(float(omega.sum()) - 1.0))
     for name, weights, sums in (("u", u, apart[:-1]), ("omega", omega, apart[-1:])):
-        require((weights >= 0.0).all() and (sums <= EVEN).all(), name, "weights of 0 or more that add up to 1")
-    require(base_rate.LOW <= state["rate"][0] <= base_rate.HIGH, "rate", "a weight between 2^-32 and 2^32")
+        demand((weights >= 0.0).all() and (sums <= EVEN).all(), name, "weights of 0 or more that add up to 1")
+    demand(base_rate.LOW <= state["rate"][0] <= base_rate.HIGH, "rate", "a weight between 2^-32 and 2^32")
 
 
 def _check_labels(state: State) -> None:
     """What is known of the labels so far."""
     sums, weights = state["residuals"]
-    require((state["flight"] > -1.0).all(), "flight", "0 or more")
-    require((np.abs(sums) <= 2.0 * np.maximum(weights, 0.0)).all(), "residuals", "at most what they weigh")
+    demand((state["flight"] > -1.0).all(), "flight", "0 or more")
+    demand((np.abs(sums) <= 2.0 * np.maximum(weights, 0.0)).all(), "residuals", "at most what they weigh")
     positives, labels = state["counted"].tolist()
-    require(min(positives, labels - positives) > -0.25, "counted", "some positives among as many labels or more")
+    demand(min(positives, labels - positives) > -0.25, "counted", "some positives among as many labels or more")
 
 
 def wrote(memo: F32, lanes: int) -> bool:

@@ -34,7 +34,7 @@ from onlogit.learners.protocol import (
     levels_of,
     unwritten,
 )
-from onlogit.learners.sound import require, require_arrays, require_slots, within
+from onlogit.learners.sound import demand, require_arrays, require_slots, within
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -178,15 +178,13 @@ class SgdLearner:
 
     def _check_sums(self, state: State) -> None:
         """A StateError where what only adds up is below 0, or a square would not be finite."""
-        require(
-            (state["clock"] >= 0.0).all() and state["clock"][sgd.HELD] <= self._settings.batch, "clock", "a clock's"
-        )
+        demand((state["clock"] >= 0.0).all() and state["clock"][sgd.HELD] <= self._settings.batch, "clock", "a clock's")
         for name in ("bias_grad", "grad", "table_grad"):
-            require(within(state[name], SQUARED), name, f"of numbers up to {SQUARED:g}")
+            demand(within(state[name], SQUARED), name, f"of numbers up to {SQUARED:g}")
         if self._settings.rule in (sgd.ADAGRAD, sgd.FTRL):
             for name in ("bias", "dense", "table"):
                 fits = (state[name][1] >= 0.0).all() and within(state[name][1], SQUARED)
-                require(fits, name, f"of sums of squares from 0 to {SQUARED:g}")
+                demand(fits, name, f"of sums of squares from 0 to {SQUARED:g}")
 
     def wrote(self, memo: F32) -> bool:
         """It writes none."""

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from onlogit.errors import StateError
 from onlogit.learners.protocol import State
+from onlogit.states import Kind, check
 
 F64 = npt.NDArray[np.float64]
 
@@ -16,29 +17,26 @@ WIDEST = 1e9  # of a weight, and of a variance, over the prior's or 1: a walk sq
 SLACK = 0.01  # of the largest variance: what rounding may take from the least
 
 
-def require(fits: object, name: str, what: str) -> None:
+def demand(fits: object, name: str, what: str) -> None:
     """A StateError that names the array, and `what` it has to be, where it does not fit."""
     if not fits:
         raise StateError(f"the learner's array {name!r} is not {what}")
 
 
-def require_arrays(
-    state: State, wanted: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], any_number: tuple[str, ...] = ()
-) -> None:
+def require_arrays(state: State, wanted: Mapping[str, Kind], any_number: tuple[str, ...] = ()) -> None:
     """A StateError where an array is missing, of another dtype or shape, or holds a number that is not finite, but for
     arrays that may hold `any_number`."""
-    for name, (dtype, shape) in wanted.items():
-        if name not in state or state[name].dtype != dtype or state[name].shape != shape:
-            raise StateError(f"the learner's array {name!r} is missing, or not {dtype} of shape {shape}")
-        if dtype.kind == "f" and name not in any_number:
-            require(within(state[name], LARGEST), name, f"of finite numbers up to {LARGEST:g}")
+    check("the learner", state, wanted)
+    for name in wanted:
+        if state[name].dtype.kind == "f" and name not in any_number:
+            demand(within(state[name], LARGEST), name, f"of finite numbers up to {LARGEST:g}")
 
 
 def require_slots(state: State, name: str, slots: int) -> None:
     """A StateError unless these are different places of a table of so many slots."""
     known = np.unique(state[name])
     fits = len(known) == len(state[name]) and (not len(known) or 0 <= int(known[0]) <= int(known[-1]) < slots)
-    require(fits, name, f"different slots of the {slots} of its table")
+    demand(fits, name, f"different slots of the {slots} of its table")
 
 
 def require_covariances(found: F64, name: str) -> None:
@@ -47,7 +45,7 @@ def require_covariances(found: F64, name: str) -> None:
     size = np.linalg.eigvalsh(0.5 * (found + turned))
     slack = SLACK * np.maximum(size[:, -1], 0.0)
     fits = (size[:, 0] >= -slack).all() and (np.abs(found - turned).max(axis=(1, 2)) <= slack).all()
-    require(fits, name, "a covariance")
+    demand(fits, name, "a covariance")
 
 
 def within(array: npt.NDArray[Any], most: float) -> bool:

@@ -24,6 +24,7 @@ from onlogit.monitor.decisions import Costs, DecisionMonitor
 from onlogit.monitor.features import FeatureMonitor
 from onlogit.monitor.slices import SliceMonitor
 from onlogit.patience import Patience
+from onlogit.states import check, under
 
 Codes = tuple[npt.NDArray[np.int32], npt.NDArray[np.int8]]  # slices [columns, n] and bins of features [features, n]
 Array = np.ndarray[Any, Any]
@@ -177,20 +178,16 @@ class Beside:
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take up a state() of the same settings. StateError if it is not one."""
-        none: Array = np.zeros(0)
-        slices, bins = state.get("held_slices", none), state.get("held_bins", none)
-        wanted: list[Array] = list(self._none())
-        for given, own in zip([slices, bins], wanted, strict=True):
-            if given.dtype != own.dtype or given.ndim != 2 or len(given) != len(own):
-                raise StateError(f"beside: the codes that wait are missing, or not {own.dtype}[{len(own)}, n]")
+        no_slices, no_bins = self._none()
+        check("beside", state, {"held_slices": (no_slices.dtype, (len(no_slices), None)),
+                                "held_bins": (no_bins.dtype, (len(no_bins), None))})  # fmt: skip
+        slices, bins = state["held_slices"], state["held_bins"]
         if slices.shape[1] != bins.shape[1]:
             raise StateError("beside: the codes that wait differ in length")
         if slices.size and not (int(slices.min()) >= 0 and int(slices.max()) <= self.slices.most):
             raise StateError("beside: a code that waits is of no slice")
-        self.slices.restore({k.removeprefix("slices."): a for k, a in state.items() if k.startswith("slices.")})
-        self.decisions.restore(
-            {k.removeprefix("decisions."): a for k, a in state.items() if k.startswith("decisions.")}
-        )
+        self.slices.restore(under(state, "slices."))
+        self.decisions.restore(under(state, "decisions."))
         self._held = deque([(slices.copy(), bins.copy())] if slices.shape[1] else [])
 
 

@@ -19,6 +19,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from onlogit.encoding import columns as arrow
 from onlogit.errors import SchemaError, StateError
 from onlogit.schema import kind_of
+from onlogit.states import check
 
 F64 = npt.NDArray[np.float64]
 I32 = npt.NDArray[np.int32]
@@ -150,9 +151,7 @@ class Bins:
     def of(cls, name: str, state: dict[str, np.ndarray[Any, Any]]) -> "Bins":
         """The bins whose state() this is. StateError for anything else."""
         wanted = {"kind": "i8", "begins": "f8", "numbers": "f8", "texts": "u1", "ends": "i8", "codes": "i8"}
-        for part, dtype in wanted.items():
-            if part not in state or state[part].dtype != np.dtype(dtype) or state[part].ndim != 1:
-                raise StateError(f"bins of {name!r}: {part} is missing, or not {dtype}[n]")
+        check(f"bins of {name!r}", state, {part: (dtype, (None,)) for part, dtype in wanted.items()})
         kind, ends, codes = state["kind"].tolist(), [0, *state["ends"].tolist()], state["codes"].tolist()
         sound = len(kind) == 4 and 0 <= kind[0] <= 2 and len(ends) == len(codes) + 1 and ends == sorted(ends)
         if not sound or ends[-1] != state["texts"].size or state["begins"].size > MOST_EDGES:

@@ -35,6 +35,7 @@ from onlogit.monitor.estimates import Estimates, Sums, estimates, sums_of
 from onlogit.monitor.raising import raise_alarm
 from onlogit.monitor.timeline import Stretch, Timeline
 from onlogit.patience import Patience, patience_of
+from onlogit.states import check, like
 
 NONE = np.zeros(0)
 Array = npt.NDArray[np.generic]
@@ -279,14 +280,9 @@ class CalibrationMonitor:
         if state.keys() != wanted.keys():
             odd = ", ".join(sorted(state.keys() ^ wanted.keys()))
             raise StateError(f"calibration monitor: arrays missing or unknown: {odd}")
+        check("calibration monitor", state, like(wanted), finite=True)
         for name, into in wanted.items():
-            given = state[name]
-            if given.shape != into.shape or given.dtype != into.dtype:
-                found, accepted = f"{given.dtype}{list(given.shape)}", f"{into.dtype}{list(into.shape)}"
-                raise StateError(f"calibration monitor: {name} is {found}; {accepted} would be accepted")
-            if not np.isfinite(given).all():
-                raise StateError(f"calibration monitor: {name} holds a value that is not finite")
-            into[...] = given
+            into[...] = state[name]
         judged, settle, last, repeats = fresh._evidence.clock.tolist()
         if not (0 <= judged <= settle and settle >= detector.FIRST_SETTLE and -1 <= last <= judged and repeats >= 0):
             raise StateError(f"calibration monitor: evidence.clock {fresh._evidence.clock.tolist()} contradicts itself")

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.errors import StateError
+from onlogit.states import check
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
@@ -92,10 +92,8 @@ class Comparison:
 
     def restore(self, state: dict[str, npt.NDArray[Any]]) -> None:
         """Become what `state` was taken from; a StateError where it does not fit."""
-        sums = state.get("sums")
-        if sums is None or sums.shape != (4,) or sums.dtype != np.float64:
-            raise StateError("a comparison of models: the array 'sums' is missing or not float64[4]")
-        self.sums = sums.copy()
+        check("a comparison of models", state, {"sums": (np.float64, (4,))})
+        self.sums = state["sums"].copy()
 
 
 def _log_mean(total: float, variance: float) -> float:

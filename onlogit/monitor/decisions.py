@@ -21,6 +21,7 @@ import numpy.typing as npt
 from onlogit.errors import ConfigError, StateError
 from onlogit.kernels.link import numpy_sigmoid
 from onlogit.kernels.tally import F64, I8, I64
+from onlogit.states import check, like
 
 Array = np.ndarray[Any, Any]
 MARKS = 8
@@ -254,10 +255,10 @@ class DecisionMonitor:
     def restore(self, state: dict[str, Array]) -> None:
         """Take up a state() of the same thresholds. StateError, with nothing changed, if it is not one."""
         own = self._named()
-        for name, array in own.items():
-            given = state.get(name)
-            if given is None or given.shape != array.shape or given.dtype != array.dtype or (given < 0).any():
-                raise StateError(f"decisions: {name} is missing, or not {array.dtype}{array.shape} of counts")
+        check("decisions", state, like(own))
+        for name in own:
+            if (state[name] < 0).any():
+                raise StateError(f"decisions: the array {name!r} holds a number below 0")
         for name, array in own.items():
             array[...] = state[name]
 

@@ -27,6 +27,7 @@ from onlogit.monitor.bins import MISSING, UNSEEN, Bins, bounds
 from onlogit.monitor.raising import drift_warning
 from onlogit.monitor.residuals import Residuals
 from onlogit.patience import Patience
+from onlogit.states import check, like, under
 
 I8 = npt.NDArray[np.int8]
 Array = np.ndarray[Any, Any]
@@ -221,17 +222,11 @@ class FeatureMonitor:
         fresh = FeatureMonitor(self.names, self.allowed, self.reference, self.residuals.window)
         own: dict[str, Array] = {f"drift.{name}": a for name, a in fresh._drift._asdict().items()}
         own |= {"counts": fresh._counts, "seen": fresh._seen}
+        check("features", state, like(own), finite=True)
         for name, into in own.items():
-            given = state.get(name)
-            if given is None or given.shape != into.shape or given.dtype != into.dtype or not np.isfinite(given).all():
-                raise StateError(f"features: {name} is missing, or not {into.dtype}{into.shape}")
-            into[...] = given
-
-        def part(prefix: str) -> dict[str, Array]:
-            return {k.removeprefix(prefix): a for k, a in state.items() if k.startswith(prefix)}
-
-        fresh.residuals.restore(part("residuals."))
-        fresh.bins = [Bins.of(name, part(f"{c}.")) for c, name in enumerate(self.names)]
+            into[...] = state[name]
+        fresh.residuals.restore(under(state, "residuals."))
+        fresh.bins = [Bins.of(name, under(state, f"{c}.")) for c, name in enumerate(self.names)]
         if int(fresh._seen[0]) >= self.reference // 2 and not all(bins.settled for bins in fresh.bins):
             raise StateError("features: bins are missing though the reference has them")
         self.bins, self.residuals, self._drift = fresh.bins, fresh.residuals, fresh._drift

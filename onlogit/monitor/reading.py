@@ -17,6 +17,7 @@ from onlogit.encoding.event_columns import NO_TIME, read_key, read_time, read_we
 from onlogit.encoding.label_values import LabelValues
 from onlogit.errors import ConfigError, DataError, SchemaError, StateError
 from onlogit.schema import kind_in_role, kind_of
+from onlogit.states import check
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
@@ -120,15 +121,15 @@ class Reader:
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take up a state() of the same columns. StateError, with nothing changed, if it is not one."""
-        rows, negative = state.get("rows"), state.get("negative")
-        if rows is None or negative is None or rows.shape != (2,) or rows.dtype != np.int64 or rows[0] < 0:
-            raise StateError("watch: rows, or the negative label, is missing or not counts and text")
+        check("watch", state, {"rows": (np.int64, (2,)), "negative": (np.uint8, (None,))})
+        if state["rows"][0] < 0:
+            raise StateError("watch: the array 'rows' holds a number below 0")
         try:
-            text = negative.tobytes().decode()
+            text = state["negative"].tobytes().decode()
         except UnicodeDecodeError as error:
             raise StateError("watch: the negative label is not text") from error
         self._labels.negative = text[1:] if text else None
-        self.rows, self._clock = (int(x) for x in rows)
+        self.rows, self._clock = (int(x) for x in state["rows"])
 
     def _times(self, batch: pa.RecordBatch, first: int) -> I64 | None:
         name = self.columns.time

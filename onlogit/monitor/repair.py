@@ -26,6 +26,7 @@ from onlogit.kernels.flips import NO_FLIPS, Flips, observed_log_odds
 from onlogit.kernels.link import UTMOST
 from onlogit.kernels.quality import Z95
 from onlogit.monitor.alarms import Alarm
+from onlogit.states import check, like, under
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
@@ -171,20 +172,14 @@ class Repair:
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take up a state(). StateError, with nothing changed, if it is not one."""
-        for name, own in self._named().items():
-            given = state.get(name)
-            size = () if name == "maps" else own.shape
-            if given is None or given.dtype != own.dtype or given.shape[: len(size)] != size:
-                raise StateError(f"repair: {name} is missing, or not {own.dtype}{own.shape}")
-            if not np.isfinite(given).all():
-                raise StateError(f"repair: {name} holds a value that is not finite")
+        check("repair", state, like(self._named(), any_length=("maps",)), finite=True)
         maps = state["maps"]
-        if maps.ndim != 2 or len(maps) == 0 or maps.shape[1] != 4 or not (maps[:, SLOPE].astype(float) > 0.0).all():
-            raise StateError("repair: maps is not float64[k, 4] with slopes above 0")
+        if len(maps) == 0 or not (maps[:, SLOPE].astype(float) > 0.0).all():
+            raise StateError("repair: there are no maps, or the slope of one is not above 0")
         for name, own in self._named().items():
             if name != "maps":
                 own[...] = state[name]
-        self._maps = state["maps"].astype(np.float64)
+        self._maps = maps.copy()
 
     def _named(self) -> dict[str, Array]:
         return {
@@ -256,12 +251,10 @@ class Forget(Repair):
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take up a state(). StateError, with nothing changed, if it is not one. The learner is restored before."""
-        before = {name.removeprefix("before."): a for name, a in state.items() if name.startswith("before.")}
+        before = under(state, "before.")
         if before:
             now = self._learner.state()
-            forgotten = before.get("forgotten", np.zeros(0))
-            if forgotten.shape != (1,) or forgotten.dtype != np.float64:
-                raise StateError("repair: before.forgotten is missing, or not float64(1,)")
+            check("repair", state, {"before.forgotten": (np.float64, (1,))})
             try:
                 self._learner.restore({name: array for name, array in before.items() if name != "forgotten"})
             except StateError as error:

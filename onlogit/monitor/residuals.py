@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.errors import StateError
 from onlogit.kernels.drift import BINS, F64, I32, I64, add_residuals
+from onlogit.states import check, like
 
 MARKS = 64
 Array = np.ndarray[Any, Any]
@@ -63,9 +63,6 @@ class Residuals:
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take up a state() of as many columns. StateError, with nothing changed, if it is not one."""
-        for name, own in self._named().items():
-            given = state.get(name)
-            if given is None or given.shape != own.shape or given.dtype != own.dtype or not np.isfinite(given).all():
-                raise StateError(f"residuals: {name} is missing, or not {own.dtype}{own.shape}")
+        check("residuals", state, like(self._named()), finite=True)
         for name, own in self._named().items():
             own[...] = state[name]

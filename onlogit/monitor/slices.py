@@ -21,6 +21,7 @@ from onlogit.kernels.evidence import F64, I8, I64
 from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.raising import level_estimate, slice_alarm
 from onlogit.patience import Patience
+from onlogit.states import check, like, under
 
 I32 = npt.NDArray[np.int32]
 Array = npt.NDArray[np.generic]
@@ -181,38 +182,29 @@ class SliceMonitor:
         fresh = [kernel.new_slices(self.most + 1) for _ in self.columns]
         names = []
         for c, arrays in enumerate(fresh):
+            own = under(state, f"{c}.")
+            check(f"slices of {self.columns[c]!r}", own, like(arrays._asdict()), finite=True)
             for name, into in arrays._asdict().items():
-                given = state.get(f"{c}.{name}")
-                if (
-                    given is None
-                    or given.shape != into.shape
-                    or given.dtype != into.dtype
-                    or not np.isfinite(given).all()
-                ):
-                    raise StateError(
-                        f"slices of {self.columns[c]!r}: {name} is missing, or not {into.dtype}{into.shape}"
-                    )
-                into[...] = given
+                into[...] = own[name]
             arrays.level[arrays.level[:, kernel.ALARMED] == -1.0, kernel.ALARMED] = NEVER  # as it was said before
-            names.append(_names(state, c, self.most))
+            names.append(_names(own, self.columns[c], self.most))
             seen = int(arrays.seen[0])
             if not 0 <= seen <= self.most + 1 or not ((arrays.grade >= 0) & (arrays.grade < kernel.CLASSES)).all():
                 raise StateError(f"slices of {self.columns[c]!r}: counts contradict one another")
         self._states, self._names = fresh, names
 
 
-def _names(state: dict[str, Array], c: int, most: int) -> dict[str | None, int]:
-    data, ends = state.get(f"{c}.names"), state.get(f"{c}.ends")
-    if data is None or ends is None or data.dtype != np.uint8 or ends.dtype != np.int64 or ends.ndim != 1:
-        raise StateError(f"slices of column {c}: the names of values are missing")
+def _names(state: dict[str, Array], column: str, most: int) -> dict[str | None, int]:
+    check(f"slices of {column!r}", state, {"names": (np.uint8, (None,)), "ends": (np.int64, (None,))})
+    data, ends = state["names"], state["ends"]
     bounds = np.concatenate([[0], ends])
     if len(ends) > most or (np.diff(bounds) < 0).any() or bounds[-1] != data.size:
-        raise StateError(f"slices of column {c}: the names of values are damaged")
+        raise StateError(f"slices of {column!r}: the names of values are damaged")
     raw = data.tobytes()
     try:
         texts = [raw[a:b].decode() for a, b in pairwise(bounds.tolist())]
     except UnicodeDecodeError as error:
-        raise StateError(f"slices of column {c}: the names of values are damaged") from error
+        raise StateError(f"slices of {column!r}: the names of values are damaged") from error
     return {text[1:] if text else None: code for code, text in enumerate(texts)}
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.encoding.event_columns import NO_TIME
-from onlogit.errors import ConfigError, StateError
+from onlogit.errors import ConfigError
 from onlogit.kernels.link import UTMOST, numpy_sigmoid
 from onlogit.kernels.turns import take_turns
 from onlogit.monitor.alarms import Alarm, explained
@@ -25,6 +25,7 @@ from onlogit.monitor.reading import F64, I8, I64, U64, Array, Columns, Given, Re
 from onlogit.monitor.repair import EVERY, Repair
 from onlogit.monitor.slices import SliceMonitor
 from onlogit.patience import Patience, patience_of
+from onlogit.states import check, under
 
 
 @dataclass(frozen=True)
@@ -188,11 +189,9 @@ class Watch:
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take up a state() of a watch with the same columns and wishes. StateError if it is not one."""
-        for name, size in (("counts", len(asdict(self.counts))), ("turn", 1)):
-            if name not in state or state[name].shape != (size,) or state[name].dtype != np.int64:
-                raise StateError(f"watch: {name} is missing, or not int64[{size}]")
+        check("watch", state, {"counts": (np.int64, (len(asdict(self.counts)),)), "turn": (np.int64, (1,))})
         for name, part in self._parts().items():
-            part.restore({key.removeprefix(name + "."): a for key, a in state.items() if key.startswith(name + ".")})
+            part.restore(under(state, f"{name}."))
         self.counts = Counts(*(int(count) for count in state["counts"]))
         self._turn[:] = state["turn"]
 

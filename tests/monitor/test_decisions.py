@@ -131,5 +131,5 @@ def test_nothing_yet() -> None:
 def test_settings_and_states_out_of_range() -> None:
     with pytest.raises(ConfigError, match="a probability between 0 and 1"):
         DecisionMonitor((1.0,), None, 100, 100)
-    with pytest.raises(StateError, match="decisions: scored_seen"):
+    with pytest.raises(StateError, match="decisions: the array 'scored_seen'"):
         monitor().restore(monitor().state() | {"scored_seen": np.array([-1, 0])})
