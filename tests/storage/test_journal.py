@@ -47,6 +47,11 @@ def test_a_damaged_or_missing_entry_is_named(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="entry 4 is damaged or missing"):
         list(journal.read(3))
     journal.close()
+    with sqlite3.connect(tmp_path / "journal.sqlite") as raw:
+        raw.execute("PRAGMA user_version = 9")
+    raw.close()
+    with pytest.raises(StateError, match="format version 9; this onlogit reads 1"):
+        Journal(tmp_path)
     (tmp_path / "journal.sqlite").write_bytes(b"no database" * 100)
     with pytest.raises(StateError):
         Journal(tmp_path)
