@@ -306,7 +306,7 @@ def score_stream(model: OnlineLogit, source: Source, sink: Sink, record: Recorde
     Only the columns that features are made of are looked at; label, key and columns that the model does not know are passed
     on. Batches are scored on all cores and written in their order.
     """
-    read = {column.name for column in model.schema.features} | model.schema.operands
+    read = model.schema.read
     heap.keep()
     cores = os.cpu_count() or 1
     count, ended = 0, False

@@ -272,6 +272,16 @@ class Schema:
         """Names of the columns that derived terms read."""
         return frozenset(part.column for term in self.parsed for part in walk(term) if isinstance(part, Read))
 
+    @cached_property
+    def read(self) -> frozenset[str]:
+        """Names of the columns that a score takes: features, and what derived terms read."""
+        return self.operands.union(column.name for column in self.features)
+
+    @cached_property
+    def kept(self) -> frozenset[str]:
+        """Names of the columns that learning takes: those, and label, weight, key, times and slices."""
+        return self.operands.union(column.name for column in self.columns if column.role != "dropped")
+
     def spelled(self, features: Iterable[str]) -> tuple[str, ...]:
         """The derived terms of a schema with these columns that is given those texts."""
         terms = (each for text in features for each in _spelled_out(parse(text), self.columns))

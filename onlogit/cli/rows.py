@@ -16,8 +16,7 @@ TYPES = {"text": pa.string(), "texts": pa.list_(pa.string()), "date": pa.date32(
 def types_of(model: OnlineLogit, learning: bool = False) -> pa.Schema:
     """The types of columns that the model reads, for scores or for learning, where CSV or JSON would be taken for others: a
     text that looks like a date or a number, a date that looks like a time at midnight, a time whose zone is not written."""
-    learned = {column.name for column in model.schema.columns if column.role != "dropped"}
-    wanted = _read(model) | learned if learning else _read(model)
+    wanted = model.schema.kept if learning else model.schema.read
     found = {column.name: _type(column) for column in model.schema.columns if column.name in wanted}
     return pa.schema([(name, kind) for name, kind in found.items() if kind is not None])
 
@@ -61,10 +60,4 @@ def row_of_source(where: str, event: int, format: str | None, model: OnlineLogit
 
 
 def _features(batch: pa.RecordBatch, model: OnlineLogit) -> pa.RecordBatch:
-    wanted = _read(model)
-    return batch.select([name for name in batch.schema.names if name in wanted])
-
-
-def _read(model: OnlineLogit) -> set[str]:
-    """What the model reads of a record: its features, and the columns that its terms read."""
-    return {column.name for column in model.schema.features} | model.schema.operands
+    return batch.select([name for name in batch.schema.names if name in model.schema.read])

@@ -151,11 +151,10 @@ def _fitted(batch: pa.RecordBatch, schema: Schema, purpose: str) -> pa.RecordBat
     order = {column.name: place for place, column in enumerate(schema.columns)}
     used = [
         name for name in sorted(names, key=lambda name: order.get(name, len(order)))
-        if (column := schema.by_name.get(name)) is None or column.role != "dropped" or name in schema.operands
+        if name not in schema.by_name or name in schema.kept
     ]  # fmt: skip
     if purpose == "score":
-        by = schema.by_name
-        used = [n for n in used if n not in by or by[n].feature or n in schema.operands]
+        used = [n for n in used if n not in schema.by_name or n in schema.read]
     elif purpose == "outcomes":
         used = [n for n in used if n in schema.by_name and schema.by_name[n].role in ("key", "label")]
     if used != names and len(set(names)) == len(names):

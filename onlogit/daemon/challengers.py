@@ -259,9 +259,8 @@ def derived(schema: Schema, features: list[str] | None) -> Schema:
     if features is None:
         return schema
     terms = schema.spelled(features)
-    kept = {column.name for column in schema.columns if column.role != "dropped"} | schema.operands
     found = replace(schema, terms=terms)
-    missing = sorted(found.operands - kept)
+    missing = sorted(found.operands - schema.kept)
     if missing:
         raise ConfigError(
             f"column {missing[0]!r} is not kept: derived terms of challengers read what the champion reads"

@@ -138,7 +138,7 @@ class Inference:
 
     def _features(self) -> list[Column]:
         schema = self.service.schema
-        return [c for c in schema.columns if c.feature or c.name in schema.operands]
+        return [c for c in schema.columns if c.name in schema.read]
 
     def _question(self, request: Request) -> tuple[Question, memoryview]:
         told = request.headers.get(LENGTH)

@@ -145,8 +145,7 @@ def settle(rows: list[Plain], label: str | None, most: int) -> pa.RecordBatch:
 def _wanted(column: Column, schema: Schema, purpose: str) -> bool:
     if purpose == "outcomes":
         return column.role in ("key", "label")
-    used = column.feature or column.name in schema.operands
-    return used or (purpose == "events" and column.role != "dropped")
+    return column.name in (schema.kept if purpose == "events" else schema.read)
 
 
 def _python(column: Column) -> Any:

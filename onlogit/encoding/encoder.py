@@ -266,8 +266,7 @@ class Encoder:
         last = self._checked
         if last is None or last[1] != scoring or not last[0].equals(schema):
             self.schema.check(schema, scoring=scoring)
-            used = {column.name for column in self.schema.columns if column.role != "dropped"} | self.schema.operands
-            last = (schema, scoring, {name: at for at, name in enumerate(schema.names) if name in used})
+            last = (schema, scoring, {name: at for at, name in enumerate(schema.names) if name in self.schema.kept})
             self._checked = last
         return last[2]
 
