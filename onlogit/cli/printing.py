@@ -62,7 +62,7 @@ def figures_of(model: OnlineLogit, seconds: float, startup: float, examples: int
         "peak_evidence": monitor.peak_evidence,
         "patience": monitor.patience,
         "unit": monitor.allowed.unit,
-        **{name: read()._asdict() for name, read in monitor.spans().items()},
+        **{name: found._asdict() for name, found in monitor.spans().items()},
         **(beside.figures() if beside is not None else {}),
     }
 

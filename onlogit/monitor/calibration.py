@@ -13,7 +13,7 @@ once in `patience`. `rearm` closes it when the fault is mended. Cost: about 95 n
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -262,8 +262,9 @@ class CalibrationMonitor:
             "faded": recent.faded(self._recent, self.tally),
         }
 
-    def spans(self) -> dict[str, Callable[[], Estimates]]:  # the three by their names
-        return {"overall": self.overall, "lately": self.lately, "faded": self.faded}
+    def spans(self) -> dict[str, Estimates]:
+        """The three by their names."""
+        return {name: estimates(each) for name, each in self.sums().items()}
 
     def summary(self) -> Quality:
         """Quality of all that was judged so far; None where there is nothing to say."""

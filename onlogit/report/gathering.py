@@ -105,7 +105,7 @@ def _of_monitor(
         monitor.evidence, monitor.peak_evidence, monitor.patience, monitor.allowed.unit, monitor.alarm_open
     )
     report.stretches = monitor.stretches()
-    report.estimates = {name: read()._asdict() for name, read in monitor.spans().items()}
+    report.estimates = {name: found._asdict() for name, found in monitor.spans().items()}
     if costs is not None:
         report.costs = Costs(*costs, thresholds.curves(grid, *costs), thresholds.choose(grid, *costs))
     if effective < FEWEST:
