@@ -25,6 +25,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from onlogit.errors import OnlogitError
 from onlogit.monitor import Alarm
 from onlogit.report import flights
+from onlogit.streams.arrow import stream_of
 
 SLICE = 256
 ARROW = "application/vnd.apache.arrow.stream"
@@ -105,10 +106,7 @@ class Client:
         Fold.of_state(kept.header, kept.arrays, 0, str(self.state)).model.save(out)
 
     def _post(self, path: str, batch: pa.RecordBatch) -> bytes:
-        out = pa.BufferOutputStream()
-        with pa.ipc.new_stream(out, batch.schema) as writer:
-            writer.write_batch(batch)
-        return self._answer("POST", path, out.getvalue().to_pybytes(), ARROW)
+        return self._answer("POST", path, stream_of(batch), ARROW)
 
     def _ask(self, method: str, path: str) -> Any:
         return json.loads(self._answer(method, path, b"", "application/json"))

@@ -11,6 +11,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from onlogit.daemon.entries import Stated
 from onlogit.daemon.http import ARROW, JSON, NDJSON, NO_STORE, Answer
 from onlogit.records import floats
+from onlogit.streams.arrow import stream_of
 from onlogit.streams.ndjson import NdjsonText
 
 ENCODER = msgspec.json.Encoder()
@@ -50,10 +51,7 @@ def integers(values: npt.NDArray[np.int64]) -> pa.Array:
 
 def as_arrow(batch: pa.RecordBatch) -> Answer:
     """A batch as an IPC stream."""
-    out = pa.BufferOutputStream()
-    with pa.ipc.new_stream(out, batch.schema) as writer:
-        writer.write_batch(batch)
-    return Answer(out.getvalue().to_pybytes(), ARROW, 200, (NO_STORE,))
+    return Answer(stream_of(batch), ARROW, 200, (NO_STORE,))
 
 
 def stated_as_arrow(stated: Stated, remembered: bool) -> Answer:

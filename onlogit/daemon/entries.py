@@ -57,8 +57,9 @@ def batch_of(entry: Entry) -> pa.RecordBatch:
         return rows_without_views(reader.read_next_batch())
 
 
-def settling(schema: pa.Schema) -> bytes:
-    """The data of the entry that settles the schema: before the first events, as they may lack columns in the journal."""
+def shape_of(schema: pa.Schema) -> bytes:
+    """A schema as bytes: the shape of entries with rows. Also the data of the entry that settles the schema, before the first
+    events, as they may lack columns in the journal."""
     return bytes(schema.remove_metadata().serialize())
 
 

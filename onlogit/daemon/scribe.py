@@ -16,12 +16,13 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.daemon import failpoints
 from onlogit.daemon.clock import Clock
-from onlogit.daemon.entries import SETTLE
+from onlogit.daemon.entries import SETTLE, shape_of
 from onlogit.daemon.json_rows import RowReader
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.work import MERGED, Filed, Meters, Post, Work, spans
 from onlogit.errors import OnlogitError, OutputError
 from onlogit.storage.journal import Journal, New
+from onlogit.streams.arrow import stream_of
 
 log = logging.getLogger("onlogit.daemon")
 
@@ -197,14 +198,6 @@ class Scribe:
                     return data
             if len(self._schemas) >= 64:
                 self._schemas.clear()
-            known = (schema, bytes(schema.remove_metadata().serialize()))
+            known = (schema, shape_of(schema))
             self._schemas[id(schema)] = known
         return known[1]
-
-
-def stream_of(batch: pa.RecordBatch) -> bytes:
-    """A batch with its schema, as an IPC stream."""
-    out = pa.BufferOutputStream()
-    with pa.ipc.new_stream(out, batch.schema) as writer:
-        writer.write_batch(batch)
-    return bytes(out.getvalue())

@@ -18,7 +18,7 @@ from onlogit.config import Config
 from onlogit.costs import DecisionConfig
 from onlogit.daemon import arrow_rows, failpoints, json_rows
 from onlogit.daemon.clock import Clock
-from onlogit.daemon.entries import BEGIN, COMMAND, SETTLE, beginning, mark, meaning, settling
+from onlogit.daemon.entries import BEGIN, COMMAND, SETTLE, beginning, mark, meaning, shape_of
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.json_rows import RowReader
 from onlogit.daemon.recovery import JOURNAL, Broken, recover, refuse_run
@@ -225,7 +225,7 @@ class Service:
         if not self.settled:
             self._trial(schema)
             assert self.journal is not None
-            data = settling(schema)
+            data = shape_of(schema)
             self.worker.fold.settle(self.journal.append([New(SETTLE, self.clock(), data)]), data)
 
     def opening(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, bytes]:
@@ -241,7 +241,7 @@ class Service:
             rows = arrow_rows.fitted(batch, trial.schema, "events")
             trial.pipeline.encoder.check(rows, 0, None)
             self._rehearse(trial.schema, trial.config)
-        return rows, settling(schema)
+        return rows, shape_of(schema)
 
     def opening_rows(self, body: bytes, lines: bool) -> tuple[pa.RecordBatch, bytes]:
         """The same of a JSON body."""

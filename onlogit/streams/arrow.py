@@ -59,11 +59,20 @@ class StreamText:
         return self._stream(batch)[len(self.head) : -len(END)]
 
     def _stream(self, batch: pa.RecordBatch | None) -> memoryview:
-        out = pa.BufferOutputStream()
-        with ipc.new_stream(out, self.schema) as writer:
-            if batch is not None:
-                writer.write_batch(batch)
-        return memoryview(out.getvalue())
+        return memoryview(_stream(self.schema, batch))
+
+
+def stream_of(batch: pa.RecordBatch) -> bytes:
+    """A batch with its schema, as a whole IPC stream."""
+    return bytes(_stream(batch.schema, batch))
+
+
+def _stream(schema: pa.Schema, batch: pa.RecordBatch | None) -> pa.Buffer:
+    out = pa.BufferOutputStream()
+    with ipc.new_stream(out, schema) as writer:
+        if batch is not None:
+            writer.write_batch(batch)
+    return out.getvalue()
 
 
 class FileWriter:
