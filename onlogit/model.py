@@ -22,6 +22,7 @@ from onlogit.arena import Lent
 from onlogit.config import Config, flattened, from_mapping, to_mapping
 from onlogit.encoding import Encoder
 from onlogit.encoding import merging as encoders
+from onlogit.encoding.columns import batch_of_table
 from onlogit.errors import ConfigError, DataError, OnlogitError, SchemaError, StateError
 from onlogit.label_delays import Medians
 from onlogit.labels import VOID
@@ -60,17 +61,7 @@ def to_batch(data: Any) -> pa.RecordBatch:
             raise DataError(
                 f"found {type(data).__name__}, which Arrow reads as no table: {error}; {ACCEPTED}"
             ) from error
-    return data if isinstance(data, pa.RecordBatch) else _one_batch(data)
-
-
-def _one_batch(table: pa.Table) -> pa.RecordBatch:
-    try:
-        batches = table.combine_chunks().to_batches()
-    except pa.ArrowInvalid as error:
-        raise DataError(f"the table cannot be made one batch: {error}; give it in parts") from error
-    if len(batches) > 1:  # a column of strings ends at 2 GiB
-        raise DataError("the table is too large for one batch, as a column has more than 2 GiB; give it in parts")
-    return batches[0] if batches else pa.record_batch([pa.nulls(0, f.type) for f in table.schema], schema=table.schema)
+    return data if isinstance(data, pa.RecordBatch) else batch_of_table(data)
 
 
 class OnlineLogit:

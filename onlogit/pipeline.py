@@ -24,7 +24,6 @@ from onlogit import tapes
 from onlogit.arena import Array, Lent
 from onlogit.config import Config
 from onlogit.encoding import Encoded, Encoder
-from onlogit.encoding.columns import one_batch
 from onlogit.encoding.encoder import Ready
 from onlogit.encoding.event_columns import NO_TIME
 from onlogit.encoding.rows import Rows, choose_rows
@@ -178,9 +177,9 @@ class Pipeline:
         """The first part of a step: all that can refuse the batch. Changes the labels' negative value, and what watches
         columns."""
         self.times.require_time(now)
-        batch, first = one_batch(batch), self._read
-        accept = partial(self._accept, batch, now, key is None)
+        first, accept = self._read, partial(self._accept, now, key is None)
         ready = self.encoder.read(batch, first_event=first, update=not self.frozen, accept=accept, key=key)
+        batch = ready.columns.batch
         if self.features is not None:
             columns = [batch.column(name) for name in self.features.names]
             self._warnings.append(self._watch(self.features, columns, first, ready.encoded))
@@ -280,7 +279,7 @@ class Pipeline:
         """Whether nothing is learned: frozen by command, or in answer to an alarm."""
         return self.frozen or (self.repair is not None and self.repair.frozen)
 
-    def _accept(self, batch: pa.RecordBatch, now: int | None, unique: bool, encoded: Encoded) -> None:
+    def _accept(self, now: int | None, unique: bool, batch: pa.RecordBatch, encoded: Encoded) -> None:
         """DataError where what watches columns cannot read them, or where keys have to be `unique` and are not."""
         if self.features is not None:
             self.features.check([batch.column(name) for name in self.features.names])

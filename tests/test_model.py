@@ -11,8 +11,9 @@ import pytest
 import onlogit
 from bench.workloads import dense, drifting
 from onlogit import Config, DataError, OnlineLogit, OnlogitError, Schema, SgdConfig
+from onlogit.encoding.columns import batch_of_table
 from onlogit.errors import ConfigError, SchemaError, StateError
-from onlogit.model import _one_batch, to_batch
+from onlogit.model import to_batch
 from onlogit.storage import arrays
 
 TABLE = drifting(500).table
@@ -76,7 +77,7 @@ def test_a_table_too_large_for_one_batch_is_refused() -> None:
             return pa.table({"text": pa.chunked_array([["a"], ["b"]]), "y": [0, 1]})
 
     with pytest.raises(DataError, match="more than 2 GiB; give it in parts"):
-        _one_batch(Joined())
+        batch_of_table(Joined())
     words = [pa.array([f"{part}{k}" for k in range(100)]) for part in "ab"]
     codes = [each.dictionary_encode().cast(pa.dictionary(pa.int8(), pa.string())) for each in words]
     with pytest.raises(DataError, match=r"cannot be made one batch: .*; give it in parts"):

@@ -75,14 +75,24 @@ class Codes(NamedTuple):
     shift: int
 
 
+def batch_of_table(table: pa.Table) -> pa.RecordBatch:
+    """A table as one record batch, copied where it has several chunks. DataError where it is too large for that."""
+    try:
+        batches = table.combine_chunks().to_batches()
+    except pa.ArrowInvalid as error:
+        raise DataError(f"the table cannot be made one batch: {error}; give it in parts") from error
+    if len(batches) > 1:  # a column of strings ends at 2 GiB
+        raise DataError("the table is too large for one batch, as a column has more than 2 GiB; give it in parts")
+    return batches[0] if batches else pa.record_batch([pa.nulls(0, f.type) for f in table.schema], schema=table.schema)
+
+
 def one_batch(data: pa.RecordBatch | pa.Table) -> pa.RecordBatch:
-    """A table as one record batch (copied where it has several chunks); a record batch as it is.
+    """A table as one record batch; a record batch as it is.
 
     DataError where buffers are shorter than the batch says, as a damaged file may have them.
     """
     if isinstance(data, pa.Table):
-        batches = data.to_batches()
-        data = pa.concat_batches(batches) if batches else pa.RecordBatch.from_pylist([], schema=data.schema)
+        data = batch_of_table(data)
     try:
         data.validate()
     except pa.ArrowException as error:

@@ -142,15 +142,15 @@ class Encoder:
         *,
         first_event: int = 0,
         update: bool = True,
-        accept: Callable[[Encoded], None] | None = None,
+        accept: Callable[[pa.RecordBatch, Encoded], None] | None = None,
         key: U64 | None = None,
     ) -> Ready:
         """The first part of encoding: all that may be refused, and hashes. Changes the label's negative value alone, once one is
         seen. SchemaError or DataError with nothing changed.
 
         first_event: number of the batch's row 0 in the stream, for messages. update=False only scores: state stays as
-        it is, and label, weight, key, label time and due time may be absent. `accept` sees all but the rows, and may refuse by
-        raising. key: u64[n] where `read_key` gave it before.
+        it is, and label, weight, key, label time and due time may be absent. `accept` sees the batch and all but the rows, and
+        may refuse by raising. key: u64[n] where `read_key` gave it before.
         """
         batch = arrow.one_batch(batch)
         columns = arrow.Columns(batch, self._match(batch.schema, scoring=not update))
@@ -158,7 +158,7 @@ class Encoder:
             columns, batch.num_rows, first_event, key, self._labels.negative
         )
         if accept is not None:
-            accept(encoded)
+            accept(batch, encoded)
         # from here on nothing is refused; a weight of 0 is what "without update" means to the kernels
         weight = encoded.weight if update else constant(np.float64(0), batch.num_rows)
         if update:
