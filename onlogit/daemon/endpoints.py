@@ -17,7 +17,6 @@ from onlogit.daemon.http import EVENT_STREAM, NO_STORE, TEXT, Answer, Body, Dire
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.service import Service, command
 from onlogit.daemon.work import SCORE, Work
-from onlogit.errors import ConfigError
 
 PULSE = 0.5  # seconds between looks at what a stream has to tell
 BEAT = 15.0  # seconds after which a silent stream says that it is alive
@@ -67,19 +66,23 @@ class Endpoints:
 
     async def _work(self, request: Request, kind: str) -> tuple[Work, str]:
         """The request's rows, which may be the first, and the form of its answer."""
-        if self.service.settled or not request.body:
-            return self._read(request.headers, request.body, kind)
+        if request.body and kind != EVENTS:
+            self.service.require_model()
+        elif request.body and not self.service.settled:
+            return await self._first_work(request)
+        return self._read(request.headers, request.body, kind)
+
+    async def _first_work(self, request: Request) -> tuple[Work, str]:
+        """The same of events that settle the schema."""
         self.service.require_ready()
-        if kind != EVENTS:
-            raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
         if request.says(b"content-type", b"arrow"):
             batch, schema = await asyncio.to_thread(self.service.opening, read_stream(request.body, self.limits))
-            return Work(kind, ignore, batch.num_rows, batch=batch, settles=schema), "arrow"
+            return Work(EVENTS, ignore, batch.num_rows, batch=batch, settles=schema), "arrow"
         self._count_rows(request.body)
         lines = request.says(b"content-type", b"ndjson")
         batch, schema = await asyncio.to_thread(self.service.opening_rows, request.body, lines)
         form = "lines" if lines else "one" if request.body.lstrip()[:1] == b"{" and batch.num_rows == 1 else "rows"
-        return Work(kind, ignore, batch.num_rows, batch=batch, settles=schema), form
+        return Work(EVENTS, ignore, batch.num_rows, batch=batch, settles=schema), form
 
     def _read(self, headers: Mapping[bytes, bytes], body: Body, kind: str) -> tuple[Work, str]:
         """The rows of a request by the schema, and the form of its answer."""
@@ -267,9 +270,7 @@ class Endpoints:
         return await self._command("revert")
 
     async def _command(self, name: str, **told: Any) -> Answer:
-        if not self.service.settled:
-            self.service.require_ready()
-            raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
+        self.service.require_model()
         seq, result = await self.done(Work(COMMAND, ignore, data=command(name, **told)))
         return as_json({"seq": seq, **result})
 

@@ -70,6 +70,11 @@ class Fold:
         """Whether there is a schema yet."""
         return self.model.settled
 
+    def require_model(self) -> None:
+        """ConfigError before there is a schema."""
+        if not self.settled:
+            raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
+
     @property
     def by_journal_time(self) -> bool:
         """Whether labels come by a time that events do not bring themselves: that of their entry."""

@@ -120,9 +120,7 @@ class Inference:
     async def infer(self, request: Request) -> Answer:
         """Score the rows that the tensors make."""
         name = self._check(request)
-        if not self.service.settled:
-            self.service.require_ready()
-            raise Refusal(409, "there is no model yet: send events first, or begin with --model or --schema")
+        self.service.require_model()
         question, rest = self._question(request)
         batch = self._batch(question, rest)
         work = Work(SCORE, ignore, batch.num_rows, batch=batch, model=name)

@@ -10,7 +10,7 @@ from onlogit.daemon.entries import Stated
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.work import MERGED, Done, Work, spans
-from onlogit.errors import ConfigError, OnlogitError
+from onlogit.errors import OnlogitError
 from onlogit.model import OnlineLogit
 
 log = logging.getLogger("onlogit.daemon")
@@ -34,8 +34,7 @@ def score_all(fold: Fold, works: Sequence[Work]) -> Done:
 
 def _score(fold: Fold, work: Work) -> Any:
     try:
-        if not fold.settled:
-            raise ConfigError("there is no model yet: send events first, or begin with --model or --schema")
+        fold.require_model()
         model = fold.model if not work.model else fold.named(work.model)
         if work.decoded is None:
             step = model.score(work.batch)

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import threading
-from contextlib import suppress
 
 import uvicorn
 
@@ -12,9 +11,8 @@ from onlogit.daemon.metrics import Metrics
 from onlogit.daemon.protocol import Protocol
 from onlogit.daemon.routes import routes
 from onlogit.daemon.security import Gate
-from onlogit.daemon.service import Service, deliver_here
+from onlogit.daemon.service import Service
 from onlogit.daemon.settings import ServerSettings
-from onlogit.daemon.work import Done
 from onlogit.errors import ConfigError
 
 BACKLOG = 1024
@@ -53,7 +51,6 @@ class Server:
                 timeout_graceful_shutdown=max(int(settings.drain_seconds / 2), 1),
             )
         )  # fmt: skip
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._up = threading.Event()
         self.failed: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="onlogit http", daemon=True)
@@ -84,16 +81,9 @@ class Server:
             self._up.set()
 
     async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.service.deliver = self._deliver
+        self.service.delivery.loop = asyncio.get_running_loop()
         self._up.set()
         await self._uvicorn.serve(sockets=[self._bound])
-
-    def _deliver(self, done: Done) -> None:
-        """Hand answers over; called by the fold and the scribe."""
-        assert self._loop is not None
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(deliver_here, done)
 
     def stop(self, seconds: float) -> None:
         """Accept no more, finish what is being answered, within the time."""

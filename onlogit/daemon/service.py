@@ -1,6 +1,6 @@
 """The daemon without HTTP: opens the state folder, recovers, and runs the scribe, the fold and the keeper.
 
-Any thread may use what is public here. An answer comes by a callback in the thread of `deliver`.
+Any thread may use what is public here. An answer comes by a callback, in the thread that `delivery` says.
 """
 
 import logging
@@ -27,7 +27,7 @@ from onlogit.daemon.rehearsal import rehearse
 from onlogit.daemon.scribe import Scribe
 from onlogit.daemon.settings import Settings
 from onlogit.daemon.sources import overridden
-from onlogit.daemon.work import SCORE, Done, Meters, Post, Work
+from onlogit.daemon.work import SCORE, Delivery, Meters, Work
 from onlogit.daemon.worker import Worker
 from onlogit.decisions import watched
 from onlogit.errors import ConfigError, OnlogitError
@@ -51,7 +51,7 @@ class Service:
 
     def __init__(self, settings: Settings, model: bytes | None = None) -> None:
         self.settings, self.meters = settings, Meters()
-        self.deliver: Post = deliver_here  # set by the HTTP server
+        self.delivery = Delivery()
         self.checkpoints = Checkpoints(settings.keep.state)
         self.journal: Journal | None = None
         try:
@@ -64,9 +64,9 @@ class Service:
         except BaseException:
             self._release()
             raise
-        self.worker = Worker(fold, settings.pace.slice_ms, self._post, self._heal, self.meters)
+        self.worker = Worker(fold, settings.pace.slice_ms, self.delivery, self._heal, self.meters)
         self.scribe = Scribe(
-            self.journal, self.clock, settings.pace.linger_ms, self._post, self.worker.file, self.meters
+            self.journal, self.clock, settings.pace.linger_ms, self.delivery, self.worker.file, self.meters
         )
         self.ready = threading.Event()  # kernels are compiled, threads run
         self.draining = threading.Event()
@@ -200,8 +200,11 @@ class Service:
         if not self.ready.is_set():
             raise Refusal(503, "not ready: starting, or stopping", ((b"retry-after", b"1"),))
 
-    def _post(self, done: Done) -> None:
-        self.deliver(done)
+    def require_model(self) -> None:
+        """Before there is a schema: Refusal 503 where the service is not ready, ConfigError where it is."""
+        if not self.settled:
+            self.require_ready()
+            self.worker.fold.require_model()
 
     @property
     def settled(self) -> bool:
@@ -348,12 +351,6 @@ def _snapshot(fold: Fold) -> tuple[dict[str, Any] | None, dict[str, Any], int]:
     if not fold.settled:
         return None, {}, fold.seq
     return fold.header(), fold.lend(), fold.seq
-
-
-def deliver_here(done: Done) -> None:
-    """Answer in this thread."""
-    for work, result in done:
-        work.reply(result)
 
 
 def command(name: str, **told: Any) -> bytes:

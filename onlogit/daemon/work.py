@@ -1,6 +1,8 @@
 """What goes between the threads: requests, journal entries with the requests that they hold, and counts."""
 
+import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +64,25 @@ class Meters:
 
 Done = list[tuple[Work, Any]]  # requests with their results or exceptions
 Post = Callable[[Done], None]
+
+
+class Delivery:
+    """Hands answers over: in the thread of `loop`, which the HTTP server names; without one, in the thread that has them."""
+
+    loop: asyncio.AbstractEventLoop | None = None
+
+    def __call__(self, done: Done) -> None:
+        if self.loop is None:
+            reply_all(done)
+            return
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self.loop.call_soon_threadsafe(reply_all, done)
+
+
+def reply_all(done: Done) -> None:
+    """Answer in this thread."""
+    for work, result in done:
+        work.reply(result)
 
 
 def spans(works: Sequence[Work]) -> list[tuple[Work, int, int]]:

@@ -154,7 +154,7 @@ class Worker:
     def _fold_next(self) -> None:
         first = self._filed.popleft()
         group = [first]
-        if first.kind == EVENTS and first.batch is not None and self._may_merge(first):
+        if first.kind == EVENTS and first.batch is not None and self._may_merge:
             rows = first.batch.num_rows
             while self._filed and self._fits(first, self._filed[0], rows):
                 group.append(self._filed.popleft())
@@ -173,7 +173,8 @@ class Worker:
             wanted = int(self._most * (GROWS if longest < allowed else 1.0 / GROWS))
             self._most = min(max(wanted, LEAST), MOST)
 
-    def _may_merge(self, first: Filed) -> bool:
+    @property
+    def _may_merge(self) -> bool:
         """Whether entries one after the other are as good as one: not where outcomes wait for an entry to end."""
         return self.fold.settled and not self.fold.ledger.early and not self.fold.by_journal_time
 
