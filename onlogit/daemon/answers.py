@@ -1,4 +1,4 @@
-"""What was stated of events, as JSON, NDJSON or Arrow: answers come in the format of their question."""
+"""Answers to requests for rows: what was stated of events, or became of outcomes, in the format of the question."""
 
 import functools
 from typing import Any
@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.daemon.entries import Stated
-from onlogit.daemon.http import ARROW, JSON, NDJSON, NO_STORE, Answer
+from onlogit.daemon.entries import EVENTS, FATES, Stated, Taken
+from onlogit.daemon.http import ARROW, JSON, NDJSON, NO_STORE, Answer, as_json
+from onlogit.daemon.work import SCORE, Work
 from onlogit.records import floats
 from onlogit.streams.arrow import stream_of
 from onlogit.streams.ndjson import NdjsonText
@@ -107,3 +108,16 @@ def answer(stated: Stated, form: str, remembered: bool, seq: int = 0) -> Answer:
     if form == "lines":
         return Answer(ENCODER.encode_lines(rows_now), NDJSON, 200, (NO_STORE,))
     return Answer(ENCODER.encode(head | {"rows": rows_now}), JSON, 200, (NO_STORE,))
+
+
+def told(work: Work, form: str, result: Any) -> Answer:
+    """The answer to a request for rows."""
+    if work.kind == SCORE:
+        return answer(result, form, False)
+    seq, stated = result
+    if work.kind == EVENTS:
+        return answer(stated, form, True, seq)
+    assert isinstance(stated, Taken)
+    counts = np.bincount(stated.fate, minlength=len(FATES)).tolist()
+    counted = {"seq": seq, "outcomes": work.rows, **dict(zip(FATES, counts, strict=True))}
+    return as_arrow(pa.RecordBatch.from_pylist([counted])) if form == "arrow" else as_json(counted)

@@ -6,16 +6,16 @@ from functools import partial
 from typing import Any
 
 import msgspec
-import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.daemon import status
-from onlogit.daemon.answers import answer, as_arrow
+from onlogit.daemon.answers import told
 from onlogit.daemon.arrow_rows import ArrowReader, read_stream
-from onlogit.daemon.entries import COMMAND, EVENTS, FATES, OUTCOMES, Taken
+from onlogit.daemon.commands import command
+from onlogit.daemon.entries import COMMAND, EVENTS, OUTCOMES
+from onlogit.daemon.first_events import FirstEvents
 from onlogit.daemon.http import EVENT_STREAM, NO_STORE, TEXT, Answer, Body, Direct, Finish, Request, as_json
 from onlogit.daemon.refusals import Refusal
-from onlogit.daemon.service import Service, command
+from onlogit.daemon.service import Service
 from onlogit.daemon.work import SCORE, Work
 
 PULSE = 0.5  # seconds between looks at what a stream has to tell
@@ -31,6 +31,7 @@ class Endpoints:
         self.service = service
         self.limits = service.settings.server
         self._arrow = ArrowReader(self.limits)
+        self._first = FirstEvents(service.settings)
         self.streams = 0
         self._estimating = asyncio.Lock()
         self._scores: list[Work] = []  # of this turn of the loop
@@ -75,13 +76,15 @@ class Endpoints:
     async def _first_work(self, request: Request) -> tuple[Work, str]:
         """The same of events that settle the schema."""
         self.service.require_ready()
+        model, form = self.service.worker.fold.model, "arrow"
         if request.says(b"content-type", b"arrow"):
-            batch, schema = await asyncio.to_thread(self.service.opening, read_stream(request.body, self.limits))
-            return Work(EVENTS, ignore, batch.num_rows, batch=batch, settles=schema), "arrow"
-        self._count_rows(request.body)
-        lines = request.says(b"content-type", b"ndjson")
-        batch, schema = await asyncio.to_thread(self.service.opening_rows, request.body, lines)
-        form = "lines" if lines else "one" if request.body.lstrip()[:1] == b"{" and batch.num_rows == 1 else "rows"
+            batch, schema = await asyncio.to_thread(self._first.of_batch, read_stream(request.body, self.limits), model)
+        else:
+            self._count_rows(request.body)
+            lines = request.says(b"content-type", b"ndjson")
+            batch, schema = await asyncio.to_thread(self._first.of_json, request.body, lines, model)
+            one = request.body.lstrip()[:1] == b"{" and batch.num_rows == 1
+            form = "lines" if lines else "one" if one else "rows"
         return Work(EVENTS, ignore, batch.num_rows, batch=batch, settles=schema), form
 
     def _read(self, headers: Mapping[bytes, bytes], body: Body, kind: str) -> tuple[Work, str]:
@@ -273,19 +276,6 @@ class Endpoints:
         self.service.require_model()
         seq, result = await self.done(Work(COMMAND, ignore, data=command(name, **told)))
         return as_json({"seq": seq, **result})
-
-
-def told(work: Work, form: str, result: Any) -> Answer:
-    """The answer to a request for rows."""
-    if work.kind == SCORE:
-        return answer(result, form, False)
-    seq, stated = result
-    if work.kind == EVENTS:
-        return answer(stated, form, True, seq)
-    assert isinstance(stated, Taken)
-    counts = np.bincount(stated.fate, minlength=len(FATES)).tolist()
-    counted = {"seq": seq, "outcomes": work.rows, **dict(zip(FATES, counts, strict=True))}
-    return as_arrow(pa.RecordBatch.from_pylist([counted])) if form == "arrow" else as_json(counted)
 
 
 def _set(future: asyncio.Future[Any], result: Any) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from onlogit.config import Config, from_mapping, to_mapping
 from onlogit.encoding.columns import rows_without_views
 from onlogit.model import OnlineLogit
+from onlogit.steps import sigmoid
 from onlogit.storage.journal import Entry
 
 F64 = npt.NDArray[np.float64]
@@ -31,6 +32,18 @@ class Stated(NamedTuple):
     def part(self, start: int, stop: int) -> "Stated":
         rows = slice(start, stop)
         return Stated(self.event[rows], self.p[rows], self.z[rows], self.z_sd[rows], self.again[rows])
+
+    def with_known(self, earlier: I64, first: int, then: F64) -> "Stated":
+        """Those with which some are told again, all rows in their order. earlier: [n] the event that a row tells again, -1 for
+        a new one. New ones are as stated here, events `first` and on; what tells one of before that again is as stated
+        `then`, in order."""
+        again, here = earlier >= 0, earlier >= first
+        z, sd = np.full(len(earlier), np.nan), np.full(len(earlier), np.nan)
+        numbers = earlier.copy()
+        numbers[~again], z[~again], sd[~again] = self.event, self.z, self.z_sd
+        z[again & ~here] = then
+        z[here], sd[here] = self.z[earlier[here] - first], self.z_sd[earlier[here] - first]
+        return Stated(numbers, sigmoid(z), z, sd, again)
 
 
 MATCHED, HELD, DUPLICATE, UNLABELLED, LATE = range(5)

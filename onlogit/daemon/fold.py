@@ -2,7 +2,7 @@
 
 An entry is applied whole or refused whole, and what is refused changes nothing, so that a replay of the journal ends in
 the same bytes. Within an entry the model takes slices, between which `pause()` lets others have a look at it: by the law
-that any cut of the stream gives the same state, the size of slices is free.
+that any cut of the stream gives the same state, the size of slices is free. Commands have a file of their own, commands.py.
 """
 
 import json
@@ -18,33 +18,17 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from onlogit.arena import Lent
 from onlogit.config import Config, from_mapping
 from onlogit.daemon.challengers import INITIAL, PREFIX, Challengers
-from onlogit.daemon.entries import (
-    BEGIN,
-    DUPLICATE,
-    EVENTS,
-    HELD,
-    LATE,
-    MATCHED,
-    OUTCOMES,
-    SETTLE,
-    UNLABELLED,
-    Stated,
-    Taken,
-    batch_of,
-    mark,
-)
-from onlogit.daemon.label_texts import labels_of, texts_of
+from onlogit.daemon.early import learn_early, texts_of
+from onlogit.daemon.entries import DUPLICATE, HELD, LATE, MATCHED, UNLABELLED, Stated, Taken, mark
 from onlogit.daemon.ledger import Ledger
-from onlogit.daemon.repeats import with_known
 from onlogit.encoding.event_columns import read_key
-from onlogit.errors import ConfigError, DataError, StateError
+from onlogit.errors import ConfigError, StateError
 from onlogit.labels import Mature
 from onlogit.memory import repeated
 from onlogit.model import OnlineLogit, of_bytes, of_state
 from onlogit.monitor import Alarm
 from onlogit.steps import Pause, Step, no_pause
 from onlogit.storage.arrays import Array
-from onlogit.storage.journal import Entry
 
 I8 = npt.NDArray[np.int8]
 I64 = npt.NDArray[np.int64]
@@ -83,28 +67,6 @@ class Fold:
 
     # ---- entries
 
-    def apply(self, entry: Entry) -> Any:
-        """Apply one entry of the journal as it was read back; what is refused is passed over, as it was then: the error.
-
-        A SchemaError is raised where settings, other than those of then, do not go with the schema.
-        """
-        if entry.kind in (EVENTS, OUTCOMES):
-            try:
-                batch = batch_of(entry)
-            except (pa.ArrowException, OSError) as error:
-                raise StateError(f"journal entry {entry.seq} cannot be read: {error}") from error
-            try:
-                fold = self.events if entry.kind == EVENTS else self.outcomes
-                return fold(entry.seq, batch, entry.now)
-            except (DataError, ConfigError) as error:
-                return error
-        if entry.kind in (BEGIN, SETTLE):
-            return (self.begin if entry.kind == BEGIN else self.settle)(entry.seq, entry.data)
-        try:
-            return self.command(entry.seq, entry.data)
-        except ConfigError as error:
-            return error
-
     def begin(self, seq: int, data: bytes) -> None:
         """The first entry: a model file, or roles and settings of a model without a schema yet."""
         self.seq, self.begun = seq, mark(data)
@@ -124,51 +86,6 @@ class Fold:
         if not self.settled:
             self.model.begin(schema)
             self.challengers.begin(self.model)
-
-    def command(self, seq: int, data: bytes) -> dict[str, Any]:
-        """freeze, thaw; the first ack of an alarm, after which the next one is news again; revert of what an alarm did;
-        challenge, promote, rollback; price of decisions from here on; early, of a beginning with a model file: how many
-        outcomes are held.
-
-        A ConfigError has changed nothing.
-        """
-        self.seq = seq
-        told = json.loads(data)
-        if told["command"] in ("freeze", "thaw") and self.settled:
-            self.model.pipeline.frozen = told["command"] == "freeze"
-        elif told["command"] == "ack":
-            for alarm in self.alarms:
-                if alarm["id"] == told["alarm"] and not alarm["acknowledged"]:
-                    self.model.acknowledge()
-                    alarm["acknowledged"] = True
-        elif told["command"] == "revert" and self.settled:
-            acts = self.model.revert()
-            if not acts:
-                raise ConfigError("there is nothing to take back: no alarm has done anything, or it was taken back")
-            self._note(acts)
-            told["reverted"] = acts[0].event
-        elif told["command"] == "challenge":
-            self.challengers.challenge(told["models"], self.model)
-        elif told["command"] == "price":
-            for model in (self.model, *(each.model for each in self.challengers)):
-                model.price(told["thresholds"], told["costs"])
-        elif told["command"] == "early":
-            self.ledger = Ledger(told["room"])
-        elif told["command"] in ("promote", "rollback"):
-            told["champion"] = self._promote(told.get("model"))
-        return dict(told)
-
-    def _promote(self, name: str | None) -> str:
-        """Another champion; None for the one before. Its name."""
-        others, before = self.challengers, self.challengers.champion
-        if name is None and not others.past:
-            raise ConfigError(f"{before!r} is the first champion: there is none before to roll back to")
-        self.model = others.promote(others.past[-1] if name is None else name, self.model)
-        if name is None:
-            others.past.pop()
-        else:
-            others.past.append(before)
-        return others.champion
 
     def named(self, name: str) -> OnlineLogit:
         """The champion for "", else the model of that name. ConfigError."""
@@ -207,17 +124,21 @@ class Fold:
         pause()
         if some:
             self.ledger.counts.duplicate_events += int(np.count_nonzero(again))
-            stated = with_known(stated, earlier, first, then)
+            stated = stated.with_known(earlier, first, then)
         if keys is not None:
-            self._settle_early(batch, keys, stated.event)
+            learn_early(self.ledger, batch, keys, stated.event, self.model, self._learn)
         return stated
+
+    def _learn(self, outcomes: pa.RecordBatch) -> None:
+        """Outcomes as every model reads them for itself."""
+        self.note(self._all(methodcaller("outcomes", outcomes)))
 
     def _step(self, batch: pa.RecordBatch, keys: U64 | None, now: int, pause: Pause, most: int) -> Stated:
         parts = []
         for start in range(0, max(batch.num_rows, 1), most):
             part, own = batch.slice(start, most), None if keys is None else keys[start : start + most]
             step = self._all(partial(self._step_of, part, own, now, pause), pause)
-            self._note(step.alarms)
+            self.note(step.alarms)
             parts.append((step.event, step.p, step.z, step.z_sd))
             if start + most < batch.num_rows:
                 pause()
@@ -262,40 +183,6 @@ class Fold:
         """Whether none of these keys waits for its label, or is there twice."""
         return keys is None or bool((self.model.pipeline.memory.find(keys) < 0).all() and not repeated(keys).any())
 
-    def _settle_early(self, batch: pa.RecordBatch, keys: U64, event: I64) -> None:
-        """Learn the outcomes that came before the events of this entry: of each key for its first row, whose event it is."""
-        rows, texts = self.ledger.take(keys)
-        if not rows:
-            return
-        key, label = self.model.schema.with_role("key"), self.model.schema.with_role("label")
-        assert key is not None
-        assert label is not None
-        here = self.model.pipeline.memory.find(keys[rows]) == event[rows]
-        self.ledger.counts.duplicate_outcomes += int(np.count_nonzero(~here))
-        self.ledger.told(keys[rows][~here])
-        place, start = np.array(rows)[here], 0
-        for told in labels_of([text for text, own in zip(texts, here.tolist(), strict=True) if own]):
-            at = place[start : start + len(told)]
-            outcomes = {key.name: batch.column(key.name).take(pa.array(at)), label.name: told}
-            self._learn_early(pa.record_batch(outcomes), keys[at])
-            start += len(told)
-
-    def _learn_early(self, outcomes: pa.RecordBatch, keys: U64) -> None:
-        """Learn those that are labels of the column by now, and drop others: where all of a batch are not, by halves."""
-        try:
-            alarms = self._all(methodcaller("outcomes", outcomes))
-        except DataError:
-            half = len(keys) // 2
-            if half:
-                self._learn_early(outcomes.slice(0, half), keys[:half])
-                self._learn_early(outcomes.slice(half), keys[half:])
-            else:
-                self.ledger.counts.unread_outcomes += 1
-            return
-        self._note(alarms)
-        self.ledger.counts.early_used += len(keys)
-        self.ledger.told(keys)
-
     def outcomes(
         self, seq: int, batch: pa.RecordBatch, now: int, pause: Pause = no_pause, most: int = 1 << 30
     ) -> Taken:
@@ -315,7 +202,7 @@ class Fold:
         for start in range(0, fresh.num_rows, most):
             part = slice(start, start + most)
             read = fresh.slice(start, most), own[part], labels[part]
-            self._note(self._all(partial(self._outcomes_of, *read, pause), pause))
+            self.note(self._all(partial(self._outcomes_of, *read, pause), pause))
             pause()
         self.ledger.told(keys[here])
         fate = np.where(told, np.where(late, LATE, MATCHED), UNLABELLED).astype(np.uint8)
@@ -329,7 +216,8 @@ class Fold:
         self.ledger.counts.unlabelled_outcomes += int(np.count_nonzero(~told))
         return Taken(fate, np.where(here, event, -1))
 
-    def _note(self, alarms: list[Alarm]) -> None:
+    def note(self, alarms: list[Alarm]) -> None:
+        """Add to the alarms so far."""
         for alarm in alarms:
             self.raised += 1
             self.alarms.append({"id": self.raised, "acknowledged": False, **alarm.to_json()})

@@ -5,11 +5,14 @@ aside. Where many do, it is this onlogit that does not understand the journal, a
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from onlogit.daemon.entries import BEGIN, SETTLE, mark
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from onlogit.daemon.commands import obey
+from onlogit.daemon.entries import BEGIN, EVENTS, OUTCOMES, SETTLE, batch_of, mark
 from onlogit.daemon.fold import Fold
-from onlogit.errors import ConfigError, OnlogitError, StateError
+from onlogit.errors import ConfigError, DataError, OnlogitError, StateError
 from onlogit.storage import Checkpoints
 from onlogit.storage.journal import Entry, Journal, has_journal
 
@@ -98,7 +101,7 @@ def replay(begin: Callable[[], tuple[Fold, Iterable[Entry]]], say: Say) -> Repla
     while True:
         fold, entries = begin()
         try:
-            applied, refused = _apply(fold, (entry for entry in entries if entry.seq not in broken))
+            applied, refused = _apply_all(fold, (entry for entry in entries if entry.seq not in broken))
         except BrokenEntry as found:
             broken[found.seq] = found.__cause__
             if len(broken) > MOST_BROKEN:
@@ -113,12 +116,34 @@ def replay(begin: Callable[[], tuple[Fold, Iterable[Entry]]], say: Say) -> Repla
         return Replayed(fold, applied, broken)
 
 
-def _apply(fold: Fold, entries: Iterable[Entry]) -> tuple[int, dict[int, OnlogitError]]:
+def apply(fold: Fold, entry: Entry) -> Any:
+    """Apply one entry of the journal as it was read back; what is refused is passed over, as it was then: the error.
+
+    A SchemaError is raised where settings, other than those of then, do not go with the schema.
+    """
+    if entry.kind in (EVENTS, OUTCOMES):
+        try:
+            batch = batch_of(entry)
+        except (pa.ArrowException, OSError) as error:
+            raise StateError(f"journal entry {entry.seq} cannot be read: {error}") from error
+        try:
+            return (fold.events if entry.kind == EVENTS else fold.outcomes)(entry.seq, batch, entry.now)
+        except (DataError, ConfigError) as error:
+            return error
+    if entry.kind in (BEGIN, SETTLE):
+        return (fold.begin if entry.kind == BEGIN else fold.settle)(entry.seq, entry.data)
+    try:
+        return obey(fold, entry.seq, entry.data)
+    except ConfigError as error:
+        return error
+
+
+def _apply_all(fold: Fold, entries: Iterable[Entry]) -> tuple[int, dict[int, OnlogitError]]:
     """How many there were, and those that were refused. BrokenEntry, after which the fold is of no use."""
     applied, refused = 0, {}
     for entry in entries:
         try:
-            result = fold.apply(entry)
+            result = apply(fold, entry)
         except (OnlogitError, MemoryError):
             raise
         except Exception as error:

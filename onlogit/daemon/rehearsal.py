@@ -1,5 +1,6 @@
 """Compile or load every kernel on a throw-away model, so that no request waits for it."""
 
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.config import Config
 from onlogit.daemon.json_rows import RowReader
+from onlogit.daemon.sources import overridden
 from onlogit.errors import OnlogitError
 from onlogit.pipeline import Pipeline
 from onlogit.schema import Column, Schema
@@ -35,6 +37,14 @@ def rehearse(schema: Schema | None, config: Config) -> None:
                 fold.outcomes(made_up(schema, 0, True).select(names))
         fold.finish()
         fold.state()
+
+
+def rehearse_all(schema: Schema | None, config: Config, challengers: Iterable[Mapping[str, Any]]) -> None:
+    """What the champion needs, and the challengers."""
+    rehearse(schema, config)
+    for each in challengers:
+        if each.get("settings"):
+            rehearse(schema, overridden(config, each["settings"]))
 
 
 def _score_json(fold: Pipeline, batch: pa.RecordBatch) -> None:

@@ -11,27 +11,23 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.config import Config
-from onlogit.costs import DecisionConfig
-from onlogit.daemon import arrow_rows, failpoints, json_rows
+from onlogit.daemon import failpoints, healing
+from onlogit.daemon.beginning import begin
 from onlogit.daemon.clock import Clock
-from onlogit.daemon.entries import BEGIN, COMMAND, SETTLE, beginning, mark, meaning, shape_of
+from onlogit.daemon.entries import SETTLE, shape_of
+from onlogit.daemon.first_events import trial
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.json_rows import RowReader
 from onlogit.daemon.recovery import JOURNAL, Broken, recover, refuse_run
 from onlogit.daemon.refusals import Refusal
-from onlogit.daemon.rehearsal import rehearse
+from onlogit.daemon.rehearsal import rehearse_all
 from onlogit.daemon.scribe import Scribe
 from onlogit.daemon.settings import Settings
-from onlogit.daemon.sources import overridden
 from onlogit.daemon.work import SCORE, Delivery, Meters, Work
 from onlogit.daemon.worker import Worker
-from onlogit.decisions import watched
-from onlogit.errors import ConfigError, OnlogitError
-from onlogit.model import OnlineLogit
+from onlogit.errors import OnlogitError
 from onlogit.schema import Schema
 from onlogit.storage import Checkpoints
 from onlogit.storage.checkpoints import KEEP
@@ -59,8 +55,6 @@ class Service:
             self.journal = Journal(settings.keep.state, settings.keep.durability)
             self.clock = Clock(self.journal.latest)
             fold, self.replayed = self._opened(self.journal, model)
-            self._price(fold, self.journal)
-            self._challenge(fold, self.journal)
         except BaseException:
             self._release()
             raise
@@ -73,7 +67,6 @@ class Service:
         self._saved = deque([0] * KEEP, maxlen=KEEP)  # journal positions of the checkpoints that are kept
         self._saved_at = fold.seq
         self._saving = threading.Lock()
-        self._trying = threading.Lock()  # one trial at a time: each has a model
         self._schema: Schema | None = None
         self._readers: dict[str, RowReader] = {}
         self.began = time.monotonic()
@@ -85,77 +78,23 @@ class Service:
         return self._saved_at
 
     def _opened(self, journal: Journal, model: bytes | None) -> tuple[Fold, int]:
+        """The fold of the folder, and how many entries were replayed for it."""
         fold, replayed, broken = recover(self.checkpoints, journal, log.warning)
-        self._count_broken(broken)
-        _skip(journal, broken)
+        healing.count(broken, self.meters)
+        healing.skip(journal, broken)
         journal.last = max(journal.last, fold.seq)  # a loss of power may have taken entries that a checkpoint knows
-        if not fold.seq:
-            self._begin(fold, journal, model)
-            return fold, 0
-        if fold.begun:  # else its first entry went before checkpoints noted that
-            self._check_same(fold.begun, model)
+        begin(fold, journal, self.clock, self.settings, model)
         return fold, replayed
-
-    def _begin(self, fold: Fold, journal: Journal, model: bytes | None) -> None:
-        """Journal with what this folder begins, and fold that as a replay would. A model file says nothing of `early`, which
-        has an entry of its own then."""
-        early = self.settings.keep.early
-        data = model or beginning(self.settings.events.roles(), self.settings.model, early)
-        new = [New(BEGIN, self.clock(), data)]
-        if model:
-            new.append(New(COMMAND, self.clock(), command("early", room=early)))
-        journal.append(new)
-        for entry in journal.read(0):
-            fold.apply(entry)
-
-    def _challenge(self, fold: Fold, journal: Journal) -> None:
-        """Journal who challenges, where that is news; settings that name nobody leave those that are there."""
-        told = list(self.settings.challengers)
-        if not told or not fold.challengers.wanted(told):
-            return
-        if not fold.settled and any(each.get("frozen") for each in told):
-            raise ConfigError(
-                "a frozen challenger is a copy of the champion, which has learned nothing yet: begin with --model, or name "
-                "the challenger at a later start"
-            )
-        data = command("challenge", models=told)
-        fold.command(journal.append([New(COMMAND, self.clock(), data)]), data)
-
-    def _price(self, fold: Fold, journal: Journal) -> None:
-        """Journal at which thresholds and costs decisions are counted, where that is news; untold ones stay as they are."""
-        if not self.settings.decisions:
-            return
-        at = watched(DecisionConfig.of(self.settings.decisions))
-        if (fold.model.config.monitor.thresholds, fold.model.config.monitor.costs) != (at["thresholds"], at["costs"]):
-            data = command("price", **at)
-            fold.command(journal.append([New(COMMAND, self.clock(), data)]), data)
-
-    def _check_same(self, begun: str, model: bytes | None) -> None:
-        """Settings of a new model that a folder `begun` with others cannot follow are an error, not passed over."""
-        data = model or beginning(self.settings.events.roles(), self.settings.model, self.settings.keep.early)
-        untold = beginning(Settings().events.roles(), Settings().model, self.settings.keep.early)
-        if data != untold and meaning(begun) != meaning(mark(data)):
-            raise ConfigError(
-                f"{self.settings.keep.state} was begun with another model, or other columns or settings of it: change "
-                "the command back, or name another folder (--state)"
-            )
 
     # ---- lifecycle
 
     def start(self) -> None:
         """Rehearse, then run. `ready` is set once requests may come."""
         fold = self.worker.fold
-        self._rehearse(fold.model.schema if fold.settled else None, fold.model.config)
+        rehearse_all(fold.model.schema if fold.settled else None, fold.model.config, self.settings.challengers)
         self.worker.thread.start()
         self.scribe.thread.start()
         self.ready.set()
-
-    def _rehearse(self, schema: Schema | None, config: Config) -> None:
-        """Compile what the champion needs, and the challengers."""
-        rehearse(schema, config)
-        for each in self.settings.challengers:
-            if each.get("settings"):
-                rehearse(schema, overridden(config, each["settings"]))
 
     def stop(self, deadline: float) -> bool:
         """Fold all that was accepted, make a checkpoint, let go; False where that took longer than until `deadline`,
@@ -226,38 +165,10 @@ class Service:
     def settle(self, schema: pa.Schema) -> None:
         """Settle the schema before `start`, if it is not settled; SchemaError where it does not go with the roles."""
         if not self.settled:
-            self._trial(schema)
+            trial(self.worker.fold.model, schema)
             assert self.journal is not None
             data = shape_of(schema)
             self.worker.fold.settle(self.journal.append([New(SETTLE, self.clock(), data)]), data)
-
-    def opening(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, bytes]:
-        """The first events as the journal keeps them, and the schema that they settle there; a label that is not there yet
-        is one of nulls. Compiles what they need, and changes nothing: a DataError where they could not be folded."""
-        label = self.worker.fold.model.roles.get("label")
-        batch = arrow_rows.standing_alone(batch)
-        schema = batch.schema
-        if label and label not in schema.names:
-            schema = schema.append(pa.field(label, pa.null()))
-        with self._trying:
-            trial = self._trial(schema)
-            rows = arrow_rows.fitted(batch, trial.schema, "events")
-            trial.pipeline.encoder.check(rows, 0, None)
-            self._rehearse(trial.schema, trial.config)
-        return rows, shape_of(schema)
-
-    def opening_rows(self, body: bytes, lines: bool) -> tuple[pa.RecordBatch, bytes]:
-        """The same of a JSON body."""
-        rows, _ = json_rows.decode(body, lines, json_rows.PLAIN_ONE, json_rows.PLAIN_MANY)
-        label, most = self.worker.fold.model.roles.get("label"), self.settings.server.max_columns
-        return self.opening(json_rows.settle(rows, label, most))
-
-    def _trial(self, schema: pa.Schema) -> OnlineLogit:
-        """A model like the one that this schema would settle."""
-        model = self.worker.fold.model
-        trial = OnlineLogit(**model.roles, config=model.config)
-        trial.begin(schema)
-        return trial
 
     # ---- state
 
@@ -295,64 +206,11 @@ class Service:
             self.scribe.call(self._trim)
 
     def _heal(self, seq: int, broken: Broken) -> Fold:
-        """State after the entry `seq`, without those that broke the fold, which are put aside. In the fold thread."""
-        self._put_aside(broken)
-        checkpoints, journal = Checkpoints(self.settings.keep.state, hold=False), Journal(self.settings.keep.state)
-        try:
-            found = recover(checkpoints, journal, log.warning, until=seq)
-        finally:
-            checkpoints.close()
-            journal.close()
-        self._put_aside(found.broken)
-        return found.fold
-
-    def _put_aside(self, broken: Broken) -> None:
-        """Have entries left out of every later reading; waits for the scribe, which alone may write the journal while its
-        thread runs."""
-        self._count_broken(broken)
-        done = threading.Event()
-
-        def skip(journal: Journal) -> None:
-            try:
-                _skip(journal, broken)
-            finally:
-                done.set()
-
-        if not broken:
-            return
-        self.scribe.call(skip)
-        while not done.wait(0.05):
-            if not self.scribe.thread.is_alive():  # stopping
-                self._skip_alone(skip)
-                return
-
-    def _skip_alone(self, skip: Callable[[Journal], None]) -> None:
-        try:
-            own = Journal(self.settings.keep.state, self.settings.keep.durability)
-            try:
-                skip(own)
-            finally:
-                own.close()
-        except OnlogitError as error:
-            log.warning("%s", error)
-
-    def _count_broken(self, broken: Broken) -> None:
-        for seq, error in broken.items():
-            log.error("journal entry %d broke the fold and is put aside", seq, exc_info=error)
-        self.meters.broken += len(broken)
-
-
-def _skip(journal: Journal, broken: Broken) -> None:
-    for seq, error in broken.items():
-        journal.skip(seq, repr(error))
+        """For the fold thread: see healing.py."""
+        return healing.healed(self.settings.keep, self.scribe, self.meters, seq, broken)
 
 
 def _snapshot(fold: Fold) -> tuple[dict[str, Any] | None, dict[str, Any], int]:
     if not fold.settled:
         return None, {}, fold.seq
     return fold.header(), fold.lend(), fold.seq
-
-
-def command(name: str, **told: Any) -> bytes:
-    """The data of a command's entry."""
-    return msgspec.json.encode({"command": name, **told})

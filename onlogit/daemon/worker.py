@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.daemon import failpoints
+from onlogit.daemon.commands import obey
 from onlogit.daemon.entries import COMMAND, EVENTS, SETTLE, Stated, Taken
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.recovery import Broken
@@ -209,9 +210,11 @@ class Worker:
 
     def _fold_one(self, filed: Filed) -> None:
         try:
-            if filed.kind in (COMMAND, SETTLE):
-                fold_data = self.fold.command if filed.kind == COMMAND else self.fold.settle
-                result: Any = fold_data(filed.seq, filed.data)
+            result: Any = None
+            if filed.kind == SETTLE:
+                self.fold.settle(filed.seq, filed.data)
+            elif filed.kind == COMMAND:
+                result = obey(self.fold, filed.seq, filed.data)
             else:
                 fold = self.fold.events if filed.kind == EVENTS else self.fold.outcomes
                 result = fold(filed.seq, filed.batch, filed.now, self._pause, self._most)

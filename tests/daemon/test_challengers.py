@@ -20,6 +20,7 @@ from onlogit.daemon.entries import COMMAND, EVENTS, OUTCOMES, beginning
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.http import Request
 from onlogit.daemon.inference import Inference
+from onlogit.daemon.recovery import apply
 from onlogit.daemon.settings import EventSettings, Settings
 from onlogit.daemon.sources import resolve
 from onlogit.errors import ConfigError
@@ -80,9 +81,9 @@ def test_state_is_a_function_of_the_journal(stop: int) -> None:
     """Not of slices, and not of a stop between."""
     straight, other = begun(), begun()
     for at, each in enumerate(journal()):
-        straight.apply(each)
+        apply(straight, each)
         if each.kind == COMMAND or not other.model.settled:
-            other.apply(each)
+            apply(other, each)
         else:
             fold = other.events if each.kind == EVENTS else other.outcomes
             batch = pa.ipc.read_record_batch(each.data, pa.ipc.read_schema(pa.py_buffer(each.shape)))
@@ -98,7 +99,7 @@ def test_state_is_a_function_of_the_journal(stop: int) -> None:
 def test_a_model_is_ready_where_it_answers() -> None:
     fold = begun()
     for each in journal():
-        fold.apply(each)
+        apply(fold, each)
     fold.challengers.all[0].out(ConfigError("it refuses an event"))
     fold.challengers.all.append(Challenger("new", FTRL))
     ready: Any = SimpleNamespace(is_set=lambda: True)
@@ -120,12 +121,12 @@ def test_each_is_the_model_that_it_would_be_alone_and_is_compared_on_the_same_ev
     alone = {"initial": OnlineLogit(**ROLES, config=CONFIG)}
     alone["quick"] = OnlineLogit(**ROLES, config=Config(learner="ftrl", slot_bits=8))
     alone["terms"] = OnlineLogit(**(ROLES | {"features": ["spline(x, 4)"]}), config=CONFIG)
-    fold.apply(entry(2, COMMAND, {"command": "challenge", "models": [FTRL, TERMS]}))
+    apply(fold, entry(2, COMMAND, {"command": "challenge", "models": [FTRL, TERMS]}))
     z: dict[str, list[Any]] = {name: [] for name in alone}
     for turn in range(4):
         events, outcomes = rows(100 * turn, 100)
         for seq, kind, batch in ((3 + 2 * turn, EVENTS, events), (4 + 2 * turn, OUTCOMES, outcomes)):
-            fold.apply(entry(seq, kind, batch))
+            apply(fold, entry(seq, kind, batch))
         for name, model in alone.items():
             z[name].append(model.step(events).z)
             model.outcomes(outcomes)
@@ -149,18 +150,18 @@ def test_each_is_the_model_that_it_would_be_alone_and_is_compared_on_the_same_ev
 def test_a_promote_keeps_numbers_and_waiting_events_and_one_that_cannot_be_changes_nothing() -> None:
     fold = begun()
     for each in journal()[:8]:  # the last events wait
-        fold.apply(each)
-    fold.apply(entry(90, COMMAND, {"command": "challenge", "models": [FTRL, TERMS, {**FTRL, "name": "late"}]}))
+        apply(fold, each)
+    apply(fold, entry(90, COMMAND, {"command": "challenge", "models": [FTRL, TERMS, {**FTRL, "name": "late"}]}))
     before = packed(fold)
     for told in (
         {"command": "promote", "model": "late"},
         {"command": "promote", "model": "no"},
         {"command": "rollback"},
     ):
-        assert isinstance(fold.apply(entry(90, COMMAND, told)), ConfigError)
+        assert isinstance(apply(fold, entry(90, COMMAND, told)), ConfigError)
     assert packed(fold) == before
     count = fold.model.counts.events
-    assert fold.apply(entry(91, COMMAND, {"command": "promote", "model": "quick"}))["champion"] == "quick"
+    assert apply(fold, entry(91, COMMAND, {"command": "promote", "model": "quick"}))["champion"] == "quick"
     assert fold.model.config.learner == "ftrl"
     waiting = rows(300, 100)
     assert fold.outcomes(92, waiting[1], 0).fate.tolist() == [0] * 100
@@ -171,9 +172,9 @@ def test_a_promote_keeps_numbers_and_waiting_events_and_one_that_cannot_be_chang
 def test_a_challenger_that_cannot_be_is_out_and_the_champion_goes_on() -> None:
     fold = begun()
     wrong = {**TERMS, "features": ["spline(nothing, 4)"]}
-    fold.apply(entry(2, COMMAND, {"command": "challenge", "models": [wrong]}))
+    apply(fold, entry(2, COMMAND, {"command": "challenge", "models": [wrong]}))
     for each in journal()[1:6]:
-        fold.apply(each)
+        apply(fold, each)
     assert "nothing" in fold.challengers.figures(fold.model)[1]["out"]
     assert fold.model.counts.learned == 200
     again = Fold.of_state(*arrays.unpack(packed(fold), "here"), fold.seq, "here")

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from onlogit import Config, LabelConfig, MonitorConfig, OnlineLogit
 from onlogit.config import LabelNoise
+from onlogit.daemon.early import LONGEST_LABEL
 from onlogit.daemon.entries import COMMAND, EVENTS, OUTCOMES, beginning, mark, meaning
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.json_rows import RowReader
-from onlogit.daemon.label_texts import LONGEST_LABEL
 from onlogit.daemon.ledger import Ledger
+from onlogit.daemon.recovery import apply
 from onlogit.daemon.service import Service
 from onlogit.daemon.settings import EventSettings, KeepSettings, Settings
 from onlogit.daemon.work import Work
@@ -78,13 +79,13 @@ def test_state_is_a_function_of_the_journal(
     straight, sliced, stopped = begun(), begun(), begun()
     first = entry(2, EVENTS, events([100]))
     for fold in (straight, sliced, stopped):
-        fold.apply(first)
+        apply(fold, first)
     for seq, (kind, batch) in enumerate(told, 3):
-        straight.apply(entry(seq, kind, batch))
+        apply(straight, entry(seq, kind, batch))
         (sliced.events if kind == EVENTS else sliced.outcomes)(seq, batch, clock + seq, most=most)
         if seq - 3 == stop:
             stopped = Fold.of_state(*arrays.unpack(packed(stopped), "here"), stopped.seq, "here")
-        stopped.apply(entry(seq, kind, batch))
+        apply(stopped, entry(seq, kind, batch))
     assert packed(straight) == packed(sliced) == packed(stopped)
 
 
@@ -93,17 +94,17 @@ def test_state_is_a_function_of_the_journal(
 def test_what_is_lent_to_a_checkpoint_stays_as_it_is(told: list[tuple[str, pa.RecordBatch]], stop: int) -> None:
     """A fold lends its state, goes on, closes holes; one made of what was lent goes on to the same bytes."""
     fold = begun()
-    fold.apply(entry(2, EVENTS, events([100])))
+    apply(fold, entry(2, EVENTS, events([100])))
     header, lent, seq, then = fold.header(), fold.lend(), 2, packed(fold)
     for number, (kind, batch) in enumerate(told, 3):
-        fold.apply(entry(number, kind, batch))
+        apply(fold, entry(number, kind, batch))
         if number - 3 == stop:
             header, lent, seq, then = fold.header(), fold.lend(), number, packed(fold)
     after = packed(fold)
     again = Fold.of_state(header, {name: array.copy() for name, array in lent.items()}, seq, "here")
     assert packed(again) == then
     for number, (kind, batch) in enumerate(told[seq - 2 :], seq + 1):
-        again.apply(entry(number, kind, batch))
+        apply(again, entry(number, kind, batch))
     assert packed(again) == after
 
 
@@ -113,7 +114,7 @@ def test_the_daemon_learns_as_the_library_where_labels_are_flipped() -> None:
     for seq in range(2, 12):
         batch = events([10 * seq + k for k in range(10)], label=seq % 2)
         for each in (fold, plain):
-            each.apply(entry(seq, EVENTS, batch))
+            apply(each, entry(seq, EVENTS, batch))
         library.step(batch)
     asked = events([1000])
     assert fold.model.predict_proba(asked) == library.predict_proba(asked) != plain.model.predict_proba(asked)
@@ -121,14 +122,14 @@ def test_the_daemon_learns_as_the_library_where_labels_are_flipped() -> None:
 
 def test_a_refused_entry_changes_nothing() -> None:
     fold = begun()
-    fold.apply(entry(2, EVENTS, events([1, 2], label=0)))
+    apply(fold, entry(2, EVENTS, events([1, 2], label=0)))
     before = packed(fold)
     for batch in (
         events([3, 4], label=-1),
         events([3]).drop_columns(["x"]),
         events([]).rename_columns(["k", "x", "z"]),
     ):
-        assert isinstance(fold.apply(entry(3, EVENTS, batch)), DataError)
+        assert isinstance(apply(fold, entry(3, EVENTS, batch)), DataError)
         with pytest.raises(DataError):
             fold.events(3, batch, 0, most=1)
     assert packed(fold) == before
@@ -189,7 +190,7 @@ def test_keys_told_lately(told: list[list[int]], room: int) -> None:
 
 def test_outcomes_out_of_turn() -> None:
     fold = begun(early=3)
-    fold.apply(entry(2, EVENTS, events([1, 2])))
+    apply(fold, entry(2, EVENTS, events([1, 2])))
     taken = fold.outcomes(3, outcomes([(1, 1), (1, 0), (7, 1)]), 0)
     assert taken.fate.tolist() == [0, 2, 1]
     assert fold.outcomes(4, outcomes([(1, 1), (7, 0), (2, None)]), 0).fate.tolist() == [2, 2, 3]
@@ -260,7 +261,7 @@ def test_an_event_is_told_again_only_where_its_key_still_waits(
 def test_rows_whose_keys_take_too_many_looks_are_refused_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onlogit.pipeline.MOST_LOOKS", 1)
     fold = begun()
-    fold.apply(entry(2, EVENTS, events([1])))
+    apply(fold, entry(2, EVENTS, events([1])))
     before = packed(fold)
     with pytest.raises(DataError, match="send fewer rows"):
         fold.events(3, events([2, 2]), 0)
@@ -273,7 +274,7 @@ def test_an_early_outcome_is_of_the_first_event_of_its_key() -> None:
     batch = keyed([(9, 0.0, None, 0, None), (9, 1.0, None, 0, None)], 0)
     for parts in ([0, 2], [0, 1, 2]):
         fold = begun(roles=roles)
-        fold.apply(entry(2, EVENTS, keyed([(1, 1.0, None, 0, None)], 0)))
+        apply(fold, entry(2, EVENTS, keyed([(1, 1.0, None, 0, None)], 0)))
         fold.outcomes(3, outcomes([(9, 1)]), 0)
         for start, stop in pairwise(parts):
             fold.events(4 + start, batch.slice(start, stop - start), 0)
@@ -286,9 +287,9 @@ def test_an_early_outcome_is_of_the_first_event_of_its_key() -> None:
 def test_early_outcomes_of_every_kind_of_label(first: pa.Array, told: list[Any]) -> None:
     roles = EventSettings(label="y", key="k", positive="yes" if told[0] == "yes" else "").roles()
     fold = begun(roles=roles)
-    fold.apply(entry(2, EVENTS, pa.record_batch({"k": ["a"], "x": [1.0], "y": first})))
-    fold.apply(entry(3, OUTCOMES, pa.record_batch({"k": ["b", "c"], "y": pa.array(told)})))
-    fold.apply(entry(4, EVENTS, pa.record_batch({"k": ["b", "c"], "x": [1.0, 2.0], "y": pa.nulls(2)})))
+    apply(fold, entry(2, EVENTS, pa.record_batch({"k": ["a"], "x": [1.0], "y": first})))
+    apply(fold, entry(3, OUTCOMES, pa.record_batch({"k": ["b", "c"], "y": pa.array(told)})))
+    apply(fold, entry(4, EVENTS, pa.record_batch({"k": ["b", "c"], "x": [1.0, 2.0], "y": pa.nulls(2)})))
     assert fold.ledger.counts.early_used == 2
     assert fold.model.counts.learned == 3
     assert fold.model.quality().rate == pytest.approx(1 / 3 if told[0] == "yes" else 2 / 3)
@@ -298,7 +299,7 @@ def test_early_outcomes_of_every_kind_of_label(first: pa.Array, told: list[Any])
 def test_early_outcomes_are_read_each_in_its_own_kind(most: int) -> None:
     """Their column has no kind yet: bools and numbers may be held at once."""
     fold = begun()
-    fold.apply(entry(2, EVENTS, events([1])))
+    apply(fold, entry(2, EVENTS, events([1])))
     for key, label in ((2, True), (3, 1.0), (4, 0.0), (5, True)):
         assert fold.outcomes(key + 1, pa.record_batch({"k": [key], "y": [label]}), 0).fate.tolist() == [1]
     assert len(fold.events(7, events([2, 3, 4, 5, 6]), 0, most=most).p) == 5
@@ -310,7 +311,7 @@ def test_early_outcomes_are_read_each_in_its_own_kind(most: int) -> None:
 def test_an_early_outcome_that_is_no_label_any_more_is_dropped() -> None:
     """Events are folded, other outcomes learned, and it may be told again."""
     fold = begun(roles=EventSettings(label="y", key="k", positive="yes").roles())
-    fold.apply(entry(2, EVENTS, events([1])))
+    apply(fold, entry(2, EVENTS, events([1])))
     long = "no" * LONGEST_LABEL  # is kept cut
     told = pa.record_batch({"k": [2, 3, 4, 5, 6], "y": ["yes", long, "yes", long, "yes"]})
     assert fold.outcomes(3, told, 0).fate.tolist() == [1] * 5
@@ -324,10 +325,10 @@ def test_an_early_outcome_that_is_no_label_any_more_is_dropped() -> None:
 def test_early_outcomes_of_texts_that_look_like_numbers() -> None:
     roles = EventSettings(label="y", key="k", positive="1").roles()
     fold = begun(roles=roles)
-    fold.apply(entry(2, EVENTS, events([1])))
-    fold.apply(entry(3, OUTCOMES, pa.record_batch({"k": [2, 3], "y": ["0", "1"]})))
-    fold.apply(entry(4, EVENTS, events([2, 3])))
-    fold.apply(entry(5, OUTCOMES, pa.record_batch({"k": [1], "y": ["0"]})))
+    apply(fold, entry(2, EVENTS, events([1])))
+    apply(fold, entry(3, OUTCOMES, pa.record_batch({"k": [2, 3], "y": ["0", "1"]})))
+    apply(fold, entry(4, EVENTS, events([2, 3])))
+    apply(fold, entry(5, OUTCOMES, pa.record_batch({"k": [1], "y": ["0"]})))
     assert (fold.model.counts.learned, fold.model.quality().rate) == (3, 1 / 3)
 
 
@@ -349,7 +350,7 @@ def test_string_views_in_the_journal_are_strings() -> None:
              (EVENTS, "c", {"b": "q", "c": "p"}), (OUTCOMES, "y", {"b": "no"})], 2,
         ):  # fmt: skip
             columns = {"k": pa.array(told, kind), name: pa.array(told.values(), kind)}
-            fold.apply(entry(seq, what, pa.record_batch(columns | ({"y": pa.nulls(2)} if name == "c" else {}))))
+            apply(fold, entry(seq, what, pa.record_batch(columns | ({"y": pa.nulls(2)} if name == "c" else {}))))
         assert (fold.ledger.counts.duplicate_events, fold.ledger.counts.early_used) == (1, 1)
         assert (fold.model.counts.events, fold.model.counts.learned) == (3, 3)
         folds.append(fold)
@@ -358,7 +359,7 @@ def test_string_views_in_the_journal_are_strings() -> None:
 
 def test_an_event_told_again_with_a_column_of_a_type_unknown_is_refused() -> None:
     fold = begun()
-    fold.apply(entry(2, EVENTS, events([1])))
+    apply(fold, entry(2, EVENTS, events([1])))
     before = packed(fold)
     with pytest.raises(SchemaError, match="'z' is not in the schema"):
         fold.events(3, events([1]).append_column("z", pa.array([b"z"], pa.binary_view())), 0)
@@ -376,8 +377,8 @@ def test_time_comes_from_the_journal() -> None:
     folds = []
     for now in (15, 25):
         fold = begun(roles=roles, config=Config(learner="sgd", labels=LabelConfig(remember=10)))
-        fold.apply(entry(2, EVENTS, batch, now=0))
-        fold.apply(entry(3, EVENTS, later, now=now))
+        apply(fold, entry(2, EVENTS, batch, now=0))
+        apply(fold, entry(3, EVENTS, later, now=now))
         folds.append(fold)
     assert [fold.model.counts.learned for fold in folds] == [1, 2]
 
@@ -385,12 +386,12 @@ def test_time_comes_from_the_journal() -> None:
 def test_outcomes_that_wait_until_they_are_due() -> None:
     """Told twice before, the first one counts; told after, they are late. Merging entries would lose their times."""
     fold = begun(config=Config(learner="sgd", labels=LabelConfig(horizon="1m", unresolved="negative")))
-    fold.apply(entry(2, EVENTS, events([1, 2, 3]), now=0))
+    apply(fold, entry(2, EVENTS, events([1, 2, 3]), now=0))
     assert fold.by_journal_time
     assert fold.outcomes(3, outcomes([(1, 1), (2, 0)]), 0).fate.tolist() == [0, 0]
     assert fold.outcomes(4, outcomes([(1, 0), (9, 1)]), 0).fate.tolist() == [2, 1]
     assert fold.model.counts.learned == 0
-    fold.apply(entry(5, EVENTS, events([4]), now=61_000_000))
+    apply(fold, entry(5, EVENTS, events([4]), now=61_000_000))
     assert (fold.model.counts.learned, fold.model.counts.unresolved) == (3, 1)
     assert fold.outcomes(6, outcomes([(3, 1), (1, 1)]), 0).fate.tolist() == [4, 2]
     assert (fold.model.counts.late, fold.model.counts.unknown) == (1, 0)
@@ -556,7 +557,7 @@ def test_checkpoints_that_do_not_say_what_was_begun(
 def test_outcomes_are_held_alike_where_a_model_file_began_the_folder(tmp_path: Path) -> None:
     """How many is told by the command and is no part of the model: a replay from the first entry holds as many."""
     model = begun()
-    model.apply(entry(2, EVENTS, events([100])))
+    apply(model, entry(2, EVENTS, events([100])))
     told = Settings(keep=KeepSettings(state=str(tmp_path), early=2))
     service = Service(told, model.model.to_bytes())
     service.start()
@@ -571,7 +572,7 @@ def test_outcomes_are_held_alike_where_a_model_file_began_the_folder(tmp_path: P
     journal = Journal(tmp_path)
     again = Fold()
     for each in journal.read(0):
-        again.apply(each)
+        apply(again, each)
     journal.close()
     again.ledger.told(np.arange(9, dtype=np.uint64))
     assert packed(again) == packed(live)
@@ -624,10 +625,10 @@ def test_what_an_alarm_did_is_taken_back_by_a_command_of_the_journal() -> None:
         folds.append(
             begun(config=config, roles=EventSettings(label="y", key="k").roles() | {"key": None, "drop": ("k",)})
         )
-        told = [folds[-1].apply(each) for each in journal]
+        told = [apply(folds[-1], each) for each in journal]
         assert told[1] == {"command": "revert", "reverted": 4_000}
         assert [alarm["what"] for alarm in folds[-1].alarms if alarm["kind"] == "act"] == ["freeze", "revert"]
-        assert "nothing to take back" in str(folds[-1].apply(journal[1]._replace(seq=4)))
+        assert "nothing to take back" in str(apply(folds[-1], journal[1]._replace(seq=4)))
     assert packed(folds[0]) == packed(folds[1])
 
 

@@ -7,6 +7,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
 from onlogit import Config, MonitorConfig, OnlineLogit
+from onlogit.daemon.commands import obey
 from onlogit.daemon.fold import Fold
 from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.reading import Columns
@@ -78,7 +79,7 @@ def test_a_model_and_the_daemon(daemon: bool) -> None:
     assert fold.raised == raised
     if daemon:
         told = json.dumps({"command": "ack", "alarm": fold.alarms[0]["id"]}).encode()
-        fold.command(4, told)
+        obey(fold, 4, told)
     else:
         model.acknowledge()
     assert model.pipeline.monitor.evidence == 0.0
@@ -86,5 +87,5 @@ def test_a_model_and_the_daemon(daemon: bool) -> None:
     assert {alarm["kind"] for alarm in fold.alarms if alarm["id"] > raised} == {"calibration", "drift"}
     if daemon:  # a second time it says nothing new
         evidence = model.pipeline.monitor.evidence
-        fold.command(6, told)
+        obey(fold, 6, told)
         assert model.pipeline.monitor.evidence == evidence > 0.0
