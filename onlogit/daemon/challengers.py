@@ -151,6 +151,10 @@ class Challengers:
         """Whether the model of a name can score: a challenger that is out, or has not begun, cannot."""
         return name == self.champion or any(each.name == name for each in self)
 
+    def is_out(self, name: str) -> bool:
+        """Whether this is the name of a challenger that is out."""
+        return any(each.name == name and each.fault for each in self.all)
+
     def _planned(self, told: list[dict[str, Any]]) -> tuple[list[Challenger], list[dict[str, Any]]]:
         """Those that stay, and what is told of new ones. The initial model and the champion stay whatever is told."""
         kept = [each for each in self.all if not each.told or each.told in told]

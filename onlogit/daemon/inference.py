@@ -109,6 +109,8 @@ class Inference:
     async def metadata(self, request: Request) -> Answer:
         """Inputs and outputs."""
         name = self._check(request)
+        if self.service.worker.fold.challengers.is_out(name):
+            raise Refusal(404, f"the model {name!r} is out, and scores nothing any more; GET /v1/models says why")
         inputs = [] if not self.service.settled else [
             {"name": c.name, "datatype": TENSOR.get(c.kind, "BYTES"), "shape": [-1]} for c in self._features()
         ]  # fmt: skip

@@ -21,6 +21,7 @@ from onlogit.daemon.fold import Fold
 from onlogit.daemon.http import Request
 from onlogit.daemon.inference import Inference
 from onlogit.daemon.recovery import apply
+from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.settings import EventSettings, Settings
 from onlogit.daemon.sources import resolve
 from onlogit.errors import ConfigError
@@ -103,17 +104,27 @@ def test_a_model_is_ready_where_it_answers() -> None:
     fold.challengers.all[0].out(ConfigError("it refuses an event"))
     fold.challengers.all.append(Challenger("new", FTRL))
     ready: Any = SimpleNamespace(is_set=lambda: True)
-    service: Any = SimpleNamespace(ready=ready, settled=True, settings=Settings(), worker=SimpleNamespace(fold=fold))
+    service: Any = SimpleNamespace(
+        ready=ready, settled=True, settings=Settings(), worker=SimpleNamespace(fold=fold), schema=fold.reading.schema
+    )
     inference = Inference(SimpleNamespace(service=service))  # type: ignore[arg-type]
 
     def ready_of(name: str) -> int:
         return asyncio.run(inference.model_ready(Request("GET", "/", {}, b"", (name,), b""))).status
+
+    def metadata_of(name: str) -> int:
+        try:
+            return asyncio.run(inference.metadata(Request("GET", "/", {}, b"", (name,), b""))).status
+        except Refusal as refusal:
+            return refusal.status
 
     for name in ("quick", "new"):
         assert ready_of(name) == 503
         with pytest.raises(ConfigError, match=r"no model .* at work"):
             fold.named(name)
     assert [ready_of(name) for name in ("onlogit", "terms", "initial", "copy", "late")] == [200] * 5
+    assert [metadata_of(name) for name in ("onlogit", "terms", "late", "new")] == [200] * 4
+    assert [metadata_of(name) for name in ("quick", "nobody")] == [404] * 2  # out, never there
 
 
 def test_each_is_the_model_that_it_would_be_alone_and_is_compared_on_the_same_events() -> None:
