@@ -105,13 +105,13 @@ class Service:
             self.scribe.end()
             self.scribe.thread.join(max(deadline - time.monotonic(), 0.0))
         if self.worker.thread.is_alive() and not self.scribe.thread.is_alive():
+            self.worker.end()
+            self.worker.thread.join(max(deadline - time.monotonic(), 0.0))
             try:
                 self.checkpoint(max(deadline - time.monotonic(), 0.0))
                 whole = True
             except (OnlogitError, TimeoutError) as error:
                 log.error("no checkpoint at the end (the journal has it all): %s", error)
-            self.worker.end()
-            self.worker.thread.join(max(deadline - time.monotonic(), 0.0))
         if not self.worker.thread.is_alive():
             self._release()
         return whole

@@ -60,7 +60,9 @@ class Worker:
         self._paused, self._longest = 0.0, 0.0  # when scores were let in last, and the longest time between
         self._asked = -math.inf  # when scores were asked for last
         self._marks: list[tuple[int, float]] = []  # (last event, monotonic time), the older the fewer
-        self._ended = False
+        self._ended = False  # ends once all is done that was given before
+        self._gone = False  # has ended
+        self._leaving = threading.Lock()  # held where that is settled
         self._using = threading.Lock()  # held by who looks at the models or changes them
         self.thread = threading.Thread(target=self._run, name="onlogit fold", daemon=True)
 
@@ -73,8 +75,14 @@ class Worker:
         self._inbox.put(filed)
 
     def call(self, function: Callable[[Fold], Any], reply: Callable[[Any], object]) -> None:
-        """Have `function(fold)` done between two entries; `reply`, called in the fold thread, gets result or exception."""
-        self._inbox.put((function, reply))
+        """Have `function(fold)` done between two entries; `reply`, called in the fold thread, gets result or exception. Both are
+        done in this thread once that has ended."""
+        with self._leaving:
+            if not self._gone:
+                self._inbox.put((function, reply))
+                return
+        with self._using:
+            self._answer_call(function, reply)
 
     def end(self) -> None:
         """End the thread once all that was given before is done."""
@@ -93,16 +101,26 @@ class Worker:
                 self._answer_calls()
                 if self._filed:
                     self._fold_next()
-                elif self._ended:
+                elif self._ended and self._leaves():
                     return
+
+    def _leaves(self) -> bool:
+        """Whether nothing has come that is still to be done; no call goes to this thread then."""
+        with self._leaving:
+            self._take(block=False)
+            self._gone = not (self._scores or self._filed or self._calls)
+            return self._gone
 
     def _answer_calls(self) -> None:
         for function, reply in self._calls:
-            try:
-                reply(function(self.fold))
-            except Exception as error:
-                reply(error)
+            self._answer_call(function, reply)
         self._calls.clear()
+
+    def _answer_call(self, function: Callable[[Fold], Any], reply: Callable[[Any], object]) -> None:
+        try:
+            reply(function(self.fold))
+        except Exception as error:
+            reply(error)
 
     def _take(self, block: bool) -> None:
         inbox = self._inbox

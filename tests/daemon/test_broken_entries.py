@@ -185,6 +185,23 @@ def stop(one: Injected, fold: threading.Event) -> None:
     assert whole == [True]
 
 
+def test_the_last_checkpoint_has_all_that_was_folded_while_it_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start after it replays nothing."""
+    one = Injected(tmp_path, monkeypatch)
+    gate = threading.Event()
+    one.service.worker.call(lambda fold: gate.wait(20), lambda result: None)
+    for k in range(4):  # an entry each, and none folded before the stop has begun
+        one.send(Work(EVENTS, print, 1, batch=rows(f"event {k}"), alone=True), f"event {k}")
+    stop(one, gate)
+    assert len(one.heard(4)) == 4
+    assert one.service.ask(lambda fold: fold.seq, 1.0) == one.service.checkpoint_seq == 6  # its thread has ended
+    again = Service(one.service.settings)
+    assert (again.replayed, again.worker.fold.model.counts.events) == (0, 4)
+    again.stop(time.monotonic() + 1)
+
+
 def test_an_entry_that_breaks_the_fold_while_it_stops_is_put_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
