@@ -10,8 +10,8 @@ import tempfile
 from html import escape
 from pathlib import Path
 
-from onlogit.cli.telling import watch
-from onlogit.report.screen import Screen
+from onlogit.demo.run import watch
+from onlogit.demo.screen import Screen
 
 CHARACTER, LINE, MARGIN = 8.4, 18, 20
 COLOURS = {"1": "#ffffff", "2": "#7d8590", "36": "#39c5cf", "33": "#e3b341", "1;31": "#ff7b72"}

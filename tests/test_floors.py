@@ -19,7 +19,7 @@ FLOORS = {
     "model": 4, "pipeline": 4, "explain": 4,
     "records": 5, "relay": 5, "runner": 5, "report": 5,
     "engines": 6, "adapters": 6, "daemon": 6,
-    "cli": 7,
+    "cli": 7, "demo": 7,
     "__init__": 8, "__main__": 8,  # the public names, and the command
 }  # fmt: skip
 DOORS = ("onlogit.kernels.jit", "onlogit.kernels.lanes")

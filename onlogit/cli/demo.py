@@ -38,15 +38,15 @@ def demo(
         "hold": terminal if hold is None else hold,
     }
     if as_json:
-        from onlogit.cli.telling import tell
+        from onlogit.demo.run import tell
 
         tell(out, **told)
         return
-    from onlogit.report.demo import opening
-    from onlogit.report.screen import Screen
+    from onlogit.demo.page import opening
+    from onlogit.demo.screen import Screen
 
     screen = Screen(sys.stdout, sys.stderr, context.color)
     screen.say(*opening(screen))  # before the imports that take a while
-    from onlogit.cli.telling import watch
+    from onlogit.demo.run import watch
 
     watch(out, screen, **told)

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from onlogit.report.screen import WIPE, Screen
+from onlogit.demo.screen import WIPE, Screen
 
 
 class Terminal(io.StringIO):

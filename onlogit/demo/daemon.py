@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from onlogit.demo import flights
 from onlogit.errors import OnlogitError
 from onlogit.monitor import Alarm
-from onlogit.report import flights
 from onlogit.streams.arrow import stream_of
 
 SLICE = 256

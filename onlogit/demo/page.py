@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from onlogit.report.flights import NAMES, clock, new_york
-from onlogit.report.screen import Screen
+from onlogit.demo.flights import NAMES, clock, new_york
+from onlogit.demo.screen import Screen
 from onlogit.report.text import Curve, paragraph, reliability_diagram, scale
 
 if TYPE_CHECKING:  # the opening is printed before Numba is imported
+    from onlogit.demo.months import Month
     from onlogit.kernels.quality import Quality, Reliability
     from onlogit.monitor import Alarm
-    from onlogit.report.months import Month
 
 WIDTH = 79
 SCALE_WIDTH, SCALE_TOP = 14, 0.25

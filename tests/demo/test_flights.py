@@ -8,7 +8,7 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
-from onlogit.report import flights
+from onlogit.demo import flights
 
 
 def test_the_file_is_what_it_says() -> None:

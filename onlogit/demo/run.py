@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
-from onlogit.cli.demo_daemon import KEY, daemon
 from onlogit.cli.printing import say
-from onlogit.cli.replaying import BATCH_ROWS, Began, Done, Frozen, Happening, Raised, Replay, Running
+from onlogit.demo import page
+from onlogit.demo.daemon import KEY, daemon
+from onlogit.demo.flights import PATH
+from onlogit.demo.months import figures
+from onlogit.demo.page import Ending
+from onlogit.demo.replay import BATCH_ROWS, Began, Done, FlightReplay, Frozen, Happening, MonthSoFar, Raised
+from onlogit.demo.screen import Screen
 from onlogit.errors import ConfigError, OnlogitError, OutputError
 from onlogit.json_lines import to_line
 from onlogit.kernels import jit
 from onlogit.kernels.quality import Reliability
 from onlogit.model import load
-from onlogit.report import demo as page
-from onlogit.report.demo import Ending
-from onlogit.report.flights import PATH
-from onlogit.report.months import figures
-from onlogit.report.screen import Screen
 from onlogit.streams import Source, open_source
 
 
@@ -41,15 +41,15 @@ def free_to_write(out: str, source: Source) -> None:
 
 
 @contextmanager
-def replaying(out: str, served: bool, most: int | None) -> Iterator[tuple[Replay, Source, str]]:
+def replaying(out: str, served: bool, most: int | None) -> Iterator[tuple[FlightReplay, Source, str]]:
     """A replay, the flights, and where the live model's page is: "" without a daemon."""
     with closing(open_source(PATH, batch_rows=BATCH_ROWS)) as source:
         free_to_write(out, source)
         if not served:
-            yield Replay(most=most), source, ""
+            yield FlightReplay(most=most), source, ""
             return
         with daemon() as client:
-            yield Replay(client, most), source, client.address
+            yield FlightReplay(client, most), source, client.address
 
 
 def watch(out: str, screen: Screen, *, served: bool, flights: int | None, hold: bool) -> None:
@@ -71,7 +71,7 @@ def watch(out: str, screen: Screen, *, served: bool, flights: int | None, hold: 
                 threading.Event().wait()
 
 
-def note(replay: Replay, screen: Screen) -> None:
+def note(replay: FlightReplay, screen: Screen) -> None:
     """That kernels are being compiled: above the table, or for that while below it."""
     lines = page.compile_note(jit.FOLDER is not None, screen)
     if replay.startup:
@@ -80,9 +80,9 @@ def note(replay: Replay, screen: Screen) -> None:
         screen.say(*lines)
 
 
-def show(now: Happening, replay: Replay, screen: Screen) -> None:
+def show(now: Happening, replay: FlightReplay, screen: Screen) -> None:
     """What happens, as lines of the page."""
-    if isinstance(now, Running):
+    if isinstance(now, MonthSoFar):
         screen.show(page.month_row(now.month, screen, now.time))
     elif isinstance(now, Done):
         screen.say(page.month_row(now.month, screen))
@@ -111,7 +111,7 @@ def tell(out: str, *, served: bool, flights: int | None, hold: bool) -> None:
                 threading.Event().wait()
 
 
-def summary(replay: Replay, ending: Ending) -> dict[str, Any]:
+def summary(replay: FlightReplay, ending: Ending) -> dict[str, Any]:
     """The last record of `--json`: March to December, and where things are."""
     return {
         "record": "summary",

@@ -12,12 +12,12 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.config import BeliefConfig, Config
+from onlogit.demo import flights
+from onlogit.demo.months import BaseRate, Month, Months
+from onlogit.demo.page import Ending
 from onlogit.kernels.quality import quality, reliability
 from onlogit.model import OnlineLogit
 from onlogit.monitor import Alarm
-from onlogit.report import flights
-from onlogit.report.demo import Ending
-from onlogit.report.months import BaseRate, Month, Months
 from onlogit.streams import Source
 
 BATCH_ROWS = 1024  # about a day
@@ -54,7 +54,7 @@ class Began(NamedTuple):
     """The first batches are through, and with them every kernel is compiled."""
 
 
-class Running(NamedTuple):
+class MonthSoFar(NamedTuple):
     """A month so far, and the time of its latest event."""
 
     month: Month
@@ -78,10 +78,10 @@ class Raised(NamedTuple):
     alarm: Alarm
 
 
-Happening = Began | Running | Done | Frozen | Raised
+Happening = Began | MonthSoFar | Done | Frozen | Raised
 
 
-class Replay:
+class FlightReplay:
     """Drives both models over the flights, a batch at a time, and keeps their figures by month."""
 
     def __init__(self, live: Learner | None = None, most: int | None = None) -> None:
@@ -130,7 +130,7 @@ class Replay:
         base = self._base.score(now, flights.microseconds(batch["landed_at"]), live.y)
         self.months.add(self._month, live.y, live.z, frozen.z if self._month >= MARCH else None, base)
         if self.startup:
-            yield Running(self.months.read(self._month), int(now[-1]))
+            yield MonthSoFar(self.months.read(self._month), int(now[-1]))
         yield from self._raised("live", live.alarms)
         yield from self._raised("frozen", frozen.alarms)
 

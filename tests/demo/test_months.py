@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onlogit.report.months import BaseRate, Months
+from onlogit.demo.months import BaseRate, Months
 
 
 def slow_base_rate(time: list[int], due: list[int], y: list[int]) -> list[float]:
