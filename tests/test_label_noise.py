@@ -11,7 +11,7 @@ import pytest
 from onlogit import Config, LabelConfig, OnlineLogit
 from onlogit.config import BeliefConfig, LabelNoise, MonitorConfig
 from onlogit.encoding import Rows
-from onlogit.encoding.columns import one_batch
+from onlogit.encoding.buffers import one_batch
 from onlogit.errors import ConfigError
 from onlogit.explain import REST, explain_event
 from onlogit.learners import Tape, create

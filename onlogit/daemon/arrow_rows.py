@@ -16,7 +16,7 @@ from pyarrow import ipc
 from onlogit.daemon.arrow_messages import RECORD_BATCH, Message, claims, is_native, messages
 from onlogit.daemon.refusals import Refusal
 from onlogit.daemon.settings import ServerSettings
-from onlogit.encoding.columns import has_views, rows_without_views
+from onlogit.encoding.buffers import has_views, rows_without_views
 from onlogit.errors import DataError
 from onlogit.schema import Schema, is_text
 from onlogit.streams.validity import check, has_texts

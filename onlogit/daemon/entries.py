@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.config import Config, from_mapping, to_mapping
-from onlogit.encoding.columns import rows_without_views
+from onlogit.encoding.buffers import rows_without_views
 from onlogit.model import OnlineLogit
 from onlogit.steps import sigmoid
 from onlogit.storage.journal import Entry

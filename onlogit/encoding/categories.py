@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.encoding import columns as arrow
+from onlogit.encoding import buffers
 from onlogit.encoding.hashes import Seed, seeds
 from onlogit.kernels import derive, hashing, layout
 from onlogit.kernels.gather import STAGGER
@@ -34,7 +34,7 @@ def name_of(leaf: Leaf) -> str:
 class Seen(NamedTuple):
     """One category of a batch: its strings, or codes and the hashes that they stand for (null last)."""
 
-    view: arrow.Texts | arrow.Codes
+    view: buffers.Texts | buffers.Codes
     table: U64
 
 
@@ -76,25 +76,25 @@ class Categories:
         """One category of a batch."""
         leaf, column = self.leaves[j], self.columns[j]
         if column.kind in ("number", "integer", "null"):
-            return Seen(arrow.codes_as_texts(array), NO_HASHES)
-        array = arrow.typed(array, column.kind)
+            return Seen(buffers.codes_as_texts(array), NO_HASHES)
+        array = buffers.typed(array, column.kind)
         if pa.types.is_dictionary(array.type):
-            codes, texts = arrow.codes(array)
+            codes, texts = buffers.codes(array)
             return Seen(codes, np.append(self.seeds[j].of_texts(texts), self.seeds[j].null))
         if column.kind == "text":
-            return Seen(arrow.texts(array), NO_HASHES)
-        places, (validity, shift) = np.zeros(len(array), np.int32), arrow.bits(array)
+            return Seen(buffers.texts(array), NO_HASHES)
+        places, (validity, shift) = np.zeros(len(array), np.int32), buffers.bits(array)
         if not isinstance(leaf, Calendar):
-            layout.unpack_bits(*arrow.packed(array), places)
+            layout.unpack_bits(*buffers.packed(array), places)
         else:
-            ticks, per_day = arrow.ticks(arrow.local(array, column.zone, column.name))
+            ticks, per_day = buffers.ticks(buffers.local(array, column.zone, column.name))
             if leaf.part == "hour":
                 layout.calendar_codes(ticks, per_day // 24, 0, 24, places)
             elif leaf.part == "weekday":
                 layout.calendar_codes(ticks, per_day, MONDAY, 7, places)
             else:
                 derive.months(ticks, per_day, places)
-        return Seen(arrow.Codes(arrow.frozen(places), validity, shift), self.tables[j])
+        return Seen(buffers.Codes(buffers.frozen(places), validity, shift), self.tables[j])
 
     def hash(self, seen: list[Seen], weight: F64, size: int) -> Hashed:
         """Hashes, and the slots, of which there are `size`; nothing is changed."""
@@ -105,7 +105,7 @@ class Categories:
             hashes = scratch
             if self.leaves[j] in self.factors:
                 hashes = factors[self.leaves[j]] = np.empty(n, np.uint64)
-            if isinstance(view, arrow.Codes):
+            if isinstance(view, buffers.Codes):
                 hashing.take_hashes(*view, table, hashes)
             else:
                 hashing.hash_strings(*view, *self.seeds[j], hashes)
@@ -124,4 +124,4 @@ class Categories:
         j = next(j for j, own in enumerate(self.leaves) if own == leaf)
         array = pa.array([value])
         number = self.columns[j].kind in ("number", "integer") and pa.types.is_floating(array.type)
-        return np.uint64(self.seeds[j].of_texts((arrow.codes_as_texts if number else arrow.texts)(array))[0])
+        return np.uint64(self.seeds[j].of_texts((buffers.codes_as_texts if number else buffers.texts)(array))[0])

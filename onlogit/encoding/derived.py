@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.encoding import columns as arrow
+from onlogit.encoding import buffers
 from onlogit.encoding.hashes import seeds
 from onlogit.encoding.knots import Knots, Warming
 from onlogit.encoding.numbers import Standard
@@ -39,7 +39,7 @@ F64 = npt.NDArray[np.float64]
 class Operands(NamedTuple):
     """What a batch gives to the terms."""
 
-    raw: dict[str, arrow.Numbers]  # number columns as they are
+    raw: dict[str, buffers.Numbers]  # number columns as they are
     standard: dict[str, Standard]  # and standardised
     hashes: dict[Read | Category | Calendar, U64]  # categories
     weight: F64  # [n] 0 where a row changes nothing
@@ -181,7 +181,7 @@ class _Batch:
         self.derived = derived
         self.operands = operands
         self.n = operands.weight.size
-        self._raw: dict[Term, arrow.Numbers] = {}
+        self._raw: dict[Term, buffers.Numbers] = {}
         self._standard: dict[str, Standard] = {}
         self.alive: dict[Warming, int] = {}
         self._hashed: dict[Term, Hashed] = {}
@@ -214,7 +214,7 @@ class _Batch:
         values[:alive] = 0.0
         return values
 
-    def raw(self, term: Term) -> arrow.Numbers:
+    def raw(self, term: Term) -> buffers.Numbers:
         """A number as it is."""
         if isinstance(term, Read):
             return self.operands.raw[term.column]
@@ -228,7 +228,7 @@ class _Batch:
                 out = np.ones(self.n)
                 for factor in term.factors:
                     out *= self._gapped(factor)
-            self._raw[term] = arrow.Numbers(arrow.frozen(out), arrow.ALL_VALID, 0)
+            self._raw[term] = buffers.Numbers(buffers.frozen(out), buffers.ALL_VALID, 0)
         return self._raw[term]
 
     def _gapped(self, term: Term) -> F64:
@@ -242,7 +242,7 @@ class _Batch:
             return self.operands.standard[term.column]
         return self._own(text_of(term), self.raw(term))
 
-    def _own(self, name: str, raw: arrow.Numbers) -> Standard:
+    def _own(self, name: str, raw: buffers.Numbers) -> Standard:
         if name not in self._standard:
             j = self.derived.row[name]
             out = Standard(np.zeros(self.n, np.float32), np.zeros(self.n, np.uint8))
@@ -255,7 +255,7 @@ class _Batch:
         power, found = base, {}
         for name in powers(term):
             power = power * base
-            found[name] = self._own(name, arrow.Numbers(arrow.frozen(power), arrow.ALL_VALID, 0))
+            found[name] = self._own(name, buffers.Numbers(buffers.frozen(power), buffers.ALL_VALID, 0))
         return found
 
     def category(self, term: Term) -> Hashed:
@@ -268,7 +268,7 @@ class _Batch:
             codes, hashes = np.zeros(self.n, np.int32), np.zeros(self.n, np.uint64)
             if edges is not None:
                 derive.buckets(*self.raw(term.of), edges, codes)
-                hashing.take_hashes(codes, arrow.ALL_VALID, 0, self.derived.tables[term], hashes)
+                hashing.take_hashes(codes, buffers.ALL_VALID, 0, self.derived.tables[term], hashes)
             self._hashed[term] = Hashed(hashes, alive)
         return self._hashed[term]
 
@@ -289,7 +289,7 @@ class _Batch:
         parts = []
         for side in range(2):
             hashes = np.zeros(self.n, np.uint64)
-            hashing.take_hashes(left + np.int32(side), arrow.ALL_VALID, 0, self.derived.tables[term], hashes)
+            hashing.take_hashes(left + np.int32(side), buffers.ALL_VALID, 0, self.derived.tables[term], hashes)
             parts.append((hashes, self._silenced(values[side], alive)))
         return parts
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.encoding import columns as arrow
+from onlogit.encoding import buffers
 from onlogit.encoding.categories import NO_HASHES, Categories, Leaf, Seen
 from onlogit.encoding.lists import ListColumns
 from onlogit.encoding.lists import Seen as SeenList
@@ -57,7 +57,7 @@ class DirectRows:
         values = numbers if self._order is None else numbers[self._order]
         categories = [read(numbers, others) for read in self._readers]
         found = {name: self._boxed(name, numbers, others) for name in self._list_names}
-        return self._place(arrow.frozen(values), categories, self._lists.read(found, 0) if found else [])
+        return self._place(buffers.frozen(values), categories, self._lists.read(found, 0) if found else [])
 
     def _boxed(self, name: str, numbers: F64, others: Sequence[Values]) -> pa.Array:
         """A column as Arrow has it."""
@@ -65,7 +65,7 @@ class DirectRows:
             return self._boxes[name](others[self._other[name]])
         values, validity, _ = gapped(numbers[self._number[name]])
         bitmap = pa.py_buffer(validity) if validity.size else None
-        return pa.Array.from_buffers(arrow.FLOAT64, values.size, [bitmap, pa.py_buffer(values)])
+        return pa.Array.from_buffers(buffers.FLOAT64, values.size, [bitmap, pa.py_buffer(values)])
 
     def _reader(self, j: int, leaf: Leaf, column: Column) -> Callable[[F64, Sequence[Values]], Seen]:
         """What reads category j."""
@@ -78,31 +78,31 @@ class DirectRows:
         return lambda numbers, others: self._categories.read_one(j, self._boxed(column.name, numbers, others))
 
 
-def texts(values: Values) -> arrow.Texts:
+def texts(values: Values) -> buffers.Texts:
     """Strings as the buffers of an Arrow array would show them."""
     data = [b"" if value is None else value.encode() for value in values]
     offsets = np.zeros(len(data) + 1, np.int32)
     np.cumsum([len(each) for each in data], out=offsets[1:])
     joined = b"".join(data)
-    buffer = np.frombuffer(joined, np.uint8) if joined else arrow.ALL_VALID
-    return arrow.Texts(buffer, arrow.frozen(offsets), *valid(values))
+    buffer = np.frombuffer(joined, np.uint8) if joined else buffers.ALL_VALID
+    return buffers.Texts(buffer, buffers.frozen(offsets), *valid(values))
 
 
-def bools(values: Values) -> arrow.Codes:
+def bools(values: Values) -> buffers.Codes:
     """Bools as codes 0 and 1."""
-    return arrow.Codes(arrow.frozen(np.array([value is True for value in values], np.int32)), *valid(values))
+    return buffers.Codes(buffers.frozen(np.array([value is True for value in values], np.int32)), *valid(values))
 
 
-def valid(values: Values) -> tuple[arrow.U8, int]:
+def valid(values: Values) -> tuple[buffers.U8, int]:
     """Which values are there, as Arrow's bitmap; empty where all are."""
     if None not in values:
-        return arrow.ALL_VALID, 0
-    return arrow.frozen(np.packbits([value is not None for value in values], bitorder="little")), 0
+        return buffers.ALL_VALID, 0
+    return buffers.frozen(np.packbits([value is not None for value in values], bitorder="little")), 0
 
 
-def gapped(values: F64) -> arrow.Numbers:
+def gapped(values: F64) -> buffers.Numbers:
     """Numbers [n] whose NaN are nulls."""
     missing = np.isnan(values)
     if not missing.any():
-        return arrow.Numbers(values, arrow.ALL_VALID, 0)
-    return arrow.Numbers(values, arrow.frozen(np.packbits(~missing, bitorder="little")), 0)
+        return buffers.Numbers(values, buffers.ALL_VALID, 0)
+    return buffers.Numbers(values, buffers.frozen(np.packbits(~missing, bitorder="little")), 0)

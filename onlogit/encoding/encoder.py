@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.encoding import columns as arrow
+from onlogit.encoding import buffers
 from onlogit.encoding.assembling import assemble
 from onlogit.encoding.categories import Categories, Hashed, Leaf, name_of
 from onlogit.encoding.categories import Seen as SeenCategory
@@ -66,7 +66,7 @@ class Ready(NamedTuple):
 
     encoded: Encoded  # but for its rows
     weight: F64  # [n] what each row counts; 0 where nothing is to change
-    columns: arrow.Columns
+    columns: buffers.Columns
     places: I64
     held: Any
     categories: Hashed
@@ -152,8 +152,8 @@ class Encoder:
         it is, and label, weight, key, label time and due time may be absent. `accept` sees the batch and all but the rows, and
         may refuse by raising. key: u64[n] where `read_key` gave it before.
         """
-        batch = arrow.one_batch(batch)
-        columns = arrow.Columns(batch, self._match(batch.schema, scoring=not update))
+        batch = buffers.one_batch(batch)
+        columns = buffers.Columns(batch, self._match(batch.schema, scoring=not update))
         encoded, negative, places, held, categories, lists = self._read(
             columns, batch.num_rows, first_event, key, self._labels.negative
         )
@@ -172,7 +172,7 @@ class Encoder:
         weight = ready.weight
         dense = np.empty((weight.size, len(self.dense_names)), np.float32)
         lit, standard = self._numbers.standardise(ready.places, weight, self._tags, dense)
-        numbers = [arrow.numbers(ready.columns[name]) for name in self._numbers.names] if self._derived.terms else []
+        numbers = [buffers.numbers(ready.columns[name]) for name in self._numbers.names] if self._derived.terms else []
         if ready.update:
             self._categories.learn(ready.categories, weight, self._tags)
         rows = self._placed(dense, lit, standard, numbers, ready.categories, ready.lists, weight)
@@ -187,12 +187,12 @@ class Encoder:
     def check(self, batch: pa.RecordBatch, first_event: int, negative: str | None) -> str | None:
         """Raise what `read` would; nothing is changed. negative: the label's negative value by the rows before these, as
         text or None; gives that after them."""
-        found = arrow.Columns(batch, self._match(batch.schema, scoring=False))
+        found = buffers.Columns(batch, self._match(batch.schema, scoring=False))
         return self._read(found, batch.num_rows, first_event, None, negative).negative
 
     def settled(self, batch: pa.RecordBatch, first_event: int, key: U64 | None) -> Encoded:
         """A batch but for its rows; nothing is changed. Raises what `read` would, but for what is wrong in features."""
-        found = arrow.Columns(batch, self._match(batch.schema, scoring=False))
+        found = buffers.Columns(batch, self._match(batch.schema, scoring=False))
         return self._settle(found, batch.num_rows, first_event, key, self._labels.negative)[0]
 
     @property
@@ -200,16 +200,16 @@ class Encoder:
         """The label's negative value, None while none was seen."""
         return self._labels.negative
 
-    def _read(self, found: arrow.Columns, n: int, first_event: int, key: U64 | None, negative: str | None) -> _Found:
+    def _read(self, found: buffers.Columns, n: int, first_event: int, key: U64 | None, negative: str | None) -> _Found:
         """All that may be refused; nothing is changed."""
         encoded, negative = self._settle(found, n, first_event, key, negative)
-        places, kept = arrow.places_of(found, self._numbers.names)
+        places, kept = buffers.places_of(found, self._numbers.names)
         return _Found(
             encoded, negative, places, kept, self._categories.read(found), self._lists.read(found, first_event)
         )
 
     def _placed(
-        self, dense: F32, lit: Lit, standard: dict[str, Standard], numbers: list[arrow.Numbers],
+        self, dense: F32, lit: Lit, standard: dict[str, Standard], numbers: list[buffers.Numbers],
         categories: Hashed, lists: list[SeenList], weight: F64,
     ) -> Rows:  # fmt: skip
         """Rows of a tile in which the numbers stand already."""
@@ -229,7 +229,7 @@ class Encoder:
         n, weight = values.shape[1], constant(np.float64(0), values.shape[1])
         dense = np.empty((n, len(self.dense_names)), np.float32)
         values = np.ascontiguousarray(values)
-        lit, standard = self._numbers.standardise(arrow.places(values), weight, self._tags, dense)
+        lit, standard = self._numbers.standardise(buffers.places(values), weight, self._tags, dense)
         if not (lit.some.size or categories or lists or self._derived.terms):
             return numbers_alone(dense)
         numbers = [gapped(column) for column in values] if self._derived.terms else []
@@ -288,8 +288,8 @@ class Encoder:
         if key is None and k is not None:
             key = read_key(k, k_name, first_event)
         time = None if t is None else read_time(t, t_name, first_event)
-        label_time = None if known is None else read_time(known, l_name, first_event, missing=arrow.INT64_MAX)
-        due = None if d is None else read_time(d, d_name, first_event, missing=arrow.INT64_MAX)
+        label_time = None if known is None else read_time(known, l_name, first_event, missing=buffers.INT64_MAX)
+        due = None if d is None else read_time(d, d_name, first_event, missing=buffers.INT64_MAX)
         return Encoded(NO_ROWS, labels, weight, key, time, label_time, due), negative
 
     @property

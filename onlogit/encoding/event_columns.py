@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.encoding import columns as arrow
+from onlogit.encoding import buffers
 from onlogit.errors import DataError
 from onlogit.kernels import hashing
 from onlogit.kernels.tally import LARGEST_WEIGHT, LEAST_WEIGHT
@@ -27,8 +27,8 @@ def read_weight(array: pa.Array, name: str, first_event: int) -> npt.NDArray[np.
     """Weights: f64[n], 0 or 2^-16 to 2^20. SchemaError for a column of no numbers."""
     if not pa.types.is_null(array.type):
         kind_in_role("weight", name, array.type)
-    missing = arrow.nulls(array)
-    weight = np.where(missing, np.nan, arrow.numbers(array).values).astype(np.float64)
+    missing = buffers.nulls(array)
+    weight = np.where(missing, np.nan, buffers.numbers(array).values).astype(np.float64)
     _refuse(~may_weigh(weight), name, first_event, array, WEIGHTS)
     return weight
 
@@ -41,14 +41,14 @@ def may_weigh(weight: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
 
 def read_key(array: pa.Array, name: str, first_event: int) -> npt.NDArray[np.uint64]:
     """Keys: u64[n]. Integers are mixed one to one, whatever their width; strings are hashed."""
-    array = arrow.plain(array, name)
+    array = buffers.plain(array, name)
     if array.null_count:
-        _refuse(arrow.nulls(array), name, first_event, array, "a key in every row")
+        _refuse(buffers.nulls(array), name, first_event, array, "a key in every row")
     out = np.zeros(len(array), np.uint64)
     if is_text(array.type):
-        hashing.hash_strings(*arrow.texts(array), KEY_SEED, KEY_SEED, out)
+        hashing.hash_strings(*buffers.texts(array), KEY_SEED, KEY_SEED, out)
     elif not pa.types.is_null(array.type):
-        hashing.hash_integers(arrow.int64s(array), out)
+        hashing.hash_integers(buffers.int64s(array), out)
     return out
 
 
@@ -56,7 +56,7 @@ def read_time(array: pa.Array, name: str, first_event: int, missing: int | None 
     """Times: i64[n], microseconds since 1970 UTC; `missing` where null, or a DataError where that is not given."""
     if pa.types.is_null(array.type):
         array = array.cast(pa.timestamp("us"))
-    time, null = arrow.microseconds(array, name, first_event)
+    time, null = buffers.microseconds(array, name, first_event)
     if missing is None:
         _refuse(null, name, first_event, array, "a time in every row")
         return time

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.encoding import columns as arrow
+from onlogit.encoding import buffers
 from onlogit.kernels import hashing
 
 U64 = npt.NDArray[np.uint64]
@@ -22,7 +22,7 @@ class Seed(NamedTuple):
     seed: np.uint64
     null: np.uint64
 
-    def of_texts(self, texts: arrow.Texts) -> U64:
+    def of_texts(self, texts: buffers.Texts) -> U64:
         """The hash of each text: u64[n]."""
         out = np.zeros(texts.offsets.size - 1, np.uint64)
         hashing.hash_strings(*texts, self.seed, self.null, out)
@@ -30,7 +30,7 @@ class Seed(NamedTuple):
 
     def table(self, texts: list[str]) -> U64:
         """The hashes of some texts, and of null after them: what codes stand for."""
-        return np.append(self.of_texts(arrow.texts(pa.array(texts, pa.large_string()))), self.null)
+        return np.append(self.of_texts(buffers.texts(pa.array(texts, pa.large_string()))), self.null)
 
 
 def seeds(names: Iterable[str]) -> list[Seed]:

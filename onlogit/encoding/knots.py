@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.encoding import columns as arrow
+from onlogit.encoding import buffers
 from onlogit.errors import StateError
 from onlogit.kernels import derive
 from onlogit.terms import Bucket, Spline
@@ -36,7 +36,7 @@ class Knots:
         count = int(self.warmed[row, derive.KNOTS])
         return None if count < 0 else self.knots[row, :count]
 
-    def warm(self, term: Warming, numbers: arrow.Numbers, weight: F64) -> int:
+    def warm(self, term: Warming, numbers: buffers.Numbers, weight: F64) -> int:
         """Hold the numbers of a batch, up to the end of the warm-up; the first row after that, n if it goes on."""
         row = self.row[term]
         alive = derive.warm_up(*numbers, weight, self.held[row], self.warmed[row])

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.encoding.columns import flags, plain, whole_numbers
+from onlogit.encoding.buffers import flags, plain, whole_numbers
 from onlogit.errors import DataError
 from onlogit.schema import check_positive
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.encoding import columns as arrow
+from onlogit.encoding import buffers
 from onlogit.encoding.hashes import seeds
 from onlogit.errors import DataError
 from onlogit.kernels import derive, gather, hashing
@@ -44,7 +44,7 @@ class Seen(NamedTuple):
 
     indices: _Extents
     hashes: U64  # one for each entry of the indices
-    numbers: arrow.Numbers | None = None
+    numbers: buffers.Numbers | None = None
     at: I64 | None = None
 
 
@@ -66,7 +66,7 @@ NO_LISTS = Lists(NOWHERE, NOWHERE, NOTHING, NOTHING.astype(np.float32), NOTHING,
 
 def extents(array: pa.Array) -> _Extents:
     """Where each row's entries are; what points outside the entries, as in a damaged file, is cut off."""
-    absent = arrow.nulls(array)
+    absent = buffers.nulls(array)
     n = len(array)
     kind = array.type
     if pa.types.is_null(kind) or pa.types.is_dictionary(kind):  # the latter of nothing but nulls
@@ -112,7 +112,7 @@ class ListColumns:
         if kind == "null":
             return Seen(indices, np.full(len(entries), seed.null))
         if kind == "text":
-            return Seen(indices, seed.of_texts(arrow.texts(arrow.plain(entries, self.names[r]))))
+            return Seen(indices, seed.of_texts(buffers.texts(buffers.plain(entries, self.names[r]))))
         return Seen(indices, self.hash_integers(r, entries))
 
     def _read_pair(self, r: int, pair: Sparse, found: Mapping[str, pa.Array], first_event: int) -> Seen:
@@ -124,13 +124,13 @@ class ListColumns:
                 f"column {pair.values.column!r}, row {first_event + row} (counting from 0): {got[row]} values for "
                 f"{wanted[row]} indices in column {pair.indices.column!r}; accepted is one value for each index"
             )
-        return self._read_set(r, indices)._replace(numbers=arrow.numbers(values.entries), at=values.starts)
+        return self._read_set(r, indices)._replace(numbers=buffers.numbers(values.entries), at=values.starts)
 
     def hash_integers(self, r: int, entries: pa.Array) -> U64:
         """The hash of each integer under list column r: u64[n]."""
         out = np.zeros(len(entries), np.uint64)
-        whole = arrow.frozen(np.asarray(entries.fill_null(0)).astype(np.int64))
-        hashing.hash_numbered(whole, *arrow.bits(entries), *self.seeds[r], out)
+        whole = buffers.frozen(np.asarray(entries.fill_null(0)).astype(np.int64))
+        hashing.hash_numbered(whole, *buffers.bits(entries), *self.seeds[r], out)
         return out
 
     def place(self, seen: list[Seen], weight: F64, tags: U8) -> Lists:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
-from onlogit.encoding import columns as arrow
+from onlogit.encoding import buffers
 from onlogit.encoding.categories import Categories, Leaf, name_of
 from onlogit.encoding.derived import Derived
 from onlogit.encoding.lists import ListColumns
@@ -53,7 +53,7 @@ class _Few(dict[str, pa.Array]):
         self._found, self.rows = found, rows
 
     def __missing__(self, column: str) -> pa.Array:
-        self[column] = array = arrow.without_views(self._found[column]).take(pa.array(self.rows))
+        self[column] = array = buffers.without_views(self._found[column]).take(pa.array(self.rows))
         return array
 
 
@@ -123,14 +123,14 @@ class Namer:
         described = self._categories.columns[at]
         array = few[column]
         if described.kind in ("number", "integer", "null"):  # codes
-            array = arrow.codes_as_strings(array)
+            array = buffers.codes_as_strings(array)
         else:
-            array = arrow.plain(arrow.typed(array, described.kind), column)
+            array = buffers.plain(buffers.typed(array, described.kind), column)
         if isinstance(leaf, Calendar):
             part = {"hour": pc.hour, "weekday": pc.day_of_week, "month": pc.month}[leaf.part]
-            array = part(arrow.local(array, described.zone, column))
+            array = part(buffers.local(array, described.zone, column))
         array = array.cast(pa.large_string())
-        return self._categories.seeds[at].of_texts(arrow.texts(array)), _texts(array)
+        return self._categories.seeds[at].of_texts(buffers.texts(array)), _texts(array)
 
     def _entries(self, term: Read | Sparse, few: _Few) -> tuple[str, I64, U64, Values]:
         at = self._lists.lists.index(term)
@@ -139,7 +139,7 @@ class Namer:
         entries = np.concatenate(
             [np.arange(*each) for each in zip(indices.starts, indices.stops, strict=True)] or [row]
         )
-        of_entries = _texts(arrow.plain(indices.entries, self._lists.names[at]).cast(pa.large_string()))
+        of_entries = _texts(buffers.plain(indices.entries, self._lists.names[at]).cast(pa.large_string()))
         absent = np.flatnonzero(indices.absent)  # null lists light the slot of null
         null = np.full(len(absent), self._lists.seeds[at].null)
 
@@ -206,5 +206,5 @@ class Namer:
             return None if inner is None else np.log(np.where(inner > 0, inner, np.nan))
         if not isinstance(term, Read):
             return None
-        values = arrow.numbers(few[term.column]).values.astype(np.float64)
-        return np.where(arrow.nulls(few[term.column]) | ~np.isfinite(values), np.nan, values)
+        values = buffers.numbers(few[term.column]).values.astype(np.float64)
+        return np.where(buffers.nulls(few[term.column]) | ~np.isfinite(values), np.nan, values)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.encoding import columns as arrow
+from onlogit.encoding import buffers
 from onlogit.errors import SchemaError, StateError
 from onlogit.schema import kind_of
 from onlogit.states import check
@@ -65,7 +65,7 @@ class Bins:
 
     def check(self, array: pa.Array) -> None:
         """SchemaError where the column is of another kind than before; DataError for a code outside its dictionary."""
-        arrow.check_codes(array, self.name)
+        buffers.check_codes(array, self.name)
         kind = kind_of_column(array, self.name)
         if kind is not None and self.kind is not None and kind != self.kind:
             raise SchemaError(
@@ -221,8 +221,8 @@ def _said(edge: float) -> str:
 
 def _numbers(array: pa.Array) -> F64:
     """float64[n]; NaN where missing."""
-    x = np.asarray(arrow.numbers(array).values, np.float64)
-    return np.where(arrow.nulls(array), np.nan, x) if array.null_count else x.copy()
+    x = np.asarray(buffers.numbers(array).values, np.float64)
+    return np.where(buffers.nulls(array), np.nan, x) if array.null_count else x.copy()
 
 
 def _texts(array: pa.Array) -> tuple[list[str | None], npt.NDArray[np.int64]]:

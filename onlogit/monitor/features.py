@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.encoding.columns import without_views
+from onlogit.encoding.buffers import without_views
 from onlogit.errors import ConfigError, StateError
 from onlogit.kernels import drift as kernel
 from onlogit.kernels.drift import BINS, F64, I32, I64

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.encoding import columns as arrow
+from onlogit.encoding import buffers
 from onlogit.encoding.event_columns import NO_TIME, read_key, read_time, read_weight
 from onlogit.encoding.label_values import LabelValues
 from onlogit.errors import ConfigError, DataError, SchemaError, StateError
@@ -80,7 +80,7 @@ class Reader:
 
     def read(self, batch: pa.RecordBatch) -> Given:
         """One batch, and nothing is changed (`accept` goes on). SchemaError or DataError where it is not what it has to be."""
-        batch = arrow.one_batch(batch)
+        batch = buffers.one_batch(batch)
         columns, n, first = self.columns, batch.num_rows, self.rows
         p = read_probability(_column(batch, columns.prob), columns.prob, first)
         missing = np.isnan(p)
@@ -157,10 +157,10 @@ def read_probability(array: pa.Array, name: str, first: int) -> F64:
         raise SchemaError(
             f"probability column {name!r} has type {array.type}; it has to be a number from 0 to 1: cast it"
         )
-    array = arrow.plain(array, name)
-    p = np.asarray(arrow.numbers(array).values, np.float64)
+    array = buffers.plain(array, name)
+    p = np.asarray(buffers.numbers(array).values, np.float64)
     if array.null_count:
-        p = np.where(arrow.nulls(array), np.nan, p)
+        p = np.where(buffers.nulls(array), np.nan, p)
     odd = (p < 0.0) | (p > 1.0)
     if odd.any():
         row = int(np.argmax(odd))

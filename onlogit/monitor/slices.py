@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.encoding import columns as arrow
+from onlogit.encoding import buffers
 from onlogit.errors import ConfigError, StateError
 from onlogit.kernels import slices as kernel
 from onlogit.kernels.drift import NEVER
@@ -64,7 +64,7 @@ class SliceMonitor:
     def check(self, values: list[pa.Array]) -> None:
         """DataError, with nothing changed, where a column has codes outside its dictionary."""
         for name, array in zip(self.columns, values, strict=True):
-            arrow.check_codes(array, name)
+            buffers.check_codes(array, name)
 
     def update(
         self, values: list[pa.Array], event: I64, time: I64, z: F64, y: I8, weight: F64, elapsed: F64, slack: F64

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
-from onlogit.encoding.columns import Columns, Numbers, numbers, places, places_of
+from onlogit.encoding.buffers import Columns, Numbers, numbers, places, places_of
 
 
 def place(column: Numbers) -> tuple[int, int, int, int]:
