@@ -5,8 +5,8 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from pyarrow import parquet
 
 import onlogit
-from onlogit.costs import DecisionConfig
-from onlogit.decisions import Decider
+from onlogit.decisions.costs import DecisionConfig
+from onlogit.decisions.decider import Decider
 
 draw, n = np.random.default_rng(1), 60_000
 customers = pa.table(

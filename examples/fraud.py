@@ -5,10 +5,10 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from pyarrow import parquet
 
 import onlogit
-from onlogit import thresholds
 from onlogit.config import Config, LabelConfig
-from onlogit.costs import DecisionConfig
-from onlogit.decisions import Decider, reason
+from onlogit.decisions import thresholds
+from onlogit.decisions.costs import DecisionConfig
+from onlogit.decisions.decider import Decider, reason
 
 draw, n = np.random.default_rng(2), 200_000
 payments = pa.table(

@@ -240,7 +240,7 @@ def read(path: str) -> tuple[dict[str, Any], Config]:
     ConfigError, naming the file and the setting, for what cannot be read, is unknown or is out of range.
     """
     found = load_toml(path)
-    found.pop("decisions", None)  # costs.py reads that
+    found.pop("decisions", None)  # decisions/costs.py reads that
     refuse_costs(found, path)
     roles = {name: _role(name, value, path) for name, value in found.items() if name in ROLES}
     known = [*ROLES, *(f.name for f in dataclasses.fields(Config))]

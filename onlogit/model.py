@@ -22,7 +22,7 @@ from onlogit.arena import Lent
 from onlogit.config import Config, flattened, from_mapping, to_mapping
 from onlogit.encoding import Encoder
 from onlogit.encoding import merging as encoders
-from onlogit.encoding.columns import batch_of_table
+from onlogit.encoding.buffers import batch_of_table
 from onlogit.errors import ConfigError, DataError, OnlogitError, SchemaError, StateError
 from onlogit.label_delays import Medians
 from onlogit.labels import VOID

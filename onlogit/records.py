@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.decisions import Decider, Decisions
+from onlogit.decisions.decider import Decider, Decisions
 from onlogit.encoding.event_columns import read_time
 from onlogit.errors import ConfigError, SchemaError
 from onlogit.monitor import Alarm

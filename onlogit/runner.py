@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit import heap
-from onlogit.decisions import Decider
+from onlogit.decisions.decider import Decider
 from onlogit.errors import DataError, OnlogitError
 from onlogit.model import OnlineLogit
 from onlogit.monitor import Alarm

@@ -10,11 +10,10 @@ import onlogit
 
 ROOT = Path(onlogit.__file__).parent
 FLOORS = {
-    "errors": 0, "config": 0, "costs": 0, "fixed": 0, "heap": 0, "patience": 0, "json_lines": 0, "printable": 0,
-    "states": 0, "turn": 1,
+    "errors": 0, "config": 0, "fixed": 0, "heap": 0, "patience": 0, "json_lines": 0, "printable": 0, "states": 0, "turn": 1,
     "kernels": 1,
     "schema": 2, "terms": 2, "encoding": 2, "streams": 2, "storage": 2,
-    "learners": 3, "monitor": 3, "decisions": 3, "thresholds": 3, "arena": 2, "memory": 3,
+    "learners": 3, "monitor": 3, "decisions": 3, "arena": 2, "memory": 3,
     "labels": 3, "label_times": 3, "label_delays": 3, "weight_paths": 3, "steps": 3, "tapes": 3,
     "model": 4, "pipeline": 4, "explain": 4,
     "records": 5, "relay": 5, "runner": 5, "report": 5,

@@ -11,7 +11,7 @@ import pytest
 import onlogit
 from bench.workloads import dense, drifting
 from onlogit import Config, DataError, OnlineLogit, OnlogitError, Schema, SgdConfig
-from onlogit.encoding.columns import batch_of_table
+from onlogit.encoding.buffers import batch_of_table
 from onlogit.errors import ConfigError, SchemaError, StateError
 from onlogit.model import to_batch
 from onlogit.storage import arrays

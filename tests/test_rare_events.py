@@ -8,8 +8,8 @@ import pytest
 from pyarrow import parquet as pq
 
 import onlogit as ol
-from onlogit import thresholds
 from onlogit.config import Config, LabelConfig
+from onlogit.decisions import thresholds
 from onlogit.errors import ConfigError
 from onlogit.explain import explain_model
 from onlogit.labels import Thinning

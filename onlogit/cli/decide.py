@@ -19,7 +19,7 @@ def decide(probabilities: tuple[float, ...], z_sd: float | None, as_json: bool, 
     """
     from onlogit.cli.deciding import reason_text, rule_text
     from onlogit.cli.printing import say
-    from onlogit.decisions import reason, steps_of
+    from onlogit.decisions.decider import reason, steps_of
     from onlogit.json_lines import to_line
 
     config = options.decisions_of(told)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from onlogit.costs import DecisionConfig
-from onlogit.decisions import Decider, Reason
+from onlogit.decisions.costs import DecisionConfig
+from onlogit.decisions.decider import Decider, Reason
 from onlogit.errors import ConfigError
 from onlogit.model import OnlineLogit
 

@@ -24,7 +24,7 @@ from onlogit.config import (
     SgdConfig,
     read,
 )
-from onlogit.costs import DecisionConfig, overlaid, read_decisions
+from onlogit.decisions.costs import DecisionConfig, overlaid, read_decisions
 from onlogit.errors import ConfigError
 from onlogit.patience import patience_of
 
@@ -234,7 +234,7 @@ def config_of(told: dict[str, Any]) -> Config:
 
 def monitor_of(told: dict[str, Any]) -> MonitorConfig:
     """The settings of the monitor."""
-    from onlogit.decisions import watched
+    from onlogit.decisions.decider import watched
 
     patience = patience_of(told["patience"])
     return replace(
@@ -278,7 +278,7 @@ def costs_of(told: dict[str, Any]) -> tuple[float, float] | None:
 
     ConfigError where one of the two actions is never dearer than the other: every threshold is as good.
     """
-    from onlogit.decisions import watched
+    from onlogit.decisions.decider import watched
 
     config = decisions_of(told)
     found = watched(config)["costs"]

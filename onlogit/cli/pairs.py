@@ -1,4 +1,4 @@
-"""Stated probabilities and outcomes from a stream, on the grid of kernels/grid.py: one pass, in bounded memory."""
+"""Stated probabilities and outcomes from a stream, on the grid of decisions/grid.py: one pass, in bounded memory."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from onlogit.decisions import grid as bins
 from onlogit.encoding.event_columns import read_weight
 from onlogit.encoding.label_values import LabelValues
 from onlogit.errors import DataError, SchemaError
-from onlogit.kernels import grid as bins
 from onlogit.monitor.reading import read_probability
 from onlogit.schema import is_text, kind_in_role
 from onlogit.streams import open_source

@@ -12,7 +12,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.cli.options import costs_of, decisions_of, names
 from onlogit.cli.printing import alarm_json, say
-from onlogit.decisions import watched
+from onlogit.decisions.decider import watched
 from onlogit.errors import AlarmRaised
 from onlogit.json_lines import to_line
 from onlogit.monitor.decisions import Costs

@@ -1,13 +1,13 @@
 """What a state folder begins with, and what a start with other settings adds to its journal: challengers, and prices."""
 
-from onlogit.costs import DecisionConfig
 from onlogit.daemon.clock import Clock
 from onlogit.daemon.commands import command, obey
 from onlogit.daemon.entries import BEGIN, COMMAND, beginning, mark, meaning
 from onlogit.daemon.fold import Fold
 from onlogit.daemon.recovery import apply
 from onlogit.daemon.settings import Settings
-from onlogit.decisions import watched
+from onlogit.decisions.costs import DecisionConfig
+from onlogit.decisions.decider import watched
 from onlogit.errors import ConfigError
 from onlogit.storage.journal import Journal, New
 

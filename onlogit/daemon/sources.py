@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from onlogit.config import HELP, Config, flattened, from_mapping, load_toml, refuse_costs, timed, to_mapping
-from onlogit.costs import DecisionConfig, overlaid
 from onlogit.daemon.settings import EventSettings, Settings
+from onlogit.decisions.costs import DecisionConfig, overlaid
 from onlogit.errors import ConfigError, require
 from onlogit.terms import parse
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from onlogit import thresholds
-from onlogit.thresholds import Choice, Curves
+from onlogit.decisions import thresholds
+from onlogit.decisions.thresholds import Choice, Curves
 
 F64 = npt.NDArray[np.float64]
 LEVELS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)

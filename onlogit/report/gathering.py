@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from onlogit import thresholds
+from onlogit.decisions import grid as bins
+from onlogit.decisions import thresholds
+from onlogit.decisions.thresholds import Choice, Curves
 from onlogit.explain import FEWEST, ModelStory, explain_model
-from onlogit.kernels import grid as bins
 from onlogit.kernels.quality import Quality, Reliability, reliability
 from onlogit.model import OnlineLogit
 from onlogit.monitor import Alarm, CalibrationMonitor
 from onlogit.monitor.timeline import Stretch
-from onlogit.thresholds import Choice, Curves
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]

@@ -14,8 +14,8 @@ from pyarrow import parquet as pq
 from onlogit import Config, MonitorConfig, OnlineLogit
 from onlogit.cli import cli
 from onlogit.config import LabelConfig, from_mapping, to_mapping
-from onlogit.costs import DecisionConfig
-from onlogit.decisions import watched
+from onlogit.decisions.costs import DecisionConfig
+from onlogit.decisions.decider import watched
 from onlogit.errors import ConfigError, DataError, SchemaError, StateError
 from onlogit.model import of_bytes
 from onlogit.monitor.alarms import Alarm

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.costs import ACT, REST, DecisionConfig
+from onlogit.decisions.costs import ACT, REST, DecisionConfig
 from onlogit.errors import ConfigError, DataError, StateError
 from onlogit.kernels import capacity
 from onlogit.kernels.link import numpy_sigmoid

@@ -14,11 +14,11 @@ import pytest
 from naive import at_threshold
 from pyarrow import parquet as pq
 
-from onlogit import thresholds
-from onlogit.costs import DecisionConfig
-from onlogit.decisions import rule_of, watched
+from onlogit.decisions import grid as bins
+from onlogit.decisions import thresholds
+from onlogit.decisions.costs import DecisionConfig
+from onlogit.decisions.decider import rule_of, watched
 from onlogit.errors import ConfigError
-from onlogit.kernels import grid as bins
 from onlogit.monitor.decisions import Costs, DecisionMonitor
 
 F64 = npt.NDArray[np.float64]

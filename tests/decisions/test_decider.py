@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from naive import within_capacity
 
-from onlogit.costs import DecisionConfig, read_decisions, two_actions
-from onlogit.decisions import Decider, reason, rule_of, steps_of
+from onlogit.decisions.costs import DecisionConfig, read_decisions, two_actions
+from onlogit.decisions.decider import Decider, reason, rule_of, steps_of
 from onlogit.errors import ConfigError, DataError, StateError
 
 FRAUD = DecisionConfig.of({"costs": {"allow": [0, 10], "block": [50, 0]}})

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.costs import two_actions
-from onlogit.kernels import grid as bins
+from onlogit.decisions import grid as bins
+from onlogit.decisions.costs import two_actions
 from onlogit.kernels.link import numpy_sigmoid
 from onlogit.kernels.tally import RANKS, WEIGHT_UNIT, Tally
 
