@@ -29,15 +29,10 @@ class Pairs(NamedTuple):
 
 
 def read_pairs(where: str, pairs: Pairs, format: str | None = None, batch_rows: int = 65536) -> F64:
-    """The grid of all labelled records; without a p or a label a record is passed over.
-
-    Errors as of `each_pair`, and a DataError where no record is left.
-    """
+    """The grid of all labelled records. Errors as of `each_pair`."""
     grid = bins.new_grid()
     for p, y, weight in each_pair(where, pairs, format, batch_rows):
         bins.add_pairs(grid, p, y, weight)
-    if not grid[:2].any():
-        raise DataError(f"no record of {where} has a probability, an outcome and a weight above 0")
     return grid
 
 
@@ -46,9 +41,10 @@ def each_pair(
 ) -> Iterator[tuple[F64, I8, F64]]:
     """By batch: p, y (-1 where one of the two is missing) and weight.
 
-    SchemaError for a column that is absent or no number; DataError for a probability, label or weight that means nothing.
+    SchemaError for a column that is absent or no number; DataError for a probability, label or weight that means nothing,
+    and at the end where no record has all three.
     """
-    source = open_source(where, format=format, batch_rows=batch_rows)
+    source, some = open_source(where, format=format, batch_rows=batch_rows), False
     try:
         _check(source.schema, pairs)
         labels, row = LabelValues(pairs.label, pairs.positive), 0
@@ -58,8 +54,11 @@ def each_pair(
             weight = np.ones(n) if pairs.weight is None else read_weight(batch.column(pairs.weight), pairs.weight, row)
             y, labels.negative = labels.read(batch.column(pairs.label), weight, row, labels.negative)
             missing = np.isnan(p)
-            yield np.where(missing, 0.5, p), np.where(missing, np.int8(-1), y), weight
-            row += n
+            y, row = np.where(missing, np.int8(-1), y), row + n
+            some = some or bool(((y >= 0) & (weight > 0.0)).any())
+            yield np.where(missing, 0.5, p), y, weight
+        if not some:
+            raise DataError(f"no record of {where} has a probability, an outcome and a weight above 0")
     finally:
         source.close()
 

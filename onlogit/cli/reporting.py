@@ -40,8 +40,6 @@ def gathered(
     watcher = Watcher()
     for p, y, weight in each_pair(subject, pairs, format):
         watcher.add(p, y, weight)
-    if not watcher.grid[:2].any():
-        raise DataError(f"no record of {subject} has a probability, an outcome and a weight above 0")
     found = watcher.report(name, costs)
     found.alarms = listed or found.alarms
     return found
