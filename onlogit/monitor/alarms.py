@@ -1,7 +1,11 @@
-"""Alarms: what, since when, how big, where, and what to do about it. How they are made: monitor/raising.py."""
+"""Alarms: what, since when, how big, where, and what to do about it. How they are made: monitor/raising.py.
+
+And the distance of a feature from its reference, which a drift warning tells of.
+"""
 
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from onlogit.printable import printable
 
@@ -91,6 +95,26 @@ class Alarm:
             f"  since about event {self.onset_event}{since}, {self.examples} examples, {size} ({interval}), evidence "
             f"{self.evidence:,.0f} of patience {self._patience}.{more} {self.advice}"
         )
+
+
+class Distance(NamedTuple):
+    """How far late values of a feature are from the reference. `_asdict()` is JSON-safe."""
+
+    feature: str
+    examples: float  # late events, in effect
+    psi: float
+    psi_by_chance: float
+    jensen_shannon: float  # nats
+    jensen_shannon_by_chance: float
+    kolmogorov_smirnov: float | None  # of numbers, at the edges of bins
+    kolmogorov_smirnov_by_chance: float | None
+    moved: str  # the bin whose share changed most
+    share: float  # of it, late
+    reference: float
+    missing: float
+    unseen: float | None
+    evidence: float
+    peak: float
 
 
 def iso_time(time: int | None) -> str | None:

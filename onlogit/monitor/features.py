@@ -12,7 +12,7 @@ first half of the reference while it is gathered.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from onlogit.encoding.buffers import without_views
 from onlogit.errors import ConfigError, StateError
 from onlogit.kernels import drift as kernel
 from onlogit.kernels.drift import BINS, F64, I32, I64
-from onlogit.monitor.alarms import Alarm
+from onlogit.monitor.alarms import Alarm, Distance
 from onlogit.monitor.bins import MISSING, UNSEEN, Bins, bounds
 from onlogit.monitor.raising import drift_warning
 from onlogit.monitor.residuals import Residuals
@@ -33,26 +33,6 @@ I8 = npt.NDArray[np.int8]
 Array = np.ndarray[Any, Any]
 KAPPA = 0.1
 MISS = 0.01  # chance that some bin's share at the reference lies outside its bounds
-
-
-class Distance(NamedTuple):
-    """How far late values of a feature are from the reference. `_asdict()` is JSON-safe."""
-
-    feature: str
-    examples: float  # late events, in effect
-    psi: float
-    psi_by_chance: float
-    jensen_shannon: float  # nats
-    jensen_shannon_by_chance: float
-    kolmogorov_smirnov: float | None  # of numbers, at the edges of bins
-    kolmogorov_smirnov_by_chance: float | None
-    moved: str  # the bin whose share changed most
-    share: float  # of it, late
-    reference: float
-    missing: float
-    unseen: float | None
-    evidence: float
-    peak: float
 
 
 class FeatureMonitor:

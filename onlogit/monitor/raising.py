@@ -7,7 +7,6 @@ where the interval covers the truth in 70 to 95 % of alarms. The family is right
 """
 
 import math
-from typing import Protocol
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from onlogit.kernels import slices as of_slices
 from onlogit.kernels.arms import ARMS, FIRST_REGION, FIRST_SLOPE, LEVELS, REGION_SHIFT, REGIONS, SLOPES, TERMS
 from onlogit.kernels.evidence import F64, LAST_ALARM, NOW, REPEATS, Evidence
 from onlogit.kernels.quality import Z95
-from onlogit.monitor.alarms import Alarm
+from onlogit.monitor.alarms import Alarm, Distance
 from onlogit.patience import Patience
 
 FAMILIES = {"level": (0, FIRST_SLOPE), "slope": (FIRST_SLOPE, FIRST_REGION), "region": (FIRST_REGION, ARMS)}
@@ -146,26 +145,7 @@ def slice_alarm(
     )
 
 
-class Moved(Protocol):
-    """What a warning says of a feature: `features.Distance`."""
-
-    @property
-    def feature(self) -> str: ...
-    @property
-    def examples(self) -> float: ...
-    @property
-    def psi(self) -> float: ...
-    @property
-    def psi_by_chance(self) -> float: ...
-    @property
-    def moved(self) -> str: ...
-    @property
-    def share(self) -> float: ...
-    @property
-    def reference(self) -> float: ...
-
-
-def drift_warning(found: Moved, event: int, time: int, evidence: float, patience: Patience) -> Alarm:
+def drift_warning(found: Distance, event: int, time: int, evidence: float, patience: Patience) -> Alarm:
     """The warning that a feature has moved. `effect` is its PSI, `effect_high` what chance alone stays below."""
     broken = found.moved in ("missing", "unseen")
     return Alarm(
