@@ -1,4 +1,4 @@
-"""What was stated, until outcomes say how right it was: handed on in prediction order.
+"""Predictions held until every earlier event is settled: handed on in prediction order. And which labels are learned.
 
 `Maturity` keeps what was stated until every earlier event is settled, because a monitor that sees outcomes in arrival order
 cries wolf: fast outcomes are not like slow ones. Memory: 33 bytes an event that is not yet settled.
@@ -142,9 +142,9 @@ class Maturity:
             raise StateError("events in prediction order: more were handed on than there are")
         y, weight = held["y"], held["weight"]
         if not np.isfinite(held["z"]).all() or not ((weight >= 0.0) & (weight <= LARGEST_WEIGHT)).all():
-            raise StateError("events in prediction order: what was stated, or a weight, is none")
+            raise StateError("events in prediction order: what was stated, or a weight, is not valid")
         if ((y < WAITING) | (y > 1)).any():
-            raise StateError("events in prediction order: a label is none")
+            raise StateError("events in prediction order: a label is not valid")
         self._held, self.first, self._done = held, int(first[0]), int(done[0])
 
     @property

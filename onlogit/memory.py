@@ -1,6 +1,6 @@
 """Events that wait for their label: their rows as they were scored, found by number or by key.
 
-Memory: 4 d + 8 s + the learner's memo + 33 bytes a remembered event of d numbers and s slots, 32 to 64 more where it has a
+Memory: 4 d + 8 s + the learner's memo + 50 bytes a remembered event of d numbers and s slots, 32 to 64 more where it has a
 key; 16 bytes an event by key that came to be due without a label, for as long as events are remembered.
 Appending and forgetting cost O(1) an event at any one time: forgotten ones leave holes, and once these are half of all, those
 that are left move to new arrays, some at each call.

@@ -310,9 +310,9 @@ class Pipeline:
         return self.times.awaited(encoded, new, self.memory, first, first - self.counts.no_weight, now)
 
     def told_before(self, batch: pa.RecordBatch, key: U64, now: int | None) -> I64:
-        """Of each row [n] the event of its key that still waits for its label, as it would be found were each row a batch of
-        its own and rows that are found so no events; -1 where there is none. Changes nothing. A DataError where roles
-        have values that `read` refuses, or where it takes too many looks."""
+        """Of each row [n] the event of its key that still waits for its label, computed as if rows arrived one by one and rows
+        that are found so were no events; -1 where there is none. Changes nothing. A DataError where roles have values that
+        `read` refuses, or where it takes too many looks."""
         none = np.full(len(key), -1, np.int64)
         if (self.memory.find(key) < 0).all() and not repeated(key).any():
             return none
@@ -478,7 +478,7 @@ class Pipeline:
             or turn < 0
             or not 0 <= since <= self.thinning.near + 1
         ):
-            raise StateError("the fold's counts and clock are not such as a stream has")
+            raise StateError("the fold's counts and clock are out of range")
         for name, part in self._parts().items():
             part.restore(under(state, f"{name}."))
         if self.maturity.end != events or not self.memory.within(self.maturity.first, events):

@@ -39,7 +39,7 @@ COMMANDS = {  # where each is, and what `onlogit --help` says of it
 
 
 class Unused:
-    """Has pandas and scipy not found: Arrow and Numba load them wherever they are installed, for nothing here, in .4 s."""
+    """An import hook that hides pandas and scipy, which Arrow and Numba would load where they are installed, in .4 s."""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
         if fullname in ("pandas", "scipy"):

@@ -20,7 +20,7 @@ from onlogit.storage.atomic import writing
 
 
 def say(text: str) -> None:
-    """Lines on stdout, at once; a letter that its encoding has not is told by its number. OutputError where it takes none."""
+    """Lines on stdout, at once; unencodable characters are escaped. OutputError where it takes none."""
     lines, encoding = "\n".join(map(printable, text.split("\n"))), sys.stdout.encoding or "utf-8"
     with writing("stdout"):
         print(lines.encode(encoding, "backslashreplace").decode(encoding), flush=True)

@@ -99,7 +99,7 @@ def overlaid(kept: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any
 
 
 def read_decisions(path: str, *, required: bool = True) -> Mapping[str, Any]:
-    """The table [decisions] of a TOML file; where there is none a ConfigError, or nothing if it is not `required`."""
+    """The table [decisions] of a TOML file; missing: ConfigError if `required`, else {}."""
     told = load_toml(path)
     if "decisions" not in told and not required:
         return {}

@@ -412,7 +412,7 @@ class Encoder:
             if not np.isfinite(finite).all() or not (moments[:, [gather.VAR, gather.WEIGHT, gather.ROWS]] >= 0.0).all():
                 raise StateError("encoder: moments are not finite, or a variance or weight is negative")
         if np.isnan(state["range"]).any():
-            raise StateError("encoder: the range of a number is none")
+            raise StateError("encoder: the range of a number is not valid")
         self._derived.knots.check(state)
         negative = state["negative"]
         try:

@@ -27,7 +27,7 @@ def weigh(
     live: bool, stack_pace: float, stack_prior: F32, stack_mean: F32, stack_cov: F32, stack_scales: F32,
     rate: F64, flips: Flips, z: F64, z_sd: F64,
 ) -> None:  # fmt: skip
-    """All that follows the experts: mixture, last word, running rate; the arguments are those of the walks."""
+    """Mixture, residuals, stacking and base rate after the experts; the arguments are those of the walks."""
     place = 2 * fading.size
     mixture.walk(row, act, counts, late, y, memo, switching, uniform, fading, u, omega, z_sd, flips)
     residuals.walk(row, act, weight, counts, y, memo, place, kept, sums, weights, counted, flips)

@@ -1,4 +1,4 @@
-"""Whether a state can be one of the default learner's, and a memo what it wrote: what its kernels have to be able to trust."""
+"""Validation of the default learner's states and memos before kernels use them."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,4 @@
-"""A thread that follows another one."""
+"""A worker thread with an ordered queue."""
 
 from collections.abc import Callable
 from queue import SimpleQueue
