@@ -25,9 +25,9 @@ from bench.workloads import Workload, categorical, dense, sigmoid
 from onlogit import Config, OnlineLogit
 from onlogit.encoding import Rows
 from onlogit.kernels import arms, evidence, gather, hashing, sgd, tally
-from onlogit.kernels.quality import quality as read
 from onlogit.learners import Tape
 from onlogit.learners.protocol import BOTH
+from onlogit.monitor.quality import quality as read
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]

@@ -17,7 +17,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit import Config, OnlineLogit
 from onlogit.explain import explain_event, explain_model
-from onlogit.kernels.quality import Z95
+from onlogit.monitor.estimates import Z95
 
 F64 = npt.NDArray[np.float64]
 

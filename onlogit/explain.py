@@ -22,9 +22,9 @@ from onlogit.encoding.names import LONGEST
 from onlogit.encoding.naming import Name
 from onlogit.errors import DataError
 from onlogit.kernels.gather import HOLD
-from onlogit.kernels.quality import Z95
 from onlogit.learners.protocol import Centre
 from onlogit.model import OnlineLogit
+from onlogit.monitor.estimates import Z95
 from onlogit.pipeline import Pipeline
 from onlogit.steps import sigmoid
 

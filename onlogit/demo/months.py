@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels.quality import Quality, quality
 from onlogit.kernels.tally import Tally, merge_tallies, new_tally, tally_rows
+from onlogit.monitor.quality import Quality, quality
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]

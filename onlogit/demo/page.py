@@ -9,8 +9,8 @@ from onlogit.report.text import Curve, paragraph, reliability_diagram, scale
 
 if TYPE_CHECKING:  # the opening is printed before Numba is imported
     from onlogit.demo.months import Month
-    from onlogit.kernels.quality import Quality, Reliability
     from onlogit.monitor import Alarm
+    from onlogit.monitor.quality import Quality, Reliability
 
 WIDTH = 79
 SCALE_WIDTH, SCALE_TOP = 14, 0.25

@@ -15,9 +15,9 @@ from onlogit.config import BeliefConfig, Config
 from onlogit.demo import flights
 from onlogit.demo.months import BaseRate, Month, Months
 from onlogit.demo.page import Ending
-from onlogit.kernels.quality import quality, reliability
 from onlogit.model import OnlineLogit
 from onlogit.monitor import Alarm
+from onlogit.monitor.quality import quality, reliability
 from onlogit.streams import Source
 
 BATCH_ROWS = 1024  # about a day

@@ -18,8 +18,8 @@ from onlogit.demo.screen import Screen
 from onlogit.errors import ConfigError, OnlogitError, OutputError
 from onlogit.json_lines import to_line
 from onlogit.kernels import jit
-from onlogit.kernels.quality import Reliability
 from onlogit.model import load
+from onlogit.monitor.quality import Reliability
 from onlogit.streams import Source, open_source
 
 

@@ -10,7 +10,7 @@ weight may be up to 2^20. A weight of h is h repeats (exactly so for whole h up 
 weight of 0 changes nothing, and a row without label is passed over.
 
 z is held to ±64 for losses, so that an outcome stated as impossible costs 64 nats and not infinity, and to ±16 for
-ranks. Cost: 8 ns an event on one core, 32 ns under weights other than 1; 67 kB. kernels/quality.py reads figures from it.
+ranks. Cost: 8 ns an event on one core, 32 ns under weights other than 1; 67 kB. monitor/quality.py reads figures from it.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Evidence and estimates: do the stated probabilities match what happens?"""
 
-from onlogit.kernels.quality import Quality
 from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.calibration import CalibrationMonitor
+from onlogit.monitor.quality import Quality
 
 __all__ = ["Alarm", "CalibrationMonitor", "Quality"]

@@ -27,11 +27,11 @@ from onlogit.kernels import arms
 from onlogit.kernels import evidence as detector
 from onlogit.kernels.evidence import F64, I8, I64, Evidence
 from onlogit.kernels.fading import Recent, tally_lately
-from onlogit.kernels.quality import Quality, quality
 from onlogit.kernels.tally import LARGEST_WEIGHT, LEAST_WEIGHT, Tally, new_tally
 from onlogit.monitor import change, merging, recent, timeline
 from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.estimates import Estimates, Sums, estimates, sums_of
+from onlogit.monitor.quality import Quality, quality
 from onlogit.monitor.raising import raise_alarm
 from onlogit.monitor.timeline import Stretch, Timeline
 from onlogit.patience import Patience, patience_of

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 
 from onlogit.kernels.link import numpy_sigmoid
-from onlogit.kernels.quality import Z95
 from onlogit.kernels.tally import BRIER, EXAMPLES, EXPECTED, F64, LOSS, OUTCOMES, WEIGHT_UNIT, Tally, values
 
 RANGE = 16.0  # cells reach from -16 to 16 logits
@@ -24,6 +23,7 @@ PRIOR = 25.0  # variance of intercept and slope around 0 and 1: keeps a fit fini
 LEVELS_SD = 0.5  # of the mixture of shifts in logits that an interval of the level is made of
 FARTHEST = 20.0  # a shift in logits that only outcomes of one kind reach
 GRID = 200
+Z95 = 1.959963984540054  # standard errors on each side of an interval of 95 %
 
 
 class Sums(NamedTuple):
@@ -91,7 +91,7 @@ def estimates(sums: Sums) -> Estimates:
         reliability=reliability,
         resolution=resolution,
         uncertainty=y / n * (1.0 - y / n),
-        auc=auc(sums.ranks),
+        auc=auc(sums.ranks)[0],
         average_precision=average_precision(sums.ranks),
         calibration_error=error,
         calibration_error_squared=squared,
@@ -109,18 +109,19 @@ def estimates(sums: Sums) -> Estimates:
 
 def reliability_bins(shares: F64) -> list[dict[str, float]]:
     """Stated against observed by bin of p: from, to, examples, mean p, rate, and the rate's 95 % interval (Wilson)."""
-    found = []
-    for j, (n, p, y, _) in enumerate(shares.tolist()):
-        if n <= 0.0:
-            continue
-        rate, chance = y / n, Z95 * Z95 / n
-        middle, width = rate + chance / 2, Z95 * math.sqrt(max(rate * (1 - rate) / n + chance / (4 * n), 0.0))
-        low, high = ((middle + side * width) / (1 + chance) for side in (-1, 1))
-        found.append({
-            "from": j / len(shares), "to": (j + 1) / len(shares), "examples": n, "stated": p / n, "observed": rate,
-            "low": min(max(low, 0.0), rate), "high": max(min(high, 1.0), rate),
-        })  # fmt: skip
-    return found
+    kept = np.flatnonzero(shares[:, 0] > 0.0)
+    n, p, y, _ = shares[kept].T
+    names = ("from", "to", "examples", "stated", "observed", "low", "high")
+    columns = kept / len(shares), (kept + 1) / len(shares), n, p / n, y / n, *wilson(y, n)
+    return [dict(zip(names, row, strict=True)) for row in np.transpose(columns).tolist()]
+
+
+def wilson(y: F64, n: F64) -> tuple[F64, F64]:
+    """The 95 % interval of each rate y / n, the rate itself inside (Wilson 1927)."""
+    rate, chance = y / n, Z95 * Z95 / n
+    middle, width = rate + chance / 2, np.sqrt(chance * np.maximum(rate * (1 - rate) + chance / 4, 0.0))
+    low, high = (middle - width) / (1 + chance), (middle + width) / (1 + chance)
+    return np.clip(low, 0.0, rate), np.clip(high, rate, 1.0)
 
 
 def binned(sums: Sums, n: float) -> tuple[float, float, float, float]:
@@ -155,14 +156,14 @@ def cox(ranks: F64) -> tuple[float, float, F64]:
     return float(beta[0]), float(beta[1]), np.linalg.inv(hessian).astype(np.float64)
 
 
-def auc(ranks: F64) -> float | None:
-    """P(a positive was stated higher than a negative); ties inside a cell count half."""
+def auc(ranks: F64) -> tuple[float | None, float | None]:
+    """P(a positive was stated higher than a negative), ties inside a cell counting half; and by how much it is off at most."""
     negative, positive = ranks.T
-    pairs = negative.sum() * positive.sum()
+    pairs = float(negative.sum() * positive.sum())
     if pairs <= 0.0:
-        return None
-    below = np.cumsum(negative) - negative
-    return float((below @ positive + negative @ positive / 2) / pairs)
+        return None, None
+    below, ties = np.cumsum(negative) - negative, float(negative @ positive) / 2
+    return (float(below @ positive) + ties) / pairs, ties / pairs
 
 
 def average_precision(ranks: F64) -> float | None:

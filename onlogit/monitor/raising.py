@@ -14,8 +14,8 @@ from onlogit.encoding.event_columns import NO_TIME
 from onlogit.kernels import slices as of_slices
 from onlogit.kernels.arms import ARMS, FIRST_REGION, FIRST_SLOPE, LEVELS, REGION_SHIFT, REGIONS, SLOPES, TERMS
 from onlogit.kernels.evidence import F64, LAST_ALARM, NOW, REPEATS, Evidence
-from onlogit.kernels.quality import Z95
 from onlogit.monitor.alarms import Alarm, Distance
+from onlogit.monitor.estimates import Z95
 from onlogit.patience import Patience
 
 FAMILIES = {"level": (0, FIRST_SLOPE), "slope": (FIRST_SLOPE, FIRST_REGION), "region": (FIRST_REGION, ARMS)}

@@ -24,8 +24,8 @@ from onlogit.errors import ConfigError, StateError
 from onlogit.kernels import recalibration as kernel
 from onlogit.kernels.flips import NO_FLIPS, Flips, observed_log_odds
 from onlogit.kernels.link import UTMOST
-from onlogit.kernels.quality import Z95
 from onlogit.monitor.alarms import Alarm
+from onlogit.monitor.estimates import Z95
 from onlogit.states import check, like, under
 
 F64 = npt.NDArray[np.float64]

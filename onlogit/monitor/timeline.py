@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels.evidence import LATELY, NOW, Evidence
-from onlogit.kernels.quality import Z95
 from onlogit.kernels.tally import BRIER, EXAMPLES, EXPECTED, LOSS, OUTCOMES, VARIANCE, Tally, carry, values
+from onlogit.monitor.estimates import Z95
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]

@@ -10,9 +10,9 @@ from onlogit.decisions import grid as bins
 from onlogit.decisions import thresholds
 from onlogit.decisions.thresholds import Choice, Curves
 from onlogit.explain import FEWEST, ModelStory, explain_model
-from onlogit.kernels.quality import Quality, Reliability, reliability
 from onlogit.model import OnlineLogit
 from onlogit.monitor import Alarm, CalibrationMonitor
+from onlogit.monitor.quality import Quality, Reliability, reliability
 from onlogit.monitor.timeline import Stretch
 
 F64 = npt.NDArray[np.float64]

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import naive_tally
 
-from onlogit.kernels.quality import quality, reliability
 from onlogit.kernels.tally import EDGES, Tally, merge_tallies, new_tally, tally_rows, values
+from onlogit.monitor.quality import quality, reliability
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]

@@ -4,10 +4,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from onlogit.kernels.quality import reliability
 from onlogit.kernels.tally import new_tally, tally_rows
 from onlogit.monitor.calibration import CalibrationMonitor
 from onlogit.monitor.estimates import Sums, estimates, level_interval, sums_of
+from onlogit.monitor.quality import reliability
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]

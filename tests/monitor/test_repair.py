@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from onlogit import Config, MonitorConfig, OnlineLogit
 from onlogit.config import from_mapping, to_mapping
 from onlogit.errors import ConfigError, StateError
-from onlogit.kernels.quality import quality
 from onlogit.model import of_bytes
 from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.calibration import CalibrationMonitor
+from onlogit.monitor.quality import quality
 from onlogit.monitor.repair import ENOUGH, Repair
 
 N, BREAK, CUT = 24_000, 8_000, 7_000

@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from onlogit.kernels.tally import BINS, EDGES, F64, Tally, values
-
-Z95 = 1.959963984540054  # standard errors on each side of an interval of 95 %
+from onlogit.monitor.estimates import auc, binned, sums_of, wilson
 
 
 class Reliability(NamedTuple):
@@ -33,12 +32,7 @@ def reliability(tally: Tally, scale: str = "probability") -> Reliability:
     edges = np.linspace(0.0, 1.0, BINS + 1) if flat else np.array([-np.inf, *EDGES, np.inf])
     n, p, y, _ = values(tally.shares if flat else tally.odds).T
     with np.errstate(divide="ignore", invalid="ignore"):
-        stated, rate = p / n, y / n
-        chance = Z95**2 / n
-        middle = (rate + chance / 2) / (1 + chance)
-        width = np.sqrt(chance * (rate * (1 - rate) + chance / 4)) / (1 + chance)
-    low, high = np.clip(middle - width, 0.0, rate), np.clip(middle + width, rate, 1.0)
-    return Reliability(edges, n, stated, rate, low, high)
+        return Reliability(edges, n, p / n, y / n, *wilson(y, n))
 
 
 class Quality(NamedTuple):
@@ -59,31 +53,15 @@ class Quality(NamedTuple):
 
 def quality(tally: Tally) -> Quality:
     """All readouts of a tally."""
-    n, y, p, _, _, brier, loss = values(tally.totals).tolist()
+    sums = sums_of(tally)
+    n, y, p, _, _, brier, loss = sums.totals.tolist()
     if n <= 0.0:
         return Quality(0.0, *[None] * 10)
-    error, squared = _calibration_errors(tally, n)
-    auc, auc_error = _auc(tally)
+    *_, error, squared = binned(sums, n)
     ratio = y / p if p > 0.0 else None
-    return Quality(n, y / n, p / n, ratio, loss / n, _base_loss(n, y) / n, brier / n, auc, auc_error, error, squared)
+    return Quality(n, y / n, p / n, ratio, loss / n, _base_loss(n, y) / n, brier / n, *auc(sums.ranks), error, squared)
 
 
 def _base_loss(n: float, ones: float) -> float:
     """The log loss of the running base rate over n labels, which is the same in every order (Krichevsky & Trofimov 1981)."""
     return math.lgamma(n + 1.0) + math.log(math.pi) - math.lgamma(ones + 0.5) - math.lgamma(n - ones + 0.5)
-
-
-def _calibration_errors(tally: Tally, n: float) -> tuple[float, float]:
-    count, p, y, v = values(tally.shares[tally.shares[:, 0].any(axis=1)]).T
-    gap = (y - p) / count
-    return float(np.sum(np.abs(y - p)) / n), float(np.sum(count * (gap * gap - v / (count * count))) / n)
-
-
-def _auc(tally: Tally) -> tuple[float | None, float | None]:
-    negative, positive = tally.ranks.astype(np.float64).T
-    pairs = negative.sum() * positive.sum()
-    if pairs == 0.0:
-        return None, None
-    ties = float(negative @ positive)
-    below = np.cumsum(negative) - negative
-    return float((below @ positive + ties / 2) / pairs), ties / 2 / float(pairs)
