@@ -14,6 +14,7 @@ from onlogit.json_lines import to_line
 from onlogit.model import OnlineLogit
 from onlogit.monitor import Alarm
 from onlogit.printable import printable
+from onlogit.report.text import or_dash
 from onlogit.report.watching import beside_lines
 from onlogit.steps import Step
 from onlogit.storage.atomic import writing
@@ -71,13 +72,13 @@ def summary(figures: Mapping[str, Any]) -> str:
     """The same for a person."""
 
     def number(name: str, form: str) -> str:
-        return _or_dash(figures[name], form)
+        return or_dash(figures[name], form)
 
     speed = f"{number('examples_per_second', ',.0f')} examples/s, {number('startup_seconds', '.2f')} s to start"
     fit, calibration = figures["overall"], ""
     if fit["examples"]:
         calibration = (
-            f"observed/expected {_or_dash(fit['observed_over_expected'], '.3f')}, true log-odds = {fit['intercept']:+.3f} + "
+            f"observed/expected {or_dash(fit['observed_over_expected'], '.3f')}, true log-odds = {fit['intercept']:+.3f} + "
             f"{fit['slope']:.3f} x stated, evidence {figures['evidence']:,.0f} of {figures['patience']:,.6g} {figures['unit']}"
         )
     lines = [
@@ -95,10 +96,6 @@ def summary(figures: Mapping[str, Any]) -> str:
         rates = f"{figures['noise_fp']:g} of the 0s and {figures['noise_fn']:g} of the 1s are labelled wrong"
         lines.insert(1, ("of labels", f"{rates}: quality is that of the labels, not of the outcomes"))
     return "\n".join([*(f"{name:<18} {value}" for name, value in lines), *beside_lines(figures)])
-
-
-def _or_dash(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
 
 
 class DelayWarning:

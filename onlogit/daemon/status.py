@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from onlogit.daemon.fold import Fold
 from onlogit.kernels.tally import values
 from onlogit.monitor.estimates import Sums, estimates
+from onlogit.report.text import or_dash
 
 if TYPE_CHECKING:
     from onlogit.daemon.service import Service
@@ -56,12 +57,12 @@ def text(told: dict[str, Any]) -> str:
         lines += [
             ("model", told["learner"] + (", frozen" if told["frozen"] else "")),
             ("events", f"{counts['events']:,} ({counts['labelled']:,} labelled, {told['pending']:,} pending)"),
-            ("log loss", _figure(quality["log_loss"], ".5f") + f" (base rate alone {_figure(quality['base_log_loss'], '.5f')})"),
-            ("AUC", _figure(quality["auc"], ".4f")),
-            ("observed / stated", _figure(quality["observed_over_expected"], ".4f")),
-            ("calibration error", _figure(quality["calibration_error"], ".4f")),
+            ("log loss", or_dash(quality["log_loss"], ".5f") + f" (base rate alone {or_dash(quality['base_log_loss'], '.5f')})"),
+            ("AUC", or_dash(quality["auc"], ".4f")),
+            ("observed / stated", or_dash(quality["observed_over_expected"], ".4f")),
+            ("calibration error", or_dash(quality["calibration_error"], ".4f")),
             ("evidence", f"{told['evidence']:,.2f} of patience {told['patience']:,.0f}"),
-            ("label lag", f"{told['label_lag_events']:,.0f} events, {_figure(told['label_lag_seconds'], ',.1f')} s"),
+            ("label lag", f"{told['label_lag_events']:,.0f} events, {or_dash(told['label_lag_seconds'], ',.1f')} s"),
         ]  # fmt: skip
         worst = (told["watched"].get("slices") or [None])[0]
         if worst:
@@ -75,10 +76,6 @@ def text(told: dict[str, Any]) -> str:
         ("oddities", ", ".join(f"{count:,} {name}" for name, count in odd.items()) or "none"),
     ]
     return "\n".join(f"{name:<18} {value}" for name, value in lines) + "\n"
-
-
-def _figure(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
 
 
 def calibration(fold: Fold) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from onlogit.report.cards import card, in_figures, table
+from onlogit.report.cards import card, in_figures, number, table
 
 
 def beside_cards(watched: Mapping[str, Any]) -> list[str]:
@@ -14,7 +14,7 @@ def beside_cards(watched: Mapping[str, Any]) -> list[str]:
 def _decisions(watched: Mapping[str, Any]) -> list[str]:
     """At each threshold what was done lately, and what that cost."""
     rows = [
-        [f"{d['threshold']:.4g}", f"{d['action_rate']:.2%}", _share(d["action_rate_reference"]), f"{d['near']:.2%}",
+        [f"{d['threshold']:.4g}", f"{d['action_rate']:.2%}", number(d["action_rate_reference"], ".2%"), f"{d['near']:.2%}",
          *(in_figures(d[name]) for name in ("expected_cost", "expected_cost_known", "realised_cost"))]
         for d in watched.get("decisions", ())
     ]  # fmt: skip
@@ -58,7 +58,3 @@ def _slices(watched: Mapping[str, Any]) -> list[str]:
     ]  # fmt: skip
     heads = ["slice", "events", "stated", "observed", "logits", "evidence", "needed alone"]
     return [card("Worst slices", table(heads, rows), "", "wide")] if rows else []
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2%}"

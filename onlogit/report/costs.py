@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from onlogit.decisions import thresholds
 from onlogit.decisions.thresholds import Choice, Curves
+from onlogit.report.text import or_dash
 
 F64 = npt.NDArray[np.float64]
 LEVELS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
@@ -34,7 +35,7 @@ def costs_text(grid: F64, cost_fp: float, cost_fn: float) -> list[str]:
         lines.append(_row(found, level) + mark)
     lines += ["", "highest    events     stated   observed  effective positives"]
     for top in thresholds.top_calibration(grid):
-        rates = " ".join("         -" if top[k] is None else f"{top[k]:>10.4f}" for k in ("stated", "observed"))
+        rates = " ".join(f"{or_dash(top[k], '.4f'):>10}" for k in ("stated", "observed"))
         caution = f"  {top['warning']}" if top["warning"] else ""
         lines.append(
             f"{top['highest']:>6.1%} {top['events']:>10,.0f} {rates} {top['effective_positives']:>10,.1f}{caution}"
@@ -57,10 +58,9 @@ def _row(found: Curves, level: float) -> str:
 
 def choice_text(choice: Choice) -> list[str]:
     """The choice in a few lines."""
-    precision = "-" if choice.average_precision is None else f"{choice.average_precision:.4f}"
     lines = [
         f"events              {choice.events:,.0f}, {choice.effective_positives:,.0f} effective positives, "
-        f"average precision {precision}",
+        f"average precision {or_dash(choice.average_precision, '.4f')}",
         f"threshold by costs  {choice.threshold:.4f}, realised {choice.cost:.5g} an event",
         f"cheapest            {choice.cheapest:.4f}, realised {choice.cheapest_cost:.5g} an event; not told apart from it: "
         f"{choice.low:.4f} to {choice.high:.4f}",

@@ -3,8 +3,9 @@
 from html import escape
 
 from onlogit.explain import EventStory, Push
-from onlogit.report.page import STYLE
+from onlogit.report.cards import document
 from onlogit.report.svg import Chart, nice_ticks
+from onlogit.report.text import cut, term_name
 
 MOST = 20  # pushes shown one by one
 ROW, FRAME, NAMES = 20.0, 50.0, 168.0
@@ -29,7 +30,7 @@ def waterfall(story: EventStory) -> str:
     chart.dot(story.baseline, len(rows) + 1.5, "dot")
     for row, push in enumerate(rows):
         y = len(rows) + 0.5 - row
-        name = f"{push.term} = {push.value}" if push.value else push.term
+        name = term_name(push.term, push.value or None)
         told = f"{name}: {push.push:+.4f}, x {push.odds:.3g} the odds" + (f" ({push.note})" if push.note else "")
         chart.box(ends[row], y - 0.36, ends[row + 1], y + 0.36, "bar" if push.push >= 0 else "less", told)
         chart.segment(ends[row + 1], y + 0.36, ends[row + 1], y - 0.64, "even")
@@ -40,7 +41,7 @@ def waterfall(story: EventStory) -> str:
 
 
 def _label(chart: Chart, y: float, text: str) -> None:
-    chart.text(NAMES - 6, chart.y(y) + 4, text if len(text) < 29 else text[:27] + "…", "end", "term")
+    chart.text(NAMES - 6, chart.y(y) + 4, cut(text, 28), "end", "term")
 
 
 def event_page(story: EventStory, title: str) -> str:
@@ -52,13 +53,11 @@ def event_page(story: EventStory, title: str) -> str:
         for push in story.pushes
     )
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in story.notes)
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,'
-        f'initial-scale=1"><link rel="icon" href="data:,"><title>{escape(title)}</title><style>{STYLE}</style></head>'
-        f'<body><main><p class="soft">onlogit explain</p><h1>{escape(title)}</h1><p><b>p = {story.p:.2%}</b>{interval}</p>'
-        f'<div class="cards"><section class="card"><h2>From the baseline to the log-odds</h2><figure>{waterfall(story)}'
+    body = (
+        f'<p><b>p = {story.p:.2%}</b>{interval}</p><div class="cards"><section class="card">'
+        f"<h2>From the baseline to the log-odds</h2><figure>{waterfall(story)}"
         "<figcaption>Blue pushes up, orange down; the largest first.</figcaption></figure></section>"
         '<section class="card"><h2>All pushes</h2><div class="scroll"><table><thead><tr><th>term</th><th>value</th>'
         f"<th>push</th><th>x odds</th><th></th></tr></thead><tbody>{rows}</tbody></table></div></section></div>{notes}"
-        "</main></body></html>\n"
     )
+    return document(title, "onlogit explain", title, body)

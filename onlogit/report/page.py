@@ -9,39 +9,13 @@ import numpy as np
 from onlogit.explain import odds
 from onlogit.monitor.timeline import Stretch
 from onlogit.report.beside import beside_cards
-from onlogit.report.cards import card, in_figures, table
+from onlogit.report.cards import card, document, in_figures, number, table
 from onlogit.report.gathering import Report
 from onlogit.report.svg import Chart, compact, labelled, nice_ticks
-from onlogit.report.text import figure
+from onlogit.report.text import cut, figure, term_name
 
 MOST = 20  # terms and pairs shown
 MOST_PATHS = 8
-STYLE = """
-:root{color-scheme:light dark;--ink:#1b2330;--soft:#5b6575;--ground:#fff;--card:#f6f8fa;--line:#dde3ea;--main:#1f6feb;
---band:#1f6feb26;--second:#b35900;--bad:#c62828;--good:#1a7f37}
-@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9aa5b1;--ground:#0d1117;--card:#161b22;--line:#30363d;
---main:#58a6ff;--band:#58a6ff33;--second:#e3a04a;--bad:#ff7b72;--good:#56d364}}
-*{box-sizing:border-box}body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
-main{max-width:1320px;margin:0 auto;padding:20px 16px 48px}h1{font-size:1.5rem;margin:.2em 0;overflow-wrap:anywhere}
-h2{font-size:1.05rem;margin:0 0 .3em}p{margin:.3em 0}.soft,figcaption{color:var(--soft);font-size:.875rem}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(132px,1fr));gap:10px;margin:18px 0}
-.tile{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 12px}
-.tile b{display:block;font-size:1.25rem;font-variant-numeric:tabular-nums}.tile span{color:var(--soft);font-size:.8rem}
-.tile .bad{color:var(--bad)}.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,380px),1fr));gap:16px}
-.card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:14px;min-width:0}.wide{grid-column:1/-1}
-@media(min-width:860px){.span{grid-column:span 2}}
-figure{margin:0}svg{display:block;width:100%;height:auto;max-width:560px;margin:0 auto}.scroll{overflow-x:auto}
-text{font:11px system-ui,sans-serif;fill:var(--soft)}.term{fill:var(--ink)}.grid{stroke:var(--line);stroke-width:1}
-.even{stroke:var(--soft);stroke-width:1;stroke-dasharray:4 4}.main{fill:none;stroke:var(--main);stroke-width:2}
-.second{fill:none;stroke:var(--second);stroke-width:2}.band{fill:var(--band)}.dot{fill:var(--main)}.bar{fill:var(--main);
-opacity:.75}.less{fill:var(--second);opacity:.85}.range{stroke:var(--main);stroke-width:1.5}.mark{stroke:var(--second);
-stroke-width:2;stroke-dasharray:6 3}.patience{stroke:var(--bad);stroke-width:2}table{border-collapse:collapse;width:100%;
-font-size:.875rem;font-variant-numeric:tabular-nums}th,td{padding:3px 8px 3px 0;text-align:right;border-bottom:1px solid
-var(--line);white-space:nowrap}th:first-child,td:first-child{text-align:left;white-space:normal;overflow-wrap:anywhere;
-min-width:6em}th{color:var(--soft);font-weight:600}.note{border-left:3px solid var(--second);padding:2px 10px;margin:6px 0}
-@media print{:root{--ink:#000;--soft:#444;--ground:#fff;--card:#fff;--line:#bbb;--main:#0b4fb3;--band:#0b4fb322;--second:#8a4500;
---bad:#a00}main{max-width:none;padding:0}.card,.tile{break-inside:avoid}.cards{grid-template-columns:1fr 1fr}body{font-size:12px}}
-"""
 
 
 def page(report: Report) -> str:
@@ -51,21 +25,12 @@ def page(report: Report) -> str:
         *_alarms(report), *_estimates(report), *beside_cards(report.watched), _top(report), *_counters(report),
     ]  # fmt: skip
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in report.notes)
-    title = f"onlogit: {report.title}"
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,'
-        f'initial-scale=1"><link rel="icon" href="data:,"><title>{escape(title)}</title><style>{STYLE}</style></head>'
-        f'<body><main><p class="soft">onlogit report, {report.kind}</p><h1>{escape(report.title)}</h1>{_tiles(report)}'
-        f'<div class="cards">{"".join(cards)}</div>{notes}</main></body></html>\n'
-    )
+    body = f'{_tiles(report)}<div class="cards">{"".join(cards)}</div>{notes}'
+    return document(f"onlogit: {report.title}", f"onlogit report, {report.kind}", report.title, body)
 
 
 def _tiles(report: Report) -> str:
     q = report.quality
-
-    def number(value: float | None, form: str) -> str:
-        return "–" if value is None else format(value, form)
-
     told = [
         ("labelled events", f"{q.examples:,.0f}", ""),
         (
@@ -214,7 +179,7 @@ def _when(report: Report, alarms: list[dict[str, Any]]) -> list[str]:
     chart.axes(labelled(nice_ticks(0.0, end, 4)), [], "events")
     for row, each in enumerate(placed):
         y, name = len(placed) - row - 0.5, f"{each.get('slice') or each.get('kind')} {each.get('what')}"
-        chart.text(104.0, chart.y(y) + 4, name if len(name) < 18 else name[:16] + "…", "end", "term")
+        chart.text(104.0, chart.y(y) + 4, cut(name, 17), "end", "term")
         warns = each.get("kind") in ("drift", "act")
         chart.segment(float(max(each["onset_event"], 0)), y, float(each["event"]), y, "mark" if warns else "patience")
         chart.dot(float(each["event"]), y, "dot", f"{name} at event {each['event']:,}", 3.5)
@@ -263,15 +228,15 @@ def _weights(report: Report) -> list[str]:
     chart.segment(0.0, 0.0, 0.0, float(len(shown)), "even")
     for row, each in enumerate(shown):
         y = len(shown) - row - 0.5
-        name = each.term if each.value is None else f"{each.term} = {each.value}"
-        chart.text(144.0, chart.y(y) + 4, name if len(name) < 24 else name[:22] + "…", "end", "term")
+        name = term_name(each.term, each.value)
+        chart.text(144.0, chart.y(y) + 4, cut(name, 23), "end", "term")
         if each.odds_low and each.odds_high:
             chart.segment(math.log(each.odds_low), y, math.log(each.odds_high), y, "range")
         chart.dot(each.weight, y, "dot", f"{name}: x {each.odds_ratio:.3g}", 3.5)
     rows = [
-        [w.term if w.value is None else f"{w.term} = {w.value}", f"{w.typical:.3f}", f"{w.odds_ratio:.3g}",
+        [term_name(w.term, w.value), f"{w.typical:.3f}", f"{w.odds_ratio:.3g}",
          "–" if w.odds_low is None else f"{w.odds_low:.3g} to {w.odds_high:.3g}",
-         "–" if w.raw is None else f"{w.raw:.3g}", "–" if w.events is None else f"{w.events:,}"]
+         number(w.raw, ".3g"), number(w.events, ",")]
         for w in shown
     ]  # fmt: skip
     heads = ["term", "typical push", "odds", "95 %", "per unit", "events"]
@@ -304,12 +269,10 @@ def _paths(report: Report) -> list[str]:
     chart.axes(labelled(nice_ticks(0.0, end, 4)), [], "events")
     for row, (each, weights) in enumerate(zip(shown, late, strict=True)):
         y, middle = len(shown) - row - 0.5, (max(weights) + min(weights)) / 2
-        name = each.term if each.value is None else f"{each.term} = {each.value}"
-        chart.text(144.0, chart.y(y) - 2, name if len(name) < 24 else name[:22] + "…", "end", "term")
+        name = term_name(each.term, each.value)
+        chart.text(144.0, chart.y(y) - 2, cut(name, 23), "end", "term")
         first = each.at(1 / 3)
-        chart.text(
-            144.0, chart.y(y) + 12, f"{'–' if first is None else f'{first:+.2f}'} → {each.weights[-1]:+.2f}", "end"
-        )
+        chart.text(144.0, chart.y(y) + 12, f"{number(first, '+.2f')} → {each.weights[-1]:+.2f}", "end")
         chart.segment(0.0, y, end, y, "even")
         points = (
             (float(e), y + min(max((w - middle) / span, -0.6), 0.6) * 0.8)
@@ -329,7 +292,7 @@ TOP_AND_BOTTOM = 48.0
 def _top(report: Report) -> str:
     rows = [
         [f"{row['highest']:.1%}", f"{row['events']:,.0f}",
-         *("–" if row[k] is None else f"{row[k]:.3%}" for k in ("stated", "observed")),
+         *(number(row[k], ".3%") for k in ("stated", "observed")),
          f"{row['effective_positives']:,.0f}" + (" !" if row["warning"] else "")]
         for row in report.top
     ]  # fmt: skip

@@ -5,7 +5,7 @@ import numpy as np
 from onlogit.report.costs import choice_text
 from onlogit.report.gathering import Report
 from onlogit.report.reasons import model_text
-from onlogit.report.text import Curve, Glyphs, figure, histogram_row, paragraph, reliability_diagram
+from onlogit.report.text import Curve, Glyphs, figure, histogram_row, or_dash, paragraph, reliability_diagram
 from onlogit.report.watching import beside_lines, quality_lines
 
 WIDTH = 100
@@ -40,10 +40,10 @@ def _headline(report: Report) -> list[str]:
     q = report.quality
     return [
         f"{q.examples:,.0f} labelled events, {report.effective_positives:,.0f} effective positives, observed rate "
-        f"{_number(q.rate, '.3%')}, observed/expected {_number(q.observed_over_expected, '.3f')}",
-        f"log loss {_number(q.log_loss, '.4f')} (base rate {_number(q.base_log_loss, '.4f')}), AUC {_number(q.auc, '.4f')}, "
-        f"average precision {_number(report.average_precision, '.4f')}, calibration error "
-        f"{_number(q.calibration_error, '.2%')}",
+        f"{or_dash(q.rate, '.3%')}, observed/expected {or_dash(q.observed_over_expected, '.3f')}",
+        f"log loss {or_dash(q.log_loss, '.4f')} (base rate {or_dash(q.base_log_loss, '.4f')}), AUC {or_dash(q.auc, '.4f')}, "
+        f"average precision {or_dash(report.average_precision, '.4f')}, calibration error "
+        f"{or_dash(q.calibration_error, '.2%')}",
     ]
 
 
@@ -81,8 +81,8 @@ def _estimates(report: Report) -> list[str]:
 
 def _top(report: Report) -> list[str]:
     return [
-        f"highest {row['highest']:>5.1%}: stated {_number(row['stated'], '.3%')}, observed "
-        f"{_number(row['observed'], '.3%')}, {row['effective_positives']:,.0f} effective positives"
+        f"highest {row['highest']:>5.1%}: stated {or_dash(row['stated'], '.3%')}, observed "
+        f"{or_dash(row['observed'], '.3%')}, {row['effective_positives']:,.0f} effective positives"
         + (f"  ({row['warning']})" if row["warning"] else "")
         for row in report.top
     ]
@@ -102,7 +102,3 @@ def _evidence(report: Report, most: int) -> list[str]:
             f"alarm at {alarm.get('time') or alarm.get('event')} ({alarm.get('what')}): {alarm.get('direction')}"
         )
     return lines
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)

@@ -2,7 +2,7 @@
 
 from onlogit.explain import EventStory, ModelStory, Path, Push, Weight
 from onlogit.printable import printable
-from onlogit.report.text import Glyphs, paragraph
+from onlogit.report.text import Glyphs, cut, or_dash, paragraph, term_name
 
 BAR = 24  # characters of the longest bar
 WIDTH = 100
@@ -36,8 +36,7 @@ def event_text(story: EventStory, glyphs: Glyphs, most: int = 20) -> list[str]:
 
 
 def _label(push: Push) -> str:
-    text = printable(f"{push.term} = {push.value}" if push.value else push.term)
-    return text if len(text) <= 44 else text[:43] + "~"
+    return cut(printable(term_name(push.term, push.value or None)), 44, "~")
 
 
 def model_text(story: ModelStory, most: int = 20) -> list[str]:
@@ -76,7 +75,7 @@ def _paths(paths: list[Path]) -> list[str]:
     lines.append(f"{'term':<{widest}} {'at 1/3':>9} {'at 2/3':>9} {'now':>9} {'moved':>8}")
     for each in paths:
         told = [each.at(share) for share in (1 / 3, 2 / 3, 1.0)]
-        cells = " ".join(f"{'-' if weight is None else format(weight, '+.4f'):>9}" for weight in told)
+        cells = " ".join(f"{or_dash(weight, '+.4f'):>9}" for weight in told)
         lines.append(f"{_name(each):<{widest}} {cells} {each.moved:>8.4f}")
     return lines
 
@@ -88,7 +87,7 @@ def _name(weight: Weight | Path) -> str:
 def _row(each: Weight, widest: int) -> str:
     known = each.odds_low is not None and each.odds_high is not None
     interval = f"{each.odds_low:.3g} to {each.odds_high:.3g}" if known else "-"
-    raw = "-" if each.raw is None else f"{each.raw:.4g}"
-    events = "-" if each.events is None else f"{each.events:,}"
     line = f"{_name(each):<{widest}} {each.typical:>8.4f} {each.weight:>+9.4f} {each.odds_ratio:>8.3g} {interval:>17}"
-    return f"{line} {raw:>10} {events:>9}" + (f"  {each.note}" if each.note else "")
+    return f"{line} {or_dash(each.raw, '.4g'):>10} {or_dash(each.events, ','):>9}" + (
+        f"  {each.note}" if each.note else ""
+    )

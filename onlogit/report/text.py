@@ -20,6 +20,21 @@ def figure(value: float, digits: int) -> str:
     return f"{value:,.0f}" if 10.0**digits <= abs(value) < 1e15 else f"{value:,.{digits}g}"
 
 
+def or_dash(value: float | None, form: str, dash: str = "-") -> str:
+    """A number in this format; a dash where there is none."""
+    return dash if value is None else format(value, form)
+
+
+def term_name(term: str, value: str | None) -> str:
+    """A term, with the value that it is about where there is one."""
+    return term if value is None else f"{term} = {value}"
+
+
+def cut(text: str, most: int, end: str = "…") -> str:
+    """At most so many characters of a text; one cut short ends as `end` says."""
+    return text if len(text) <= most else text[: most - len(end)] + end
+
+
 class Glyphs(NamedTuple):
     """The characters that figures are drawn with."""
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from onlogit.printable import printable
+from onlogit.report.text import or_dash
 
 ENOUGH = 1_000.0  # evidence at which a recalibration is worth telling
 
@@ -58,7 +59,7 @@ def quality_lines(found: Mapping[str, Any]) -> list[str]:
     """What estimates say, as `Estimates._asdict()` has them."""
 
     def number(name: str, form: str) -> str:
-        return "-" if found[name] is None else format(found[name], form)
+        return or_dash(found[name], form)
 
     return [
         f"{found['examples']:,.0f} examples, observed {number('rate', '.4f')}, expected {number('expected', '.4f')} "
