@@ -108,8 +108,10 @@ class MonitorConfig:
         require(1 <= self.slices <= 1 << 20, "slices", self.slices, "1 to 1,048,576 values of a column")
         within = all(isinstance(t, float) and 0 < t < 1 for t in self.thresholds)
         require(within, "thresholds", self.thresholds, "probabilities between 0 and 1")
-        priced = len(self.costs) in (0, 2) and all(isinstance(c, float) and 0 < c < 1e12 for c in self.costs)
+        numbers = all(isinstance(c, int | float) and not isinstance(c, bool) for c in self.costs)
+        priced = len(self.costs) in (0, 2) and numbers and all(0 < c < 1e12 for c in self.costs)
         require(priced, "costs", self.costs, "two positive numbers, of a false action and of a miss")
+        object.__setattr__(self, "costs", tuple(float(c) for c in self.costs))
 
 
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}  # seconds

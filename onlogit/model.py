@@ -260,6 +260,17 @@ class OnlineLogit:
         merged.pipeline.restore(_added(merged.pipeline, start, dict(zip(named, states, strict=True))))
         return merged
 
+    def __copy__(self) -> "OnlineLogit":
+        """A model of its own, as one saved and loaded: what the copy learns, the original does not."""
+        model = OnlineLogit(**self.roles, config=self.config)
+        if self._pipeline is not None:
+            model._pipeline = Pipeline(self.schema, self.config)
+            model._pipeline.restore(self.state())
+        return model
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "OnlineLogit":
+        return self.__copy__()
+
     def to_bytes(self) -> bytes:
         """The model file as bytes."""
         return arrays.pack(self.header(), self.state())

@@ -1,6 +1,8 @@
 """The Python face: what goes in, what comes out, what is kept in a file."""
 
+import json
 import math
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import pytest
 
 import onlogit
 from bench.workloads import dense, drifting
-from onlogit import Config, DataError, OnlineLogit, OnlogitError, Schema, SgdConfig
+from onlogit import Config, DataError, MonitorConfig, OnlineLogit, OnlogitError, Schema, SgdConfig
+from onlogit.config import to_mapping
 from onlogit.encoding.buffers import batch_of_table
 from onlogit.errors import ConfigError, SchemaError, StateError
 from onlogit.model import to_batch
@@ -117,6 +120,21 @@ def test_save_and_load(tmp_path: Path) -> None:
     assert again.to_bytes() == model.to_bytes()
 
 
+@pytest.mark.parametrize("way", [copy, deepcopy])
+def test_a_copy_learns_for_itself(way: Any) -> None:
+    table = drifting(800).table
+    model = OnlineLogit("y", drop=["id", "at", "known_at"], config=Config(slot_bits=8))
+    assert not way(model).settled
+    assert way(model).roles == model.roles
+    model.step(table.slice(0, 500))
+    before = model.to_bytes()
+    other = way(model)
+    step = other.step(table.slice(500))
+    assert model.to_bytes() == before
+    np.testing.assert_array_equal(model.step(table.slice(500)).p, step.p)
+    assert model.to_bytes() == other.to_bytes()
+
+
 def test_nothing_to_say_before_the_first_batch(tmp_path: Path) -> None:
     model = OnlineLogit("y")
     with pytest.raises(ConfigError, match="has seen no data yet"):
@@ -168,6 +186,14 @@ def test_config_is_checked_when_it_is_made() -> None:
             make()
     for config in (Config(), Config(learner="sgd", sgd=SgdConfig(rate=0.5, l2=1e-3))):
         assert from_mapping(Config, to_mapping(config)) == config
+
+
+def test_costs_may_be_whole_numbers() -> None:
+    whole, costs = MonitorConfig(costs=(1, 2)), MonitorConfig(costs=(1.0, 2.0))
+    assert json.dumps(to_mapping(whole)) == json.dumps(to_mapping(costs))
+    for wrong in ((True, 2), (0, 2), (1, 2, 3), ("1", 2), (1, math.nan)):
+        with pytest.raises(ConfigError, match="costs"):
+            MonitorConfig(costs=wrong)  # type: ignore[arg-type]
 
 
 def test_a_label_time_needs_a_time() -> None:
