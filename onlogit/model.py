@@ -9,7 +9,7 @@ Anything that speaks the Arrow PyCapsule interface goes in: pyarrow, polars, pan
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import zip_longest
 from os import PathLike
 from typing import Any
@@ -31,6 +31,7 @@ from onlogit.learners.protocol import Units
 from onlogit.memory import NEVER
 from onlogit.monitor import Alarm, CalibrationMonitor, Quality
 from onlogit.monitor import merging as monitors
+from onlogit.monitor import repair as repairs
 from onlogit.pipeline import Pipeline
 from onlogit.schema import FEATURE_ROLE, Column, Schema
 from onlogit.states import under
@@ -38,6 +39,8 @@ from onlogit.steps import Counts, Step
 from onlogit.storage import arrays
 from onlogit.turn import Turn
 from onlogit.weight_paths import of_named
+
+State = dict[str, npt.NDArray[Any]]
 
 KIND = "onlogit model"
 ACCEPTED = (
@@ -234,31 +237,40 @@ class OnlineLogit:
     @staticmethod
     def merge(
         parts: "Mapping[str, OnlineLogit] | Iterable[OnlineLogit]", base: "OnlineLogit | None" = None, *,
-        expire: bool = False,
+        expire: bool = False, base_name: str = "the base",
     ) -> "OnlineLogit":  # fmt: skip
         """One model of what workers learned from parts of a stream: merging is adding.
 
         Each worker started from a copy of `base`, by default from nothing. What each learned, saw and tallied since is
         added up: tallies and counts exactly, beliefs in natural parameters (learners/merging.py), means and variances of
-        numbers pooled (encoding/merging.py); weights of the SGD family are averaged (learners/sgd.py). Evidence restarts
-        at zero. Parts should be alike, rows dealt in turn and not cut by time, as the end of each counts as the present.
-        A base that has learned some thousand rows brings the result nearer to learning in sequence.
+        numbers pooled (encoding/merging.py); weights of the SGD family are averaged (learners/sgd.py). Parts should be
+        alike, rows dealt in turn and not cut by time, as the end of each counts as the present. A base that has learned
+        some thousand rows brings the result nearer to learning in sequence.
 
-        A mapping gives the names that errors use. ConfigError where settings differ, where a part did not start from
-        `base`, and where events still wait for labels unless `expire` gives those up; SchemaError where columns differ;
-        DataError where negative labels do. The models given stay as they are.
+        Begin anew: evidence and alarms, the quality of late, the timeline, slices, decisions, the references of features
+        and of change, the map that an alarm may promote. Paths of weights are those of the base.
+
+        A mapping, and `base_name`, give the names that errors use. ConfigError where settings differ, where a part did not
+        start from `base` or began to watch afresh since, where an alarm has acted on a part since, and where events still
+        wait for labels unless `expire` gives those up; SchemaError where columns differ; DataError where negative labels
+        do; StateError where a part or the base is damaged. The models given stay as they are.
         """
         named = dict(parts) if isinstance(parts, Mapping) else {f"part {k}": part for k, part in enumerate(parts)}
         if not named:
             raise ConfigError("there is nothing to merge: give one model or more")
         first = next(iter(named.values()))
-        merged = OnlineLogit.of(Pipeline(first.schema, first.config))
-        folds = {"the base": merged.pipeline if base is None else base.pipeline}
-        folds |= {name: part.pipeline for name, part in named.items()}
-        _check_alike(folds, next(iter(named)))
-        start, *states = (_settled(name, fold, expire and name in named) for name, fold in folds.items())
-        merged.pipeline.restore(_added(merged.pipeline, start, dict(zip(named, states, strict=True))))
-        return merged
+        begun = Pipeline(first.schema, first.config) if base is None else base.pipeline
+        folds = [(name, part.pipeline) for name, part in named.items()]
+        _check_alike([*folds, (base_name, begun)])
+        start = _settled(base_name, begun, False)
+        states = {name: _settled(name, fold, expire) for name, fold in folds}
+        for name, state in states.items():
+            _check_descent(name, state, base_name, start)
+        try:
+            return OnlineLogit.of(_sum(first.pipeline, start, states))
+        except StateError as error:
+            damaged = _damaged(first.pipeline, base_name, start, states)
+            raise StateError(f"{damaged} cannot be merged: {error}") from error
 
     def __copy__(self) -> "OnlineLogit":
         """A model of its own, as one saved and loaded: what the copy learns, the original does not."""
@@ -304,10 +316,11 @@ def of_bytes(data: bytes, where: str = "model") -> OnlineLogit:
 # ---- merging
 
 
-def _check_alike(folds: dict[str, Pipeline], first: str) -> None:
-    """SchemaError or ConfigError naming the first difference between a fold and the one called `first`."""
-    schema, config = folds[first].schema, flattened(to_mapping(folds[first].config))
-    for name, fold in folds.items():
+def _check_alike(folds: list[tuple[str, Pipeline]]) -> None:
+    """SchemaError or ConfigError naming the first difference between a fold and the first one."""
+    first, model = folds[0]
+    schema, config = model.schema, flattened(to_mapping(model.config))
+    for name, fold in folds:
         for own, theirs in zip_longest(schema.columns, fold.schema.columns):
             if own != theirs:
                 raise SchemaError(f"{first} and {name} differ in a column: {_described(own)} and {_described(theirs)}")
@@ -351,22 +364,68 @@ def _settled(name: str, fold: Pipeline, expire: bool) -> dict[str, npt.NDArray[A
     return copy.state()
 
 
-def _added(
-    fresh: Pipeline, base: dict[str, npt.NDArray[Any]], parts: dict[str, dict[str, npt.NDArray[Any]]]
-) -> dict[str, npt.NDArray[Any]]:
+def _check_descent(name: str, part: State, base_name: str, base: State) -> None:
+    """A ConfigError unless `part` can have been learned by a copy of `base`: what only grows is no less."""
+    grown = Counts(*(int(count) for count in part["counts"] - base["counts"]))
+    if min(asdict(grown).values()) < 0 or (part["delays.counts"] < base["delays.counts"]).any():
+        raise ConfigError(f"{name} has seen less than {base_name}: it did not start from it")
+    if part["learner.clock"][0] < base["learner.clock"][0]:
+        raise ConfigError(
+            f"{name} has learned less than {base_name}: it did not start from it, or took back what it knew"
+        )
+    seen, own = ({k: under(state, f"{k}.") for k in ("encoder", "monitor")} for state in (base, part))
+    if not encoders.follows(seen["encoder"], own["encoder"]):
+        raise ConfigError(
+            f"{name} did not start from {base_name}, as it lacks something of what that has seen; the base has to be the "
+            "model that all parts began as copies of, or none"
+        )
+    if monitors.began_anew(seen["monitor"], own["monitor"], grown.labelled, grown.no_weight):
+        raise ConfigError(
+            f"{name} did not start from {base_name}, or began to watch afresh since, and its tally has nothing of that; "
+            "after `watch_afresh()` of the base they merge"
+        )
+    if not monitors.follows(seen["monitor"], own["monitor"]):
+        raise ConfigError(
+            f"{name} did not start from {base_name}, as it has other outcomes; give the right base, or none"
+        )
+
+
+def _sum(like: Pipeline, base: State, parts: dict[str, State]) -> Pipeline:
+    """The fold of all parts. A StateError where what is added up are not states that a stream leaves."""
+    fold = Pipeline(like.schema, like.config)
+    try:
+        with np.errstate(divide="raise", over="raise", invalid="raise"):
+            state = _added(fold, base, parts)
+    except (np.linalg.LinAlgError, FloatingPointError) as error:
+        raise StateError(f"its numbers are none that a stream leaves ({error})") from error
+    fold.restore(state)
+    return fold
+
+
+def _damaged(like: Pipeline, base_name: str, base: State, parts: dict[str, State]) -> str:
+    """Which of the models it is that does not merge, even by itself; all of them where it is none."""
+    for name, state in ((base_name, base), *parts.items()):
+        try:
+            _sum(like, base, {name: state})
+        except StateError:
+            return name
+    return ", ".join(parts)
+
+
+def _added(fresh: Pipeline, base: State, parts: dict[str, State]) -> State:
     """The state of a fold that took in what all parts took in since the base."""
     states = list(parts.values())
     counts = base["counts"] + sum((state["counts"] - base["counts"] for state in states), np.zeros_like(base["counts"]))
     total = Counts(*(int(count) for count in counts))
-    for name, state in parts.items():
-        if (state["counts"] < base["counts"]).any():
-            raise ConfigError(f"{name} has seen less than the base: it did not start from it")
     watched = total.learned >= fresh.config.monitor.warm_up
     merged: dict[str, dict[str, npt.NDArray[Any]]] = {
         name: under(fresh.state(), f"{name}.") for name in ("memory", "maturity")
     }
-    for name in fresh.watching:  # like evidence, references and what was done about alarms begin anew
+    for name in fresh.watching:  # like evidence, references begin anew
         merged[name] = under(fresh.state(), f"{name}.")
+    if fresh.repair is not None:
+        acts = {name: under(state, "repair.") for name, state in parts.items()}
+        merged["repair"] = repairs.merge(merged["repair"], under(base, "repair."), acts, not base["counts"].any())
     merged["maturity"]["first"] = np.array([total.events])
     merged["monitor"] = monitors.merge(
         under(fresh.state(), "monitor."), under(base, "monitor."), [under(state, "monitor.") for state in states]

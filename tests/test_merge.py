@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from bench.workloads import categorical, dense, drifting
 from onlogit import BeliefConfig, Config, LabelConfig, MonitorConfig, OnlineLogit, SgdConfig
 from onlogit.encoding.merging import pool_moments
-from onlogit.errors import ConfigError, DataError, SchemaError
+from onlogit.errors import ConfigError, DataError, SchemaError, StateError
 from onlogit.kernels import gather
 from onlogit.learners.merging import Gaussian, add_gaussians
 from onlogit.learners.protocol import Units
-from onlogit.model import load, of_bytes
+from onlogit.model import load, of_bytes, of_state
 
 SMALL = BeliefConfig(half_lives=(math.inf, 300.0), priors=((0.1, 1.0), (1.0, 10.0)))
 DROP = ["id", "at", "known_at"]
@@ -329,3 +329,166 @@ def test_waiting_events_are_refused_or_given_up(way: Callable[[], OnlineLogit]) 
     merged.step(TABLE.slice(200, 100))
     with pytest.raises(ConfigError, match="the base: "):
         OnlineLogit.merge(parts, parts[1], expire=True)
+
+
+def test_a_base_that_is_no_ancestor_is_refused_by_the_names_of_both() -> None:
+    parts, other = [learned(TABLE.slice(k, 900)) for k in (0, 900)], learned(TABLE.slice(1800, 700))
+    with pytest.raises(ConfigError, match=r"a\.model did not start from b\.model"):
+        OnlineLogit.merge({"a.model": parts[0], "c.model": parts[1]}, other, base_name="b.model")
+
+
+NUMBERS = pa.table({"x": np.tile([-9.0, 9.0, 0.5, -0.5], 50), "y": np.tile([0, 1, 1, 0], 50)})
+
+
+def test_a_base_with_other_outcomes_of_the_same_events_is_no_ancestor() -> None:
+    """The encoders cannot tell them apart, nor can counts: tallies do."""
+    labels = NUMBERS["y"].to_numpy()
+    base, part = (
+        learned(NUMBERS.set_column(1, "y", pa.array(y)), config=Config(slot_bits=4, belief=SMALL), drop=[])
+        for y in (labels, 1 - labels)
+    )
+    refused(ConfigError, "0.model did not start from the base, as it has other outcomes", [part], base)
+    assert OnlineLogit.merge([base], base).counts == base.counts
+
+
+@pytest.mark.parametrize("more", [100, 1400])
+def test_parts_that_watch_afresh_need_a_base_that_does(more: int) -> None:
+    base = learned(TABLE.slice(0, 600))
+    parts = [of_bytes(base.to_bytes()) for _ in range(2)]
+    for k, part in enumerate(parts):
+        part.step(TABLE.slice(600, 50))
+        part.watch_afresh()
+        part.step(TABLE.slice(650 + k * 100, more))
+    refused(ConfigError, "0.model did not start from the base, or began to watch afresh", parts, base)
+    base.watch_afresh()
+    merged = OnlineLogit.merge(parts, base)
+    assert merged.quality().examples == 2 * more
+    assert merged.counts.events == 600 + 2 * (50 + more)
+    late = of_bytes(merged.to_bytes())  # one that began afresh where a merged model had begun
+    late.watch_afresh()
+    late.step(TABLE.slice(0, 3000))
+    refused(ConfigError, "began to watch afresh", [late], merged)
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_merged_models_merge_again(learner: str) -> None:
+    """Two and two of four workers, and then those two: the same counts and tally as of four at once. So few names are kept
+    that a merge lets go of some that the base had."""
+    table = categorical(4_000, 3, 3, 60).table
+    table = table.append_column("w", pa.array(np.arange(4_000) % 3, pa.float64()))
+    kind, sgd = ("sgd", SgdConfig(averaged=True)) if learner == "averaged" else (learner, SgdConfig())
+    config = Config(learner=kind, slot_bits=10, names=70, belief=SMALL, sgd=sgd, monitor=MonitorConfig(warm_up=20))
+    base = learned(table.slice(0, 300), config=config, weight="w", drop=[])
+    parts = shards(base, table.slice(300, 3_600), 4)
+    pairs = [OnlineLogit.merge(parts[k : k + 2], base) for k in (0, 2)]
+    for pair in pairs:
+        pair.step(table.slice(3_900, 50))
+    for part in (parts[0], parts[2]):
+        part.step(table.slice(3_900, 50))
+    twice, once = OnlineLogit.merge(pairs, base), OnlineLogit.merge(parts, base)
+    assert twice.counts == once.counts
+    assert twice.quality().examples == once.quality().examples
+    assert loss(twice, table) == pytest.approx(loss(once, table), abs=5e-3)
+    again = of_bytes(twice.to_bytes())
+    assert OnlineLogit.merge([again], twice).counts == twice.counts
+
+
+def test_what_labels_late_and_weights_of_0_do_to_counts_is_no_reason_to_refuse() -> None:
+    table = TABLE.append_column("w", pa.array(np.arange(3000) % 4, pa.float64()))
+    labels = LabelConfig(delay=7, keep_negatives=0.5)
+    config = Config(slot_bits=8, belief=SMALL, labels=labels, monitor=MonitorConfig(warm_up=20))
+    base = learned(table.slice(0, 600), config=config, weight="w")
+    base.finish()
+    parts = shards(base, table.slice(600, 800), 2)
+    merged = OnlineLogit.merge(parts, base, expire=True)
+    assert merged.counts.events == 1400
+    merged.step(table.slice(1400, 100))
+    frozen = of_bytes(base.to_bytes())
+    frozen.freeze()
+    frozen.step(table.slice(600, 800))
+    assert OnlineLogit.merge([frozen, *parts], base, expire=True).counts.events == 2200
+
+
+def alarmed(act: str) -> tuple[OnlineLogit, OnlineLogit, Callable[[int, int, bool], pa.Table]]:
+    """A base, a copy of it on which an alarm has acted since, and rows."""
+
+    def rows(n: int, seed: int, broken: bool) -> pa.Table:
+        random = np.random.default_rng(seed)
+        x = random.standard_normal(n)
+        z = (0.5 if broken else 1.5) * x + (2.5 if broken else -1.0)
+        return pa.table({"x": x, "y": (random.random(n) < 1 / (1 + np.exp(-z))).astype(np.int8)})
+
+    monitor = MonitorConfig(on_alarm=act, patience=1000, warm_up=100)
+    base = OnlineLogit("y", config=Config(slot_bits=4, names=0, belief=SMALL, monitor=monitor))
+    base.step(rows(2000, 1, False))
+    if act == "recalibrate":
+        base.freeze()
+    part = of_bytes(base.to_bytes())
+    part.step(rows(6000, 2, True))
+    assert part.pipeline.repair is not None
+    assert part.pipeline.repair.acted
+    return base, part, rows
+
+
+@pytest.mark.parametrize("act", ["recalibrate", "freeze", "forget"])
+def test_what_an_alarm_did_to_a_part_has_to_be_reverted_first(act: str) -> None:
+    base, part, _ = alarmed(act)
+    refused(ConfigError, "0.model: an alarm has acted on it.*revert it first", [part], base)
+    part.revert()
+    assert OnlineLogit.merge([part], base).counts.events == 8000
+
+
+def test_what_the_base_forgot_is_still_there_to_be_taken_back() -> None:
+    _, base, rows = alarmed("forget")
+    base.step(rows(500, 4, True))  # acts happen at whole thousands of events
+    parts = shards(base, rows(200, 3, True), 2)
+    merged = OnlineLogit.merge(parts, base)
+    for model in (base, merged):
+        assert len(model.revert()) == 1
+    one, other = base.state(), merged.state()
+    for name in ("mean", "cov", "table"):
+        np.testing.assert_array_equal(one[f"learner.{name}"], other[f"learner.{name}"])
+    refused(ConfigError, "0.model has learned less than the base", [merged], parts[0])
+    alone = OnlineLogit.merge([parts[0]])  # from nothing: what it knows is taken as it is
+    assert alone.pipeline.repair is not None
+    assert not alone.pipeline.repair.acted
+    assert alone.state()["repair.labels"] == parts[0].state()["repair.labels"]
+
+
+def with_array(model: OnlineLogit, name: str, value: float) -> OnlineLogit:
+    """The model with an array that a file may hold, and no stream leaves."""
+    state = model.state()
+    state[name][...] = value
+    return of_state(model.header(), state, "odd")
+
+
+ODD = [("learner.cov", 0.0), ("learner.stack_cov", 0.0), ("learner.table", 0.0), ("encoder.moments", 1e300)]
+
+
+@pytest.mark.parametrize(("name", "value"), ODD)
+def test_a_file_that_is_odd_is_named_or_merges(name: str, value: float) -> None:
+    base = learned(TABLE.slice(0, 600))
+    parts = shards(base, TABLE.slice(600, 600), 2)
+    for models, odd in (([parts[0], with_array(parts[1], name, value)], "1.model"), (parts, "the base")):
+        start = with_array(base, name, value) if odd == "the base" else base
+        try:
+            merged = OnlineLogit.merge({f"{k}.model": part for k, part in enumerate(models)}, start)
+        except StateError as error:
+            assert str(error).startswith(f"{odd} cannot be merged: ")  # noqa: PT017
+        else:
+            assert np.isfinite(of_bytes(merged.to_bytes()).step(TABLE.slice(0, 50)).p).all()
+
+
+def test_a_base_that_is_certain_of_all_is_named() -> None:
+    base = learned(TABLE.slice(0, 600))
+    parts, odd = shards(base, TABLE.slice(600, 600), 2), with_array(base, "learner.cov", 0.0)
+    with pytest.raises(StateError, match=r"a\.model cannot be merged: its numbers are none that a stream leaves"):
+        OnlineLogit.merge(parts, odd, base_name="a.model")
+
+
+def test_models_that_are_too_much_together_are_all_named() -> None:
+    state = learned(TABLE.slice(0, 100)).state()
+    for name in ("counts", "maturity.first"):
+        state[name][0] = 1 << 59
+    model = of_state(learned(TABLE.slice(0, 100)).header(), state, "big")
+    refused(StateError, "0.model, 1.model, 2.model cannot be merged", [model] * 3)

@@ -1,5 +1,8 @@
 """`onlogit merge`: the models of several workers as one."""
 
+import os
+from itertools import combinations
+
 import click
 
 from onlogit.cli import options
@@ -15,8 +18,11 @@ def merge(models: tuple[str, ...], base: str | None, out: str, expire: bool, as_
     """Add up what several workers learned from parts of one stream, as if one had learned all of it.
 
     Each MODEL has started from the same base and learned its own part. Tallies and counts add exactly; beliefs add in
-    natural parameters, weights of the SGD family are averaged. Evidence for alarms restarts at zero. Deal rows to workers
-    in turn rather than by time, and let the base learn some thousand rows first. One MODEL may be - for stdin.
+    natural parameters, weights of the SGD family are averaged. Deal rows to workers in turn rather than by time, and let
+    the base learn some thousand rows first. One MODEL may be - for stdin.
+
+    Evidence for alarms restarts at zero; slices, counts of decisions, the quality of late, references of features and the
+    map that an alarm may promote begin anew. A model on which an alarm has acted has to be reverted first.
     """
     from onlogit.cli.files import load_model, save_model
     from onlogit.cli.printing import say
@@ -24,11 +30,13 @@ def merge(models: tuple[str, ...], base: str | None, out: str, expire: bool, as_
     from onlogit.model import OnlineLogit
 
     given = [name for name in (*models, base) if name is not None]
-    twice = next((name for name in given if given.count(name) > 1), None)
-    if twice is not None:
-        raise click.UsageError(f"{twice} is given twice, and what it learned would count twice")
+    for one, other in combinations(given, 2):
+        if one == other or _same(one, other):
+            found = f"{one} is given twice" if one == other else f"{one} and {other} are one file"
+            raise click.UsageError(f"{found}, and what it learned would count twice")
     start = load_model(base) if base is not None else None
-    merged = OnlineLogit.merge({name: load_model(name) for name in models}, start, expire=expire)
+    parts = {name: load_model(name) for name in models}
+    merged = OnlineLogit.merge(parts, start, expire=expire, base_name=f"the base {base}" if base else "the base")
     save_model(merged, out)
     counts = merged.counts
     figures = {"models": len(models), "events": counts.events, "learned": counts.learned, "expired": counts.expired}
@@ -36,3 +44,8 @@ def merge(models: tuple[str, ...], base: str | None, out: str, expire: bool, as_
         return
     text = f"{len(models)} models merged: {counts.events:,} events, {counts.learned:,} learned"
     say(to_line(figures) if as_json else text)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names are of one file, by whatever path or link."""
+    return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)

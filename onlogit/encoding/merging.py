@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.errors import ConfigError, DataError
-from onlogit.kernels import gather, hashing
+from onlogit.kernels import derive, gather, hashing, naming
 
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]
@@ -57,22 +57,45 @@ def merge(base: State, parts: Mapping[str, State], names: int = 0) -> State:
     return merged | _joined_names(base, states, names)
 
 
+def follows(base: State, part: State) -> bool:
+    """Whether an encoder in the state `base` can have become `part`: what only grows is no less."""
+    tags, own = base[TAGS], part[TAGS]
+    settled, set_in_base = base[NEGATIVE], base["warmed"][:, derive.KNOTS] >= 0
+    return bool(
+        all((part[name] >= base[name]).all() for name in COUNTS)
+        and (part[RANGE][:, 0] <= base[RANGE][:, 0]).all()
+        and (part[RANGE][:, 1] >= base[RANGE][:, 1]).all()
+        and ((tags == hashing.EMPTY) | (own == tags) | (own == hashing.SHARED)).all()
+        and (not len(settled) or np.array_equal(settled, part[NEGATIVE]))
+        and all(np.array_equal(base[name][set_in_base], part[name][set_in_base]) for name in ("warmed", "knots"))
+        and _names_follow(base, part)
+    )
+
+
+def _names_follow(base: State, part: State) -> bool:
+    """Whether counts of names are no less. One that is gone is none: a merge keeps those of the most events."""
+    _, before, after = np.intersect1d(base["name_slots"], part["name_slots"], return_indices=True)
+    return bool((part["name_counts"][after] >= base["name_counts"][before]).all())
+
+
 def _joined_names(base: State, parts: list[State], most: int) -> State:
     """The names of all parts, those of the most events where there are too many; counts add."""
     found: dict[int, tuple[int, int, bytes]] = {}
-    counts: dict[int, int] = {}
-    for sign, state in [(1 - len(parts), base), *((1, part) for part in parts)]:
+    before = dict(zip(base["name_slots"].tolist(), base["name_counts"].tolist(), strict=True))
+    counts = before.copy()
+    for state in (base, *parts):
         ends = np.cumsum(np.maximum(state["name_sizes"], 0)).tolist()
         data, sizes = state["name_values"].tobytes(), state["name_sizes"].tolist()
         for j, slot in enumerate(state["name_slots"].tolist()):
             text = data[ends[j] - max(sizes[j], 0) : ends[j]]
             name = (int(state["name_coordinates"][j]), sizes[j], text)
             found[slot] = min(found.get(slot, name), name)  # whatever the order of the parts
-            counts[slot] = counts.get(slot, 0) + sign * int(state["name_counts"][j])
+            if state is not base:  # a part that has let the name go adds nothing
+                counts[slot] = counts.get(slot, 0) + int(state["name_counts"][j]) - before.get(slot, 0)
     kept = sorted(found, key=lambda slot: (-counts[slot], slot))[:most]
     return {
         "name_slots": np.array(kept, np.int64),
-        "name_counts": np.array([counts[slot] for slot in kept], np.int64),
+        "name_counts": np.array([min(counts[slot], naming.MOST - 1) for slot in kept], np.int64),
         "name_coordinates": np.array([found[slot][0] for slot in kept], np.int64),
         "name_sizes": np.array([found[slot][1] for slot in kept], np.int64),
         "name_values": np.frombuffer(b"".join(found[slot][2] for slot in kept), np.uint8).copy(),

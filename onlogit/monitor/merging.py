@@ -51,6 +51,35 @@ def merge(fresh: State, base: State, parts: Sequence[State]) -> State:
     return merged | {f"timeline.{name}": array for name, array in begun._asdict().items()}
 
 
+def follows(base: State, part: State) -> bool:
+    """Whether a monitor in the state `base` can have become `part`, unless that began anew: sums are no less."""
+    return all(
+        _no_less(base[f"tally.{name}"], part[f"tally.{name}"]) for name in ("totals", "shares", "odds")
+    ) and bool((part["tally.ranks"] >= base["tally.ranks"]).all())
+
+
+def began_anew(base: State, part: State, labelled: int, no_weight: int) -> bool:
+    """Whether a monitor has let go of what `base` had tallied; since then so many events were labelled, and so many had no
+    weight.
+
+    Its timeline goes on from where that of the base began, or from a merge, which had all of it.
+    """
+    if not base["tally.ranks"].any():
+        return False
+    (first, *_), (own_first, *_) = base["timeline.event"].tolist(), part["timeline.event"].tolist()
+    before, own_before = base["timeline.totals"][0], part["timeline.totals"][0]
+    if own_first == first and np.array_equal(own_before, before):
+        seen = int(part["timeline.clock"][timeline.SEEN] - base["timeline.clock"][timeline.SEEN])
+        return not labelled - no_weight <= seen <= labelled
+    return bool(own_first <= first) or not _no_less(base["tally.totals"][timeline.SUMS], own_before)
+
+
+def _no_less(base: np.ndarray[Any, Any], part: np.ndarray[Any, Any]) -> bool:
+    """Whether sums [..., k, 2] in two limbs are no less; of the first three of each k alone, which only grow."""
+    grown = part[..., :3, :] - base[..., :3, :]
+    return bool(((grown[..., 0] > 0) | ((grown[..., 0] == 0) & (grown[..., 1] >= 0))).all())
+
+
 def merge_evidence(parts: Sequence[Evidence], weights: F64, by_time: bool) -> Evidence:
     """The evidence of workers that each judged its own events, each in their order.
 

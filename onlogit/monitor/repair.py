@@ -14,6 +14,7 @@ alone: they happen at multiples of 1,000 events, however it is cut.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -32,6 +33,7 @@ F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
 I64 = npt.NDArray[np.int64]
 Array = npt.NDArray[np.generic]
+State = dict[str, np.ndarray[Any, Any]]
 
 EVERY = 1_000  # events from one place where acts may happen to the next
 ENOUGH = 1_000.0  # evidence at which the shadow may be promoted: 1 / α
@@ -186,6 +188,33 @@ class Repair:
             "mean": self._mean, "cov": self._cov, "capital": self._capital, "maps": self._maps, "heard": self._heard,
             "frozen": self._frozen,
         }  # fmt: skip
+
+
+def merge(fresh: State, base: State, parts: Mapping[str, State], anew: bool) -> State:
+    """Of one that goes on from what several workers learned; `anew`: their base had learned nothing.
+
+    Shadows and alarms heard begin anew. An act before the base, on the belief, is still there to be taken back. A ConfigError
+    names a part on which an alarm has acted since: that would be taken back by the merge, and nobody told.
+    """
+    for name, part in parts.items():
+        if part["maps"][-1, STATED] or part["frozen"][0] or not (anew or _alike(_before(base), _before(part))):
+            raise ConfigError(
+                f"{name}: an alarm has acted on it, which a merge would take back; revert it first (`revert()`, "
+                "`onlogit revert`)"
+            )
+    merged = fresh | _before(base)
+    if "labels" in base:
+        merged["labels"] = base["labels"] + sum(part["labels"] - base["labels"] for part in parts.values())
+    return merged
+
+
+def _before(state: State) -> State:
+    """What the learner knew before it forgot."""
+    return {name: array for name, array in state.items() if name.startswith("before.")}
+
+
+def _alike(one: State, other: State) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
 class Forget(Repair):

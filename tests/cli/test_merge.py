@@ -29,7 +29,15 @@ def test_two_workers_as_one(onlogit: Call, tmp_path: Path, flights: Callable[...
     twice = onlogit("merge", "a", "a", "--out", "n")
     assert twice.returncode == 2
     assert "a is given twice" in twice.stderr
+    (tmp_path / "link").symlink_to("b")
+    for one, other in (("a", "./a"), ("b", "link")):
+        same = onlogit("merge", one, other, "--out", "n")
+        assert same.returncode == 2
+        assert f"{one} and {other} are one file" in same.stderr
+    stranger = onlogit("merge", "b", "--base", "a", "--out", "n")
+    assert stranger.returncode == 2
+    assert "b did not start from the base a" in stranger.stderr
     behind = onlogit("merge", "a", "--base", "b", "--out", "n")
     assert behind.returncode == 2
-    assert "a has seen less than the base" in behind.stderr
+    assert "a has seen less than the base b" in behind.stderr
     assert not (tmp_path / "n").exists()
