@@ -492,3 +492,24 @@ def test_models_that_are_too_much_together_are_all_named() -> None:
         state[name][0] = 1 << 59
     model = of_state(learned(TABLE.slice(0, 100)).header(), state, "big")
     refused(StateError, "0.model, 1.model, 2.model cannot be merged", [model] * 3)
+
+
+def test_a_name_that_a_part_has_let_go_is_counted_as_often_as_the_others_saw_it() -> None:
+    def rows(**times: int) -> pa.Table:
+        values = [value for value, n in times.items() for _ in range(n)]
+        return pa.table({"c": values, "y": np.arange(len(values), dtype=np.int8) % 2})
+
+    def of(*seen: pa.Table) -> OnlineLogit:
+        model = OnlineLogit("y", config=Config(slot_bits=10, names=2, belief=SMALL))
+        for table in seen:
+            model.step(table)
+        return model
+
+    start = rows(a=10)
+    base = of(start)
+    without = OnlineLogit.merge([of(start, rows(b=30)), of(start, rows(d=20))], base)
+    names = without.pipeline.encoder.names
+    slot = without.pipeline.encoder.slot_of("c", "a")
+    assert names.of(slot) is None
+    merged = OnlineLogit.merge([without, of(start, rows(a=100))], base)
+    assert merged.pipeline.encoder.names.count(slot) == 110
