@@ -10,7 +10,6 @@ of the true probabilities, in millinats, over what comes after the change. Real 
 import argparse
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
+from bench.pages import Page
+from bench.streams import ABSENT
 from bench.streams import STREAMS as REAL_STREAMS
 from onlogit import Config, MonitorConfig, OnlineLogit
 from onlogit.config import BeliefConfig
@@ -116,11 +117,11 @@ def real() -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=lambda path: Page(path, START, END), required=True)
     told: Any = parser.parse_args()
-    text = "\n".join([START, *simulated(), "", *real(), END])
-    before, _, rest = told.out.read_text().partition(START)
-    told.out.write_text(before + text + rest.partition(END)[2])
+    if not all(REAL_STREAMS[stem].path.exists() for stem in REAL):
+        parser.exit(1, f"left out: {ABSENT}\n")
+    told.out.write([*simulated(), "", *real()])
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ and so on again) unless it says otherwise; what is asked of it is asked at its e
 """
 
 import argparse
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from bench.pages import Page
 from onlogit import Config, OnlineLogit
 from onlogit.explain import explain_event, explain_model
 from onlogit.monitor.estimates import Z95
@@ -145,7 +145,7 @@ def table_of_categories(runs: int = RUNS // 2) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=lambda path: Page(path, START, END))
     parser.add_argument("--only", default="")
     parser.add_argument("--runs", type=int, default=RUNS)
     told: Any = parser.parse_args()
@@ -155,8 +155,7 @@ def main() -> None:
     if told.out is None:
         print("\n".join(lines))
         return
-    before, _, rest = told.out.read_text().partition(START)
-    told.out.write_text(before + "\n".join([START, *lines, END]) + rest.partition(END)[2])
+    told.out.write(lines)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,41 +71,65 @@ def main() -> None:
     told = parser.parse_args()
     args = ("--label", "y", "--key", "key", "--learner", told.learner, "--checkpoint-seconds", "1000",
             "--remember", str(2 * told.pending))  # fmt: skip
-    draw, ended, seen = np.random.default_rng(1), threading.Event(), list[tuple[float, float]]()
+    draw = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as folder:
         daemon = Running(Path(folder), *args)
-        show("start, empty", {"seconds": daemon.figures["startup_seconds"]})
-        before = resident(daemon)
-        for start in range(0, told.pending, BODY):
-            send(daemon, "/v1/events", stream(batch(draw, start, min(BODY, told.pending - start))))
-        show("pending", {"bytes_each": round((resident(daemon) - before) * 1e6 / told.pending)})
-        threads = [
-            threading.Thread(target=scoring, args=(daemon, seen, ended)),
-            threading.Thread(target=at_work, args=(daemon, told.pending, ended)),
-        ]
-        for thread in threads:
-            thread.start()
-        time.sleep(3.0)
-        begin = time.perf_counter()
-        for number in range(4):
-            asked = time.perf_counter()
+        try:
+            show("start, empty", {"seconds": daemon.figures["startup_seconds"]})
+            fill(daemon, draw, told.pending)
+            with beside(daemon, told.pending) as seen:
+                checkpoints(daemon, seen)
             daemon.post("/v1/commands/checkpoint", b"")
-            took = time.perf_counter() - asked
-            show(f"checkpoint {number + 1}", {"seconds": round(took, 2)} | figures(seen, asked - 0.05, asked + took))
-            time.sleep(1.0)
-        show("scores before checkpoints", figures(seen, 0.0, begin - 0.05))
-        ended.set()
-        for thread in threads:
-            thread.join()
-        daemon.post("/v1/commands/checkpoint", b"")
-        daemon.end(signal.SIGKILL)
+        finally:
+            daemon.end(signal.SIGKILL)
         sizes = {path.name: path.stat().st_size for path in daemon.state.iterdir()}
         show("files", {name: size for name, size in sizes.items() if size > 1e6})
         for _ in range(5):
             daemon = Running(Path(folder), *args)
-            show("restart", {"seconds": daemon.figures["startup_seconds"]})
-            assert daemon.json("/v1/status")["pending"] > 0.5 * told.pending, json.dumps(daemon.figures)
-            daemon.end(signal.SIGKILL)
+            try:
+                show("restart", {"seconds": daemon.figures["startup_seconds"]})
+                assert daemon.json("/v1/status")["pending"] > 0.5 * told.pending, json.dumps(daemon.figures)
+            finally:
+                daemon.end(signal.SIGKILL)
+
+
+def fill(daemon: Running, draw: np.random.Generator, pending: int) -> None:
+    """Send so many events, and say what memory each takes."""
+    before = resident(daemon)
+    for start in range(0, pending, BODY):
+        send(daemon, "/v1/events", stream(batch(draw, start, min(BODY, pending - start))))
+    show("pending", {"bytes_each": round((resident(daemon) - before) * 1e6 / pending)})
+
+
+@contextmanager
+def beside(daemon: Running, pending: int) -> Iterator[list[tuple[float, float]]]:
+    """Scores and learning go on inside a `with`; how long each score took."""
+    ended, seen = threading.Event(), list[tuple[float, float]]()
+    threads = [
+        threading.Thread(target=scoring, args=(daemon, seen, ended)),
+        threading.Thread(target=at_work, args=(daemon, pending, ended)),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def checkpoints(daemon: Running, seen: list[tuple[float, float]]) -> None:
+    """Time four checkpoints, and the scores before and during them."""
+    time.sleep(3.0)
+    begin = time.perf_counter()
+    for number in range(4):
+        asked = time.perf_counter()
+        daemon.post("/v1/commands/checkpoint", b"")
+        took = time.perf_counter() - asked
+        show(f"checkpoint {number + 1}", {"seconds": round(took, 2)} | figures(seen, asked - 0.05, asked + took))
+        time.sleep(1.0)
+    show("scores before checkpoints", figures(seen, 0.0, begin - 0.05))
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ learns 10,000 events and is then left as it is, or learns on; at 15,000 somethin
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from bench.pages import Page
 from onlogit import Config, MonitorConfig, OnlineLogit
 from onlogit.monitor.calibration import CalibrationMonitor
 from onlogit.monitor.repair import Repair
@@ -150,18 +150,13 @@ def draw(curves: dict[str, F64]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=lambda path: Page(path, START, END), required=True)
     told: Any = parser.parse_args()
     rows, curves = mended()
     chances, acts = honest()
-    text = "\n".join(
-        [START, *rows, "", f"{HONEST:,} streams of 50,000 events with right probabilities, each after a false alarm; "
-         f"acts: {acts}:", "", *chances, END]
-    )  # fmt: skip
-    page = told.out.read_text()
-    before, _, rest = page.partition(START)
-    told.out.write_text(before + text + rest.partition(END)[2])
-    (told.out.parent / "repair.svg").write_text(draw(curves))
+    honestly = f"{HONEST:,} streams of 50,000 events with right probabilities, each after a false alarm; acts: {acts}:"
+    told.out.write([*rows, "", honestly, "", *chances])
+    (told.out.path.parent / "repair.svg").write_text(draw(curves))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,7 +144,7 @@ def child(folder: Path, name: str, out: Path, told: dict[str, Any]) -> dict[str,
     """Run one competitor in a process of its own, unless its answer is there already."""
     if not out.exists():
         command = [sys.executable, "-m", "bench.peers", str(folder), name, str(out), json.dumps(told)]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)} | THREADS
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "STARTED": repr(time.time())} | THREADS
         if (code := subprocess.run(command, cwd=ROOT, env=environment, check=name == "make").returncode) != 0:
             return {"skipped": f"failed with exit code {code}"}  # said on the page; the others go on
     found: dict[str, Any] = json.loads(out.read_text())

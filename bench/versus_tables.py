@@ -154,8 +154,8 @@ def _start_up(results: list[Result]) -> str:
         if seconds:
             spans.append(f"{_title(results[0], name)} {min(seconds):.1f} to {max(seconds):.1f}")
     return (
-        "Seconds to import, compile or load compiled code, and warm up, over the streams (onlogit's longest is the first "
-        "use of a kernel after installation, where there was one): " + "; ".join(spans) + ".\n"
+        "Seconds from the start of a process to its first event: Python and libraries imported, compiled code loaded or "
+        "compiled, warmed up; over the streams: " + "; ".join(spans) + ".\n"
     )
 
 

@@ -3,8 +3,22 @@
 To add one: a function that follows bench/peers/protocol.py, and a line here.
 """
 
-from bench.peers import onlogit_models, plain, river_models, scikit_learn, vowpal_wabbit
-from bench.peers.protocol import Peer
+from collections.abc import Callable
+from importlib import import_module
+
+from bench.peers import plain, river_models, scikit_learn, vowpal_wabbit
+from bench.peers.protocol import Answer, Feed, Limits, Peer, Warm
+
+
+def onlogit(name: str) -> Callable[[Feed, Limits, Warm], Answer]:
+    """onlogit with that learner, imported when it runs, as every competitor's library is."""
+
+    def run(feed: Feed, limits: Limits, warm: Warm) -> Answer:
+        answer: Answer = import_module("bench.peers.onlogit_models").learner(name)(feed, limits, warm)
+        return answer
+
+    return run
+
 
 PEERS = {
     peer.name: peer
@@ -22,7 +36,7 @@ PEERS = {
         ),
         Peer("river", "River logistic regression", "river", "river", river_models.logistic_regression),
         *(
-            Peer(f"onlogit {name}", f"onlogit {name}", "onlogit", "numba", onlogit_models.learner(name))
+            Peer(f"onlogit {name}", f"onlogit {name}", "onlogit", "numba", onlogit(name))
             for name in ("sgd", "adagrad", "ftrl", "belief")
         ),
         Peer("boosting", "boosting refit", "sklearn", "sklearn", scikit_learn.boosting_refit, timed=False),
