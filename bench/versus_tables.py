@@ -10,6 +10,7 @@ import numpy as np
 
 import onlogit
 from bench.peers.protocol import F64, STEADY, Feed, Limits, Peer
+from bench.peers.scikit_learn import WARM_ROWS
 
 VW_BEST = "vw best"
 BUSY = 1.5
@@ -71,7 +72,7 @@ def page(results: list[Result], limits: Limits) -> str:
         _losses(results, WHOLE),
         "## Speed\n",
         f"Thousand events a second, learned / scored only; the best of {rounds}, start-up and compiling apart, after a "
-        f"throw-away model took the first {STEADY:,} events in the same process (River's not), and left its memory behind: "
+        f"throw-away model took the first {STEADY:,} events in the same process (scikit-learn's {WARM_ROWS:,}, River's none), and left its memory behind: "
         "new pages cost virtual machines so much that a first pass over a million events may take twice as long. onlogit "
         "and scikit-learn start from Arrow batches in a file, and their time includes encoding; onlogit's also its "
         "quality figures and its calibration monitor, on both cores (a batch is hashed, encoded, learned and judged in "
@@ -81,7 +82,7 @@ def page(results: list[Result], limits: Limits) -> str:
         _table(at_once, TIMED, _speed, lambda r, name: -_per_second(r, name)),
         "## Memory\n",
         "Peak of the process in MB (in brackets: when its libraries were loaded and warm, before the first event).\n",
-        _table(at_once, (*TIMED, "boosting"), _memory, lambda r, name: round(r.answers[name]["peak_mb"])),
+        _table(at_once, TIMED, _memory, lambda r, name: round(r.answers[name]["peak_mb"])),
         "## Start-up\n",
         _start_up(at_once),
         "## River, on a prefix\n",

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
-from bench.peers.protocol import F64, STEADY, Answer, Feed, Limits, Warm, Watch
+from bench.peers.protocol import F64, Answer, Feed, Limits, Warm, Watch
 
 MINI_BATCH = 256
 MOST_CATEGORIES = 254
@@ -67,6 +67,9 @@ class _Classifier:
         self.model.partial_fit(self._tile(x, slots), y, classes=[0, 1])
 
 
+WARM_ROWS = 65_536  # events of the throw-away model: a second of work
+
+
 def sgd(**settings: Any) -> Callable[[Feed, Limits, Warm], Answer]:
     """SGDClassifier(loss="log_loss", **settings), 256 events at a time."""
 
@@ -77,7 +80,7 @@ def sgd(**settings: Any) -> Callable[[Feed, Limits, Warm], Answer]:
         trial.learn(*tile, np.arange(len(part)) % 2)
         trial.score(*tile)
         warm()
-        _learn_at_once(feed, trial, np.empty(min(feed.rows, STEADY)))
+        _learn_at_once(feed, trial, np.empty(min(feed.rows, WARM_ROWS)))
         p = np.empty(feed.rows)
         with Watch() as learning:
             (_learn_at_once if feed.at_once else _learn_late)(feed, model, p)
