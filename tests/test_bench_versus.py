@@ -44,7 +44,7 @@ def test_quick_run_fills_every_table(tmp_path: Path) -> None:
     for heading, name in (
         ("River", "River adaptive forest"),
         ("Gradient", "boosting refit"),
-        ("Memory", "boosting refit"),
+        ("Memory", "scikit-learn SGD"),
     ):
         assert all(number(row[name]) > 0 for row in rows(page, heading)), heading
     for row in rows(page, "Speed"):
