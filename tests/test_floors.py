@@ -15,7 +15,7 @@ FLOORS = {
     "schema": 2, "terms": 2, "encoding": 2, "streams": 2, "storage": 2,
     "learners": 3, "monitor": 3, "decisions": 3, "arena": 2, "memory": 3,
     "labels": 3, "label_times": 3, "label_delays": 3, "weight_paths": 3, "steps": 3, "tapes": 3,
-    "model": 4, "pipeline": 4, "explain": 4,
+    "model": 4, "merging": 4, "pipeline": 4, "explain": 4,
     "records": 5, "relay": 5, "runner": 5, "report": 5,
     "engines": 6, "adapters": 6, "daemon": 6,
     "cli": 7, "demo": 7,

@@ -236,7 +236,7 @@ def test_parts_with_different_scales_are_put_into_one_unit(monkeypatch: pytest.M
     test, one = table.slice(12_000), fresh(config=config, drop=[])
     one.step(table.slice(0, 12_000).take(pa.array(random.permutation(12_000))))
     assert loss(OnlineLogit.merge(parts), test) < loss(one, test) + 2e-3
-    monkeypatch.setattr("onlogit.model._units", lambda *_: [Units(np.ones(1), np.zeros(1))] * 3)
+    monkeypatch.setattr("onlogit.merging._units", lambda *_: [Units(np.ones(1), np.zeros(1))] * 3)
     assert loss(OnlineLogit.merge(parts), test) > loss(one, test) + 1e-2
 
 
