@@ -88,6 +88,11 @@ class Maturity:
         """Whether no event is held."""
         return self._done == self._held.n
 
+    @property
+    def weights(self) -> F64:
+        """Of the events that are held."""
+        return self._held["weight"][self._done :]
+
     def hand_on(self, z: F64, y: I8, weight: F64, time: I64, known: I64) -> Mature:
         """The next events [n], each settled already: the same as hold, settle and ready where nothing is held."""
         event = np.arange(self.first, self.first + len(z))

@@ -483,6 +483,7 @@ class Pipeline:
             part.restore(under(state, f"{name}."))
         if self.maturity.end != events or not self.memory.within(self.maturity.first, events):
             raise StateError("the events that wait for their label are not the last of those that were counted")
+        self._require_agreement(events)
         if not self.learner.wrote(self.memory.memo):
             raise StateError("remembered events: what was stated of one is nothing that this learner states")
         self.counts = Counts(*(int(c) for c in state["counts"]))
@@ -492,6 +493,17 @@ class Pipeline:
             raise StateError("paths of weights: a slot that is looked at has no name")
         self.times.clock, self._turn[0], self.thinning.since = (int(c) for c in state["clock"])
         self.frozen = bool(state["frozen"][0])
+
+    def _require_agreement(self, events: int) -> None:
+        """A StateError where what is watched beside contradicts the schema, or the events that wait."""
+        watched = [column.kind for column in self.schema.features if column.role in ("number", "category")]
+        for part, kinds in ((self.features, watched), (self.predictions, ["number"])):
+            if part is not None and not part.of_kinds(list(kinds)):
+                raise StateError("features: a column is watched as one of another kind than the schema's")
+        if self.beside is not None and not self.beside.fits(self.maturity.weights):
+            raise StateError("beside: the codes that wait are not those of the events that wait")
+        if self.repair is not None and not self.repair.within(self.maturity.first, events):
+            raise StateError("repair: what is remembered of alarms and acts is of no events that were counted")
 
     def _parts(self) -> dict[str, Any]:
         parts = {

@@ -17,6 +17,16 @@ def under(state: Mapping[str, Array], prefix: str) -> dict[str, Array]:
     return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
 
 
+def by_part(state: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
+    """The arrays of each part, by the rest of their names: "3.codes" is "codes" of the part "3". One look at each name."""
+    parts: dict[str, dict[str, Array]] = {}
+    for name, array in state.items():
+        part, dot, rest = name.partition(".")
+        if dot:
+            parts.setdefault(part, {})[rest] = array
+    return parts
+
+
 def like(arrays: Mapping[str, Array], *, any_length: Iterable[str] = ()) -> dict[str, Kind]:
     """The kinds of these arrays; some may be of `any_length`."""
     return {name: (a.dtype, (None, *a.shape[1:]) if name in any_length else a.shape) for name, a in arrays.items()}

@@ -30,6 +30,9 @@ LANES = len(LEVELS)  # of a vector of arms; the slopes leave two of them over
 WIDE = 2 * LANES  # places of the arms that every event concerns: levels, then slopes
 BLOCK = 128
 REACH = 40.0
+ROWS = np.concatenate(
+    [np.zeros(FIRST_REGION, np.int64), 1 + np.arange(2 * REGIONS) // 2]
+)  # of the totals, for each arm
 TERMS = 7  # n, Σy, Σp, Σv, Σ(y-p)ℓ, Σvℓ, Σvℓ² with v = p(1-p)
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.config import MonitorConfig
 from onlogit.errors import StateError
+from onlogit.kernels.drift import BINS
 from onlogit.kernels.evidence import F64, I8, I64
 from onlogit.kernels.link import numpy_sigmoid
 from onlogit.monitor.alarms import Alarm, explained
@@ -23,6 +24,7 @@ from onlogit.monitor.calibration import NONE, CalibrationMonitor
 from onlogit.monitor.decisions import Costs, DecisionMonitor
 from onlogit.monitor.features import FeatureMonitor
 from onlogit.monitor.slices import SliceMonitor
+from onlogit.monitor.sound import between
 from onlogit.patience import Patience
 from onlogit.states import check, under
 
@@ -169,6 +171,11 @@ class Beside:
             ],
         }
 
+    def fits(self, weight: F64) -> bool:
+        """Whether these are the codes of the events that wait, whose weights [n] these are: each counted one has a slice."""
+        slices, _ = _joined([self._none(), *self._held])
+        return not self._queues or (slices.shape[1] == len(weight) and self.slices.known(slices, weight > 0.0))
+
     def state(self) -> dict[str, Array]:
         """Everything remembered, as copies."""
         slices, bins = _joined([self._none(), *self._held])
@@ -184,9 +191,11 @@ class Beside:
         slices, bins = state["held_slices"], state["held_bins"]
         if slices.shape[1] != bins.shape[1]:
             raise StateError("beside: the codes that wait differ in length")
-        if slices.size and not (int(slices.min()) >= 0 and int(slices.max()) <= self.slices.most):
-            raise StateError("beside: a code that waits is of no slice")
+        if not between(bins, -1, BINS - 1) or ((bins < 0).any() and not _begins_unread(bins < 0)):
+            raise StateError("beside: a code that waits is of no bin")
         self.slices.restore(under(state, "slices."))
+        if not self.slices.known(slices, np.zeros(slices.shape[1], np.bool_)):
+            raise StateError("beside: a code that waits is of no slice")
         self.decisions.restore(under(state, "decisions."))
         self._held = deque([(slices.copy(), bins.copy())] if slices.shape[1] else [])
 
@@ -194,6 +203,11 @@ class Beside:
 def _decisions(config: MonitorConfig) -> DecisionMonitor:
     costs = Costs(*config.costs) if config.costs else None
     return DecisionMonitor(config.thresholds, costs, 10_000, config.reference)
+
+
+def _begins_unread(unread: npt.NDArray[np.bool_]) -> bool:
+    """Whether events [features, n] that have no bins, as the reference lasted, come first, and have none of any feature."""
+    return bool((unread == unread[:1]).all() and not (unread[0, 1:] & ~unread[0, :-1]).any())
 
 
 def _joined(parts: list[Codes]) -> Codes:

@@ -18,6 +18,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.encoding import buffers
 from onlogit.errors import SchemaError, StateError
+from onlogit.monitor.sound import MOST, ascending
 from onlogit.schema import kind_of
 from onlogit.states import check
 
@@ -147,32 +148,63 @@ class Bins:
             "codes": np.array(list(codes.values()), np.int64),
         }
 
+    def of_kind(self, kind: str) -> bool:
+        """Whether a column of the schema, of this kind, can have been watched so."""
+        expected = {"number": NUMBERS, "integer": NUMBERS, "text": CATEGORIES, "bool": CATEGORIES}.get(kind)
+        return expected is None or self.kind in (None, expected)
+
     @classmethod
     def of(cls, name: str, state: dict[str, np.ndarray[Any, Any]]) -> "Bins":
         """The bins whose state() this is. StateError for anything else."""
         wanted = {"kind": "i8", "begins": "f8", "numbers": "f8", "texts": "u1", "ends": "i8", "codes": "i8"}
         check(f"bins of {name!r}", state, {part: (dtype, (None,)) for part, dtype in wanted.items()})
         kind, ends, codes = state["kind"].tolist(), [0, *state["ends"].tolist()], state["codes"].tolist()
-        sound = len(kind) == 4 and 0 <= kind[0] <= 2 and len(ends) == len(codes) + 1 and ends == sorted(ends)
-        if not sound or ends[-1] != state["texts"].size or state["begins"].size > MOST_EDGES:
+        begins, size = state["begins"], len(codes)
+        whole = len(kind) == 4 and 0 <= kind[0] <= 2 and len(ends) == size + 1 and ends == sorted(ends)
+        if not whole or ends[-1] != state["texts"].size or begins.size > MOST_EDGES or size > MOST_VALUES:
             raise StateError(f"bins of {name!r}: their parts contradict one another")
-        if kind[2] and not all(OTHER <= code < 3 + FREQUENT for code in codes):
+        own, by_edges, by_codes, full = [None, NUMBERS, CATEGORIES][kind[0]], *(int(flag) for flag in kind[1:])
+        if not {by_edges, by_codes, full} <= {0, 1} or any(
+            given and own not in kinds
+            for given, kinds in (
+                (by_edges, (None, NUMBERS)), (by_codes or full or size, (CATEGORIES,)),
+                ((by_edges and begins.size) or state["numbers"].size, (NUMBERS,)),
+            )
+        ):  # fmt: skip
+            raise StateError(f"bins of {name!r}: these are not of a {own or 'column of nulls'}")
+        if begins.size and not (
+            by_edges and ascending(begins) and np.isfinite(begins[:-1]).all() and begins[-1] > -np.inf
+        ):
+            raise StateError(f"bins of {name!r}: where they begin does not ascend")
+        frequent = sorted(code for code in codes if code != OTHER)
+        if by_codes and frequent != list(range(3, 3 + min(size, FREQUENT))):
             raise StateError(f"bins of {name!r}: there is no such bin")
+        if not by_codes and codes and not 1 <= min(codes) <= sum(codes) <= MOST:
+            raise StateError(f"bins of {name!r}: a value was not counted")
+        if (by_edges or by_codes) and state["numbers"].size:
+            raise StateError(f"bins of {name!r}: they are settled, and still collect")
         raw = state["texts"].tobytes()
         try:
             texts = [raw[a:b].decode() for a, b in pairwise(ends)]
         except UnicodeDecodeError as error:
             raise StateError(f"bins of {name!r}: a value is not text") from error
         found = dict(zip(texts, codes, strict=True))
+        if len(found) < size:
+            raise StateError(f"bins of {name!r}: a value is there twice")
         return cls(
             name,
-            [None, NUMBERS, CATEGORIES][kind[0]],
-            state["begins"].copy() if kind[1] else None,
-            found if kind[2] else None,
-            bool(kind[3]),
+            own,
+            begins.copy() if by_edges else None,
+            found if by_codes else None,
+            bool(full),
             [state["numbers"].copy()] if state["numbers"].size else [],
-            {} if kind[2] else found,
+            {} if by_codes else found,
         )
+
+    @property
+    def collected(self) -> int:
+        """How many values of the first half are held: of a number each, of a category those that are remembered."""
+        return sum(self.values.values()) if self.values else sum(len(part) for part in self.numbers)
 
     @property
     def used(self) -> int:

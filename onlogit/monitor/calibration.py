@@ -28,7 +28,7 @@ from onlogit.kernels import evidence as detector
 from onlogit.kernels.evidence import F64, I8, I64, Evidence
 from onlogit.kernels.fading import Recent, tally_lately
 from onlogit.kernels.tally import LARGEST_WEIGHT, LEAST_WEIGHT, Tally, new_tally
-from onlogit.monitor import change, merging, recent, timeline
+from onlogit.monitor import change, merging, recent, sound, timeline
 from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.estimates import Estimates, Sums, estimates, sums_of
 from onlogit.monitor.quality import Quality, quality
@@ -281,18 +281,21 @@ class CalibrationMonitor:
         if state.keys() != wanted.keys():
             odd = ", ".join(sorted(state.keys() ^ wanted.keys()))
             raise StateError(f"calibration monitor: arrays missing or unknown: {odd}")
-        check("calibration monitor", state, like(wanted), finite=True)
+        check("calibration monitor", state, like(wanted))
         for name, into in wanted.items():
             into[...] = state[name]
-        judged, settle, last, repeats = fresh._evidence.clock.tolist()
-        if not (0 <= judged <= settle and settle >= detector.FIRST_SETTLE and -1 <= last <= judged and repeats >= 0):
-            raise StateError(f"calibration monitor: evidence.clock {fresh._evidence.clock.tolist()} contradicts itself")
         if not timeline.sound(fresh._timeline):
             raise StateError(
                 f"calibration monitor: timeline.clock {fresh._timeline.clock.tolist()} contradicts its marks"
             )
-        if fresh._recent.seen[0] < 0 or fresh._recent.seen[1] < 1:
-            raise StateError(f"calibration monitor: recent.seen {fresh._recent.seen.tolist()} contradicts itself")
+        try:
+            sound.require_calibration(fresh._evidence)
+            sound.require_tally(fresh.tally)
+            sound.require_recent(fresh._recent, fresh.tally)
+            sound.require_timeline(fresh._timeline, fresh.tally.totals[timeline.SUMS])
+            change.require_map(fresh._map)
+        except StateError as error:
+            raise StateError(f"calibration monitor: {error}") from error
         self.tally, self._evidence, self._recent, self._map = fresh.tally, fresh._evidence, fresh._recent, fresh._map
         self._timeline = fresh._timeline
 

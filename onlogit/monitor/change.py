@@ -21,11 +21,13 @@ import numpy as np
 from onlogit.kernels.link import numpy_sigmoid
 from onlogit.kernels.tally import F64
 from onlogit.monitor.estimates import PRIOR, RANGE, Sums, centres
+from onlogit.monitor.sound import MOST, require_between
 
 BINS = 10
 MISS = 0.01
 BAND = math.sqrt(11.345)
 WIDEST = 3.0
+FARTHEST = 1e6  # of a correction in logits: far beyond what any window gives
 CELLS = 512
 
 
@@ -40,6 +42,13 @@ class Reference(NamedTuple):
 def no_reference() -> Reference:
     """No map yet."""
     return Reference(np.zeros(CELLS), np.zeros(CELLS), np.zeros(1))
+
+
+def require_map(reference: Reference) -> None:
+    """A StateError unless `freeze` can have made this."""
+    require_between(reference.correction, "change.correction", -FARTHEST, FARTHEST)
+    require_between(reference.width, "change.width", 0.0, WIDEST)
+    require_between(reference.examples, "change.examples", 0.0, MOST)
 
 
 def freeze(sums: Sums) -> Reference:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from onlogit.monitor.sound import SLACK, demand, require_counts
 from onlogit.states import check
 
 F64 = npt.NDArray[np.float64]
@@ -93,6 +94,11 @@ class Comparison:
     def restore(self, state: dict[str, npt.NDArray[Any]]) -> None:
         """Become what `state` was taken from; a StateError where it does not fit."""
         check("a comparison of models", state, {"sums": (np.float64, (4,))})
+        n, loss, total, variance = state["sums"]
+        require_counts(state["sums"][:1], "a comparison of models.sums")
+        most = BOUND * n * (1.0 + SLACK)
+        fits = 0.0 <= loss <= most and abs(total) <= most and 0.0 <= variance <= SCALE**2 * n * (1.0 + SLACK)
+        demand(fits, "a comparison of models.sums", "of losses over events")
         self.sums = state["sums"].copy()
 
 

@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.errors import ConfigError, StateError
+from onlogit.errors import ConfigError
 from onlogit.kernels.link import numpy_sigmoid
 from onlogit.kernels.tally import F64, I8, I64
+from onlogit.monitor.sound import demand, require_counts
 from onlogit.states import check, like
 
 Array = np.ndarray[Any, Any]
@@ -256,11 +257,37 @@ class DecisionMonitor:
         """Take up a state() of the same thresholds. StateError, with nothing changed, if it is not one."""
         own = self._named()
         check("decisions", state, like(own))
-        for name in own:
-            if (state[name] < 0).any():
-                raise StateError(f"decisions: the array {name!r} holds a number below 0")
+        fresh = DecisionMonitor(self.thresholds, self.costs, self.window, self.reference)
+        for name, array in fresh._named().items():
+            array[...] = state[name]
+        fresh._require()
         for name, array in own.items():
             array[...] = state[name]
+
+    def _require(self) -> None:
+        """A StateError unless events can have come to this."""
+        for name, sums in (("scored", self._scored), ("settled", self._settled)):
+            events, marks = sums.seen.tolist()
+            require_counts(sums.seen, f"decisions.{name}_seen")
+            demand(marks == events // sums.step, f"decisions.{name}_seen", "of events and their marks")
+            demand((sums.total >= 0).all(), f"decisions.{name}_total", "of whole numbers from 0 on")
+            fits = bool((sums.marks >= 0).all() and (sums.marks <= sums.total).all())
+            demand(fits, f"decisions.{name}_marks", "of numbers that the sums have come to")
+            cells, bins = sums.total[: self._cells].reshape(-1, 2, 3), sums.total[self._cells :]
+            stated = STATED if sums is self._scored else STATED_KNOWN
+            counts = np.delete(cells, stated, axis=2)
+            known = sum(bins.tolist())
+            demand(
+                known == events if sums is self._scored else known <= events,
+                f"decisions.{name}_total", "what so many events add up to",
+            )  # fmt: skip
+            demand(counts.size == 0 or int(counts.max()) <= known, f"decisions.{name}_total", "of so many events")
+            if sums is self._scored:
+                taken, fits = cells[:, :, EVENTS], bool((cells[:, :, CLOSE] <= cells[:, :, EVENTS]).all())
+            else:
+                taken, fits = cells[:, :, NEGATIVE] + cells[:, :, POSITIVE], True
+            fits = fits and bool((taken.sum(axis=1) == known).all() and (cells[:, :, stated] >> 30 <= taken).all())
+            demand(fits, f"decisions.{name}_total", "what so many events add up to")
 
 
 def _parts(z: F64) -> I64:

@@ -26,8 +26,9 @@ from onlogit.monitor.alarms import Alarm, Distance
 from onlogit.monitor.bins import MISSING, UNSEEN, Bins, bounds
 from onlogit.monitor.raising import drift_warning
 from onlogit.monitor.residuals import Residuals
+from onlogit.monitor.sound import demand, require_counts, require_drift
 from onlogit.patience import Patience
-from onlogit.states import check, like, under
+from onlogit.states import by_part, check, like, under
 
 I8 = npt.NDArray[np.int8]
 Array = np.ndarray[Any, Any]
@@ -202,15 +203,39 @@ class FeatureMonitor:
         fresh = FeatureMonitor(self.names, self.allowed, self.reference, self.residuals.window)
         own: dict[str, Array] = {f"drift.{name}": a for name, a in fresh._drift._asdict().items()}
         own |= {"counts": fresh._counts, "seen": fresh._seen}
-        check("features", state, like(own), finite=True)
+        check("features", state, like(own))
         for name, into in own.items():
             into[...] = state[name]
         fresh.residuals.restore(under(state, "residuals."))
-        fresh.bins = [Bins.of(name, under(state, f"{c}.")) for c, name in enumerate(self.names)]
-        if int(fresh._seen[0]) >= self.reference // 2 and not all(bins.settled for bins in fresh.bins):
-            raise StateError("features: bins are missing though the reference has them")
+        parts = by_part(state)
+        fresh.bins = [Bins.of(name, parts.get(str(c), {})) for c, name in enumerate(self.names)]
+        fresh._require()
         self.bins, self.residuals, self._drift = fresh.bins, fresh.residuals, fresh._drift
         self._counts, self._seen = fresh._counts, fresh._seen
+
+    def _require(self) -> None:
+        """A StateError unless a stream can have come to this."""
+        require_counts(self._seen, "features.seen", self.reference)
+        require_counts(self._counts, "features.counts")
+        half, seen = self.reference // 2, int(self._seen[0])
+        if any(bins.settled != (seen >= half) or bins.collected > seen for bins in self.bins):
+            raise StateError("features: bins are missing though the reference has them, or there before it")
+        demand((self._counts.sum(axis=1) == max(seen - half, 0)).all(), "features.counts", "what the reference had")
+        if seen >= half:
+            unused = np.arange(BINS) >= np.array([bins.used for bins in self.bins], np.int64)[:, None]
+            demand((self._counts[unused] == 0.0).all(), "features.counts", "of bins that there are")
+        if self.begun:
+            require_drift(self._drift, self._counts)
+            return
+        fresh = kernel.new_drift(len(self.names))
+        for name, array in self._drift._asdict().items():
+            demand(
+                np.array_equal(array, getattr(fresh, name)), f"features.drift.{name}", "as before the reference ends"
+            )
+
+    def of_kinds(self, kinds: list[str]) -> bool:
+        """Whether columns of the schema, of these kinds, can have been watched so."""
+        return all(bins.of_kind(kind) for bins, kind in zip(self.bins, kinds, strict=True))
 
 
 def _smooth(counts: F64) -> F64:

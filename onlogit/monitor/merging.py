@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from onlogit.kernels.arms import ARMS, FIRST_REGION
+from onlogit.kernels.arms import ROWS
 from onlogit.kernels.evidence import (
     ALARMED,
     F64,
@@ -95,12 +95,11 @@ def merge_evidence(parts: Sequence[Evidence], weights: F64, by_time: bool) -> Ev
         for part in parts:
             np.maximum(merged.started, part.started, out=merged.started)
     best = np.argmax([part.runs for part in parts], axis=0)
-    rows = np.concatenate([np.zeros(FIRST_REGION, np.int64), 1 + np.arange(ARMS - FIRST_REGION) // 2])
     for k, p in enumerate(best):
         part = parts[p]
         merged.runs[k], merged.onset_event[k] = part.runs[k], part.onset_event[k]
         merged.onset_time[k] = part.onset_time[k]
-        merged.before[k] = merged.totals[rows[k]] - (part.totals[rows[k]] - part.before[k])
+        merged.before[k] = merged.totals[ROWS[k]] - (part.totals[ROWS[k]] - part.before[k])
     most = max(parts, key=lambda part: int(part.clock[JUDGED]))
     merged.edges[...], merged.pivots[...] = most.edges, most.pivots
     judged = sum(int(part.clock[JUDGED]) for part in parts)

@@ -16,6 +16,7 @@ from onlogit.encoding import buffers
 from onlogit.encoding.event_columns import NO_TIME, read_key, read_time, read_weight
 from onlogit.encoding.label_values import LabelValues
 from onlogit.errors import ConfigError, DataError, SchemaError, StateError
+from onlogit.monitor.sound import require_counts
 from onlogit.schema import kind_in_role, kind_of
 from onlogit.states import check
 
@@ -122,8 +123,7 @@ class Reader:
     def restore(self, state: dict[str, Array]) -> None:
         """Take up a state() of the same columns. StateError, with nothing changed, if it is not one."""
         check("watch", state, {"rows": (np.int64, (2,)), "negative": (np.uint8, (None,))})
-        if state["rows"][0] < 0:
-            raise StateError("watch: the array 'rows' holds a number below 0")
+        require_counts(state["rows"][:1], "watch.rows")
         try:
             text = state["negative"].tobytes().decode()
         except UnicodeDecodeError as error:

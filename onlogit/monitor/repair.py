@@ -27,6 +27,16 @@ from onlogit.kernels.flips import NO_FLIPS, Flips, observed_log_odds
 from onlogit.kernels.link import UTMOST
 from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.estimates import Z95
+from onlogit.monitor.sound import (
+    LARGEST,
+    MOST,
+    SLACK,
+    ascending,
+    demand,
+    require_between,
+    require_counts,
+    require_evidence,
+)
 from onlogit.states import check, like, under
 
 F64 = npt.NDArray[np.float64]
@@ -40,6 +50,7 @@ ENOUGH = 1_000.0  # evidence at which the shadow may be promoted: 1 / α
 SLOPES = 0.05, 4.0  # within which b is held
 FIRST, LEVEL, SLOPE, STATED = range(4)
 NO_ALARM = -1.0
+FARTHEST = 1e6  # of a map's numbers, and of an alarm's effect: far beyond what a stream gives
 
 
 @runtime_checkable
@@ -174,14 +185,32 @@ class Repair:
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take up a state(). StateError, with nothing changed, if it is not one."""
-        check("repair", state, like(self._named(), any_length=("maps",)), finite=True)
-        maps = state["maps"]
-        if len(maps) == 0 or not (maps[:, SLOPE].astype(float) > 0.0).all():
-            raise StateError("repair: there are no maps, or the slope of one is not above 0")
+        check("repair", state, like(self._named(), any_length=("maps",)))
+        maps, heard, capital = state["maps"], state["heard"], state["capital"]
+        demand(len(maps) > 0 and ascending(maps[:, FIRST]), "repair.maps", "of maps in order")
+        require_counts(maps[:, FIRST], "repair.maps")
+        require_between(maps[:, LEVEL], "repair.maps", -FARTHEST, FARTHEST)
+        require_between(maps[:, SLOPE], "repair.maps", *SLOPES)
+        require_counts(maps[:, STATED], "repair.maps", 1)
+        require_between(state["mean"], "repair.mean", -FARTHEST, FARTHEST)
+        require_between(state["cov"], "repair.cov", -1.0, 1.0)
+        require_between(state["cov"][::2], "repair.cov", -SLACK, 1.0)
+        demand(
+            state["cov"][1] ** 2 <= max(state["cov"][0] * state["cov"][2], 0.0) + SLACK, "repair.cov", "a covariance"
+        )
+        require_between(capital[:1], "repair.capital", 2.0 * kernel.NOTHING, LARGEST)
+        require_counts(capital[1:], "repair.capital")
+        if heard[0] != NO_ALARM:
+            require_counts(heard[:1], "repair.heard")
+        require_between(heard[1:], "repair.heard", 0.0, 1.0)
         for name, own in self._named().items():
             if name != "maps":
                 own[...] = state[name]
         self._maps = maps.copy()
+
+    def within(self, first: int, events: int) -> bool:
+        """Whether what it remembers is of events up to these many, and of every one from `first` on, whose turn has not come."""
+        return bool(self._maps[0, FIRST] <= first and max(self._maps[-1, FIRST], self._heard[0]) <= events)
 
     def _named(self) -> dict[str, Array]:
         return {
@@ -284,6 +313,7 @@ class Forget(Repair):
         if before:
             now = self._learner.state()
             check("repair", state, {"before.forgotten": (np.float64, (1,))})
+            require_between(state["before.forgotten"], "repair.before.forgotten", 0.0, MOST)
             try:
                 self._learner.restore({name: array for name, array in before.items() if name != "forgotten"})
             except StateError as error:
@@ -291,7 +321,20 @@ class Forget(Repair):
             finally:
                 self._learner.restore(now)
         super().restore(state)
+        self._require()
         self._before = {name: array.copy() for name, array in before.items()}
+
+    def _require(self) -> None:
+        """A StateError unless alarms can have left this."""
+        require_counts(self._onset[:1], "repair.onset")
+        require_between(self._onset[1:2], "repair.onset", -FARTHEST, FARTHEST)
+        require_counts(self._onset[2:3], "repair.onset", 1)
+        require_evidence(self._onset[3:], "repair.onset")
+        require_between(self._labels, "repair.labels", 0.0, MOST)
+
+    def within(self, first: int, events: int) -> bool:
+        """As in `Repair`; and whether labels that no longer count are of events before those."""
+        return super().within(first, events) and bool(max(self._onset[0], self._labels[0]) <= events)
 
     def _named(self) -> dict[str, Array]:
         return super()._named() | {"onset": self._onset, "labels": self._labels}

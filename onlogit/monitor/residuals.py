@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels.drift import BINS, F64, I32, I64, add_residuals
+from onlogit.monitor.sound import ascending, demand, require_between, require_counts
 from onlogit.states import check, like
 
 MARKS = 64
@@ -63,6 +64,21 @@ class Residuals:
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take up a state() of as many columns. StateError, with nothing changed, if it is not one."""
-        check("residuals", state, like(self._named()), finite=True)
+        check("residuals", state, like(self._named()))
+        self._require(*(state[name] for name in self._named()))
         for name, own in self._named().items():
             own[...] = state[name]
+
+    def _require(self, sums: F64, marks: F64, events: I64, seen: I64) -> None:
+        """A StateError unless residuals of this window can have come to this."""
+        require_counts(seen, "residuals.seen")
+        labelled, made = seen.tolist()
+        demand(made == -(-labelled // max(self.window // 8, 1)), "residuals.seen", "of events and their marks")
+        for name, each in (("sums", sums), ("marks", marks)):
+            require_between(each, f"residuals.{name}", -labelled, labelled)
+            require_between(each[..., 1], f"residuals.{name}", 0.0, labelled)
+        kept = min(made, MARKS)
+        own = np.roll(events[:kept], -(made % MARKS) if kept == MARKS else 0)
+        unmade = events[kept:] == np.iinfo(np.int64).max
+        require_counts(own, "residuals.events")
+        demand(ascending(own) and unmade.all(), "residuals.events", "of events in order")

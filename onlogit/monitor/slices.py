@@ -20,6 +20,7 @@ from onlogit.kernels.drift import NEVER
 from onlogit.kernels.evidence import F64, I8, I64
 from onlogit.monitor.alarms import Alarm
 from onlogit.monitor.raising import level_estimate, slice_alarm
+from onlogit.monitor.sound import require_slices
 from onlogit.patience import Patience
 from onlogit.states import check, like, under
 
@@ -144,6 +145,13 @@ class SliceMonitor:
                 _restart(state, s)
             state.level[:, kernel.ALARMED] = NEVER
 
+    def known(self, code: I32, counted: npt.NDArray[np.bool_]) -> bool:
+        """Whether these codes [columns, n] are of slices: of a value that has a name, or of all others, which a counted row
+        [n] is only where no more values are named."""
+        named = np.array([len(names) for names in self._names], np.int64)[:, None]
+        other = (code == self.most) & ((named == self.most) | ~counted)
+        return bool(((code >= 0) & ((code < named) | other)).all())
+
     def begin_anew(self) -> None:
         """Evidence, tallies and peaks start anew; the slices stay."""
         for state in self._states:
@@ -183,14 +191,12 @@ class SliceMonitor:
         names = []
         for c, arrays in enumerate(fresh):
             own = under(state, f"{c}.")
-            check(f"slices of {self.columns[c]!r}", own, like(arrays._asdict()), finite=True)
+            check(f"slices of {self.columns[c]!r}", own, like(arrays._asdict()))
             for name, into in arrays._asdict().items():
                 into[...] = own[name]
             arrays.level[arrays.level[:, kernel.ALARMED] == -1.0, kernel.ALARMED] = NEVER  # as it was said before
             names.append(_names(own, self.columns[c], self.most))
-            seen = int(arrays.seen[0])
-            if not 0 <= seen <= self.most + 1 or not ((arrays.grade >= 0) & (arrays.grade < kernel.CLASSES)).all():
-                raise StateError(f"slices of {self.columns[c]!r}: counts contradict one another")
+            require_slices(arrays, len(names[-1]), f"slices of {self.columns[c]!r}")
         self._states, self._names = fresh, names
 
 
@@ -205,6 +211,8 @@ def _names(state: dict[str, Array], column: str, most: int) -> dict[str | None, 
         texts = [raw[a:b].decode() for a, b in pairwise(bounds.tolist())]
     except UnicodeDecodeError as error:
         raise StateError(f"slices of {column!r}: the names of values are damaged") from error
+    if len(set(texts)) < len(texts) or not all(text.startswith("=") for text in texts if text):
+        raise StateError(f"slices of {column!r}: a value is named twice, or is none")
     return {text[1:] if text else None: code for code, text in enumerate(texts)}
 
 

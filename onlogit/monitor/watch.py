@@ -24,6 +24,7 @@ from onlogit.monitor.features import FeatureMonitor
 from onlogit.monitor.reading import F64, I8, I64, U64, Array, Columns, Given, Reader
 from onlogit.monitor.repair import EVERY, Repair
 from onlogit.monitor.slices import SliceMonitor
+from onlogit.monitor.sound import require_counts
 from onlogit.patience import Patience, patience_of
 from onlogit.states import check, under
 
@@ -190,6 +191,7 @@ class Watch:
     def restore(self, state: dict[str, Array]) -> None:
         """Take up a state() of a watch with the same columns and wishes. StateError if it is not one."""
         check("watch", state, {"counts": (np.int64, (len(asdict(self.counts)),)), "turn": (np.int64, (1,))})
+        require_counts(state["counts"], "watch.counts")
         for name, part in self._parts().items():
             part.restore(under(state, f"{name}."))
         self.counts = Counts(*(int(count) for count in state["counts"]))
