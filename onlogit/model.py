@@ -128,6 +128,8 @@ class OnlineLogit:
         `now`: microseconds since 1970 UTC, for a model with a label time, due time or horizon and no time column.
         """
         batch, first = to_batch(data), not self.settled
+        if now is not None and not (isinstance(now, (int, np.integer)) and abs(int(now)) < 1 << 63):
+            raise DataError(f"now = {now!r}: a whole number of microseconds since 1970 UTC would be accepted")
         with self._turn.taken():
             self.begin(batch.schema)
             try:

@@ -149,3 +149,13 @@ def test_a_first_batch_that_is_refused_settles_nothing() -> None:
     assert not there.settled
     there.step(pa.table({"a": [1.0, 2.0], "y": [True, False]}))
     assert there.counts.events == 2
+
+
+@pytest.mark.parametrize("now", ["noon", 1.5, 1 << 63])
+def test_a_wrong_time_is_refused_and_breaks_nothing(now: object) -> None:
+    there = onlogit.OnlineLogit(label="y", config=onlogit.Config(labels=onlogit.LabelConfig(horizon="2d")))
+    batch = batches(10)[0]
+    with pytest.raises(DataError, match="a whole number of microseconds"):
+        there.step(batch, now=now)  # type: ignore[arg-type]
+    there.step(batch, now=0)
+    assert there.counts.events == 10
