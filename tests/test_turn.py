@@ -6,7 +6,7 @@ import signal
 import threading
 
 import numpy as np
-import pyarrow as pa
+import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
 import onlogit
@@ -19,7 +19,8 @@ def batches(rows: int, size: int = 500) -> list[pa.RecordBatch]:
     town = pa.array(rng.choice(["Ulm", "Bonn", "Kiel"], rows))
     y = rng.random(rows) < 1 / (1 + np.exp(-x[0]))
     table = pa.table({"a": x[0], "b": pa.array(x[1], mask=gaps), "town": town, "y": y})
-    return table.to_batches(max_chunksize=size)
+    cut: list[pa.RecordBatch] = table.to_batches(max_chunksize=size)
+    return cut
 
 
 def model(learner: str = "belief") -> onlogit.OnlineLogit:
