@@ -162,7 +162,8 @@ class OnlineLogit:
 
     def freeze(self) -> None:
         """From now on score, join labels and watch, and learn nothing."""
-        self.pipeline.frozen = True
+        with self._turn.taken():
+            self.pipeline.frozen = True
 
     def revert(self) -> list[Alarm]:
         """Take back what `on_alarm` did: events are stated and learned as before. The record of it, if there was anything."""
@@ -172,23 +173,27 @@ class OnlineLogit:
     def price(self, thresholds: Iterable[float], costs: Iterable[float]) -> None:
         """Count decisions at these thresholds, and at costs of a false action and of a miss, from here on."""
         monitor = replace(self.config.monitor, thresholds=tuple(thresholds), costs=tuple(costs))
-        if monitor != self.config.monitor:
+        if monitor == self.config.monitor:
+            return
+        with self._turn.taken():
             self.config = replace(self.config, monitor=monitor)
             if self._pipeline is not None:
                 self._pipeline.price(self.config)
 
     def acknowledge(self) -> None:
         """Faults are mended, or known: evidence starts anew, and the next alarm or warning of each kind is news again."""
-        self.pipeline.monitor.rearm()
-        for part in (self.pipeline.features, self.pipeline.predictions, self.pipeline.beside):
-            if part is not None:
-                part.rearm()
+        with self._turn.taken():
+            self.pipeline.monitor.rearm()
+            for part in (self.pipeline.features, self.pipeline.predictions, self.pipeline.beside):
+                if part is not None:
+                    part.rearm()
 
     def watch_afresh(self) -> None:
         """Quality, evidence and alarms start anew, with the events whose labels are still awaited and those to come."""
-        self.pipeline.monitor = CalibrationMonitor.of(self.config.monitor)
-        if self.pipeline.beside is not None:
-            self.pipeline.beside.begin_anew()
+        with self._turn.taken():
+            self.pipeline.monitor = CalibrationMonitor.of(self.config.monitor)
+            if self.pipeline.beside is not None:
+                self.pipeline.beside.begin_anew()
 
     def quality(self) -> Quality:
         """Progressive quality of what was stated, over every event that is settled: log loss, Brier, AUC, calibration."""

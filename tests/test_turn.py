@@ -69,7 +69,7 @@ def test_two_threads_do_not_step_at_once() -> None:
             return getattr(inside, name)
 
         def learn(self, *args: object) -> object:
-            for change in (lambda: here.step(stream[2]), here.to_bytes, here.finish):
+            for change in (lambda: here.step(stream[2]), here.to_bytes, here.finish, here.freeze, here.watch_afresh):
                 thread = threading.Thread(target=attempt, args=(change,))
                 thread.start()
                 thread.join()
@@ -83,7 +83,7 @@ def test_two_threads_do_not_step_at_once() -> None:
     here.pipeline.learner = Slow()  # type: ignore[assignment]
     here.step(stream[1])
     here.pipeline.learner = inside
-    assert len(refused) == 3
+    assert len(refused) == 5
     for batch in stream[:2]:
         alone.step(batch)
     assert here.to_bytes() == alone.to_bytes()
