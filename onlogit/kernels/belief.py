@@ -5,9 +5,11 @@ Online Bayesian logistic regression: an extended Kalman filter with an implicit 
 operations for all experts, which differ in half-life and prior width.
 
 An operation is a row of the tile and an act: SCORE writes z and s² of every expert, LEARN folds the row's label in, BOTH
-does one after the other. What a label takes from a covariance S is held back until the next operation needs S x, so an
-event costs one pass over the D² numbers of S and not two. Slots have all experts side by side, one a lane. Nothing is
-allocated per row.
+does one after the other. Where a row was scored before any label had come, all experts said 0; if they say more when its
+label is learned, z and s² are written anew, as they are just before, and the operation is marked AGAIN.
+
+What a label takes from a covariance S is held back until the next operation needs S x, so an event costs one pass over the
+D² numbers of S and not two. Slots have all experts side by side, one a lane. Nothing is allocated per row.
 
 Sizes: n rows, d numbers, D >= d + 1 coordinates (bias first), K experts padded to E lanes, H slots. D and E are multiples
 of LANES, padded with zeros.
@@ -44,10 +46,11 @@ I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
 
 SCORE, LEARN, BOTH = 1, 2, 3
+AGAIN = 4  # beside LEARN: what was stated told nothing, so its label is weighed by what is said now
 AHEAD = 1  # rows whose slots are on their way to the cache
 FARTHEST, WIDEST = np.float32(1e6), np.float32(1e12)  # bounds of z and s² as stated
 ZERO, ONE = np.float32(0), np.float32(1)
-UNTOUCHED = 0.0  # the clock starts at 1, so that a table of zeros is a table of untouched slots
+UNLEARNED, UNTOUCHED = 1.0, 0.0  # the clock before any label, so that a table of zeros is a table of untouched slots
 
 
 @part
@@ -89,10 +92,19 @@ def _slots_learn(
         store(table, at + width, larger(fma(less * u, u, v), zero))
 
 
+@part
+def _silent(memo: F32, i: int, experts: int) -> bool:
+    """Whether all experts said 0, as they do until the first label."""
+    silent = True
+    for e in range(experts):
+        silent &= memo[i, e] == ZERO
+    return silent
+
+
 @kernel
 def walk(
     row: I64,  # [ops] row of the tile
-    act: U8,  # [ops] SCORE, LEARN or BOTH
+    act: U8,  # [ops] SCORE, LEARN or BOTH; AGAIN is added where it holds
     dense: F32,  # [n, d]
     starts: I64,  # [n + 1]
     slots: I32,
@@ -108,7 +120,7 @@ def walk(
     scales: F32,  # [2, E] scale and what is owed; changed
     table: F32,  # [H, 2, E] mean and variance of each slot; changed
     touched: F64,  # [H] clock at which a slot was last learned, or UNTOUCHED; changed
-    memo: F32,  # [n, >= 2E] z of each expert, then s² of each; written where a row is scored
+    memo: F32,  # [n, >= 2E] z of each expert, then s² of each; written where a row is scored, also where AGAIN
     flips: Flips,
 ) -> None:
     """Walk the tape in order."""
@@ -164,7 +176,9 @@ def walk(
         waits = learn
         if last:
             break
-        if act[op] & SCORE:
+        if learn and not act[op] & SCORE and now > UNLEARNED and _silent(memo, i, experts):
+            act[op] |= AGAIN
+        if act[op] & (SCORE | AGAIN):
             for e in range(padded):
                 memo[i, e] = min(max(z[e], -FARTHEST), FARTHEST)
                 memo[i, padded + e] = min(s2[e], WIDEST)

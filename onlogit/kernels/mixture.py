@@ -18,6 +18,13 @@ noaa_weather -.0006, weather_aus -.0001, bank_marketing -.0001, elec2 +.0001, ji
 -.0027, when due -.0007, but +.004 with a horizon of 180 days and on arrival. With 2^(-L/(2H)), what would be left of the
 weights if they moved at the pace that H stands for, gains are up to twice as large, and so are losses.
 
+Before any label is known all voices say the same, and by that the first L labels could not tell them apart. They are weighed
+by what voices say just before they learn them (AGAIN in kernels/belief.py). No label is in flight then, which flatters those
+that follow the latest labels; so these labels count less, MOST_AGAIN in all at the most, and the last word learns nothing from
+them. Log loss so, less that without, on real streams with labels 200, 1,000 and 4,000 events late: better by .0003 or more on
+22 of 85, 43 of 89 and 27 of 48, worse on 6, 5 and 2, by -.0003, -.0011 and -.0005 in the mean, at worst +.0022, +.0025 and
++.028. Simulated reversals within the delay lose more, up to .07; without MOST_AGAIN up to .12.
+
 Where labels are flipped at known rates (flips.py), voices speak of the true outcome and are judged by what that makes of
 the label: fp + (1 - fp - fn) p.
 
@@ -30,7 +37,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels.belief import LEARN, SCORE
+from onlogit.kernels.belief import AGAIN, LEARN, SCORE
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import FN, FP, KEPT, Flips
 from onlogit.kernels.jit import inline, kernel, part
@@ -55,6 +62,7 @@ U8 = npt.NDArray[np.uint8]
 
 FLOOR = np.float32(1e-5)  # no voice says less than this or more than 1 - this
 MEMORY = 10_000.0  # labels over which the number of waiting events is averaged
+MOST_AGAIN = 16.0  # labels of full weight that labels judged again amount to, at most
 FAINTEST = np.float32(0.03)  # what an expert that forgets fast weighs at first, beside one that does not, at the least
 LEAST = np.float32(1e-30)  # the least weight: what no more underflows can still return
 PI_8 = np.float32(math.pi / 8.0)
@@ -208,7 +216,7 @@ def temper(
 @kernel
 def walk(
     row: I64,  # [ops] row of the tile
-    act: U8,  # [ops] SCORE, LEARN or BOTH
+    act: U8,  # [ops] SCORE, LEARN or BOTH, and AGAIN
     counts: F64,  # [ops] what a label counts, as `temper` says
     late: F64,  # [ops] how many labels wait on average, likewise
     y: F64,  # [n]
@@ -236,8 +244,9 @@ def walk(
             stated[at + voices] = z
             sd_out[i] = _spread(stated, at, pooled, z)
         if act[t] & LEARN and counts[t] > 0.0:
-            if counts[t] != kept_for:
-                kept_for = counts[t]
+            h = counts[t] * min(1.0, MOST_AGAIN / math.sqrt(1.0 + late[t])) if act[t] & AGAIN else counts[t]
+            if h != kept_for:
+                kept_for = h
                 for a in range(omega.size):
                     kept[a] = (1.0 - switching[a]) ** kept_for
             if len(flips) > 2:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels import covariance
-from onlogit.kernels.belief import LEARN, SCORE
+from onlogit.kernels.belief import AGAIN, LEARN, SCORE
 from onlogit.kernels.covariance import LANES
 from onlogit.kernels.flips import Flips
 from onlogit.kernels.jit import kernel, part
@@ -52,7 +52,7 @@ def _inputs(memo: F32, at: int, experts: int, heard: F32, x: F32) -> None:
 @kernel
 def walk(
     row: I64,  # [ops] row of the tile
-    act: U8,  # [ops] SCORE, LEARN or BOTH
+    act: U8,  # [ops] SCORE, LEARN or BOTH, and AGAIN
     counts: F64,  # [ops] what a label counts, as `mixture.temper` says
     y: F64,  # [n]
     memo: F32,  # [n, >= 2E + 8] z of each expert, s² of each; z of the mixture and what `residuals.walk` noted
@@ -83,7 +83,7 @@ def walk(
         _inputs(stated, i * memo.shape[1], experts, heard, x)
         if act[t] & SCORE:
             z_out[i] = min(max(float(covariance.score(mean, 0, g, x, scale)[0]), -UTMOST), UTMOST)
-        if (act[t] & LEARN) == 0 or counts[t] <= 0.0:
+        if (act[t] & LEARN) == 0 or act[t] & AGAIN or counts[t] <= 0.0:
             continue
         h = counts[t]
         if waits:

@@ -25,6 +25,7 @@ from onlogit.learners import belief_merging, belief_state, forgetting, pushes, s
 from onlogit.learners.belief_merging import Settings
 from onlogit.learners.beside import Beside
 from onlogit.learners.protocol import (
+    LEARN,
     NO_CENTRE,
     NO_LOOKS,
     SCORE,
@@ -177,37 +178,46 @@ class BeliefLearner:
     ) -> Scores:
         """Walk the tape; see `Learner.learn`. The mixture follows the experts in a thread of its own, a stretch behind."""
         told, ops = self._prepared(rows), len(tape.row)
-        scores = unwritten(len(y))
+        scores, act = unwritten(len(y)), tape.act.copy()  # in which AGAIN is marked
         counts, late = np.zeros((2, ops))
         pace = np.log(2.0) / self.config.stacking_half_life
-        mixture.temper(tape.row, tape.act, tape.waiting, weight, self.flight, counts, late)
+        mixture.temper(tape.row, act, tape.waiting, weight, self.flight, counts, late)
 
         def ask_experts(part: slice) -> None:
             belief.walk(
-                tape.row[part], tape.act[part], told.dense, told.starts, told.slots, told.values, y, weight,
+                tape.row[part], act[part], told.dense, told.starts, told.slots, told.values, y, weight,
                 *self.known, memo, self.flips,
             )  # fmt: skip
 
         def weigh(part: slice) -> None:
             stating.weigh(
-                tape.row[part], tape.act[part], weight, counts[part], late[part], y, memo, *self.weights, *self.recent,
+                tape.row[part], act[part], weight, counts[part], late[part], y, memo, *self.weights, *self.recent,
                 live, pace, *self.stack, self.rate, self.flips, scores.z, scores.z_sd,
             )  # fmt: skip
 
         with Beside("onlogit mixture", alone=ops <= STRETCH) as beside:
-            at, taken = 0, None
+            at, taken, first = 0, None, self._first_label(tape, weight)
             while at < ops:
+                if at == first > 0:
+                    beside.done().wait()  # what was stated before may be stated again
                 if at == looks.op:
                     if taken is not None:
                         taken.wait()  # until then it is not known what is looked at next
                     if (slots := looks.slots()) is not None:
                         beside.do(lambda seen: looks.take(self._mixed(seen)), self._see(slots))
                         taken = beside.done()
-                part = slice(at, min(at + STRETCH, looks.op, ops))
+                part = slice(at, min(at + STRETCH, looks.op, first if at < first else ops, ops))
                 ask_experts(part)
                 beside.do(weigh, part)
                 at = part.stop
         return scores
+
+    def _first_label(self, tape: Tape, weight: F64) -> int:
+        """Where on the tape the first label of all is learned, or 0."""
+        if self.known.clock[0] > belief.UNLEARNED:
+            return 0
+        learned = np.flatnonzero((tape.act & LEARN > 0) & (weight[tape.row] > 0.0))
+        return int(learned[0]) if len(learned) else 0
 
     def score(self, rows: Rows) -> Scores:
         """Score every row; a tape without labels changes nothing."""

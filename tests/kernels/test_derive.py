@@ -77,7 +77,8 @@ def test_a_warm_up_ends_at_one_row_however_it_is_cut(cuts: list[int], gaps: int)
     assert held[: warmed[derive.HELD]].tolist() == [v for v in present.tolist() if v < end]
 
 
-lists = st.lists(st.lists(st.one_of(odd, st.floats(-9, 9)), max_size=5), max_size=40)
+squarable = st.floats(-9, 9).map(lambda v: v if abs(v) > 1e-150 else 0.0)  # squares of less are not exact
+lists = st.lists(st.lists(st.one_of(odd, squarable), max_size=5), max_size=40)
 
 
 @given(lists, st.lists(st.integers(0, 40), max_size=3))
