@@ -18,13 +18,21 @@ from onlogit.patience import patience_of
 C = TypeVar("C")
 
 
+def _are_variances(priors: tuple[tuple[float, float], ...]) -> bool:
+    return all(len(prior) == 2 and all(0 < v < math.inf for v in prior) for prior in priors)
+
+
 @dataclass(frozen=True)
 class BeliefConfig:
-    """The default learner: half-lives x priors give the experts, which a mixture weighs. Nothing here needs tuning."""
+    """The default learner: half-lives x priors give the experts, which a mixture weighs. Nothing here needs tuning.
+
+    A prior is a variance of weights and one of the bias, in squared log-odds per standard deviation of a number.
+    """
 
     half_lives: tuple[float, ...] = (math.inf, 1e4, 600.0, 40.0)  # learned examples after which one counts half
     priors: tuple[tuple[float, float], ...] = ((0.01, 1.0), (1.0, 10.0))
-    """(variance of weights, variance of the bias) in squared log-odds per standard deviation of a number."""
+    lasting_priors: tuple[tuple[float, float], ...] = ((0.1, 1.0), (3.0, 10.0))
+    """In place of `priors`, and as many, where the half-life is infinite."""
     switching: tuple[float, ...] = (0.0, 1e-4, 1e-2)  # chance per example that another expert becomes the best
     stacking_half_life: float = 1e5  # of the last word, which combines what the experts say
     stacking_prior: float = 0.01  # variance of its weights around "what the mixture says"
@@ -36,8 +44,13 @@ class BeliefConfig:
             "half_lives", self.half_lives, "one or more positive numbers of examples (inf: never forget)",
         )  # fmt: skip
         require(
-            len(self.priors) > 0 and all(len(p) == 2 and all(0 < v < math.inf for v in p) for p in self.priors),
+            len(self.priors) > 0 and _are_variances(self.priors),
             "priors", self.priors, "pairs (variance of weights, variance of bias), positive and finite",
+        )  # fmt: skip
+        require(
+            _are_variances(self.lasting_priors)
+            and (math.inf not in self.half_lives or len(self.lasting_priors) == len(self.priors)),
+            "lasting_priors", self.lasting_priors, f"pairs as in priors, and {len(self.priors)} of them as there",
         )  # fmt: skip
         require(
             len(self.switching) > 0 and all(0 <= a < 1 for a in self.switching),
@@ -46,6 +59,11 @@ class BeliefConfig:
         require(self.stacking_half_life > 0, "stacking_half_life", self.stacking_half_life, "a positive number")
         require(0 < self.stacking_prior < math.inf, "stacking_prior", self.stacking_prior, "a positive number")
         require(0 <= self.dense_limit <= 512, "dense_limit", self.dense_limit, "0 to 512")
+
+    def experts(self) -> list[tuple[float, float, float]]:
+        """Half-life, variance of weights and variance of the bias of each expert."""
+        priors = {life: self.priors if life < math.inf else self.lasting_priors for life in self.half_lives}
+        return [(life, *prior) for life in self.half_lives for prior in priors[life]]
 
 
 SGD_RATES = {"sgd": 0.01, "adagrad": 0.2, "ftrl": 0.2}

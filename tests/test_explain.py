@@ -21,7 +21,9 @@ from onlogit.learners.pushes import LastWord, Rate, Said, Voices, split, stated
 from onlogit.model import of_bytes
 
 F64 = npt.NDArray[np.float64]
-ONE = BeliefConfig(half_lives=(math.inf,), priors=((1.0, 10.0),), switching=(0.0,), stacking_prior=1e-12)
+ONE = BeliefConfig(
+    half_lives=(math.inf,), priors=((1.0, 10.0),), lasting_priors=((1.0, 10.0),), switching=(0.0,), stacking_prior=1e-12
+)
 TERMS = ["town*make", "bucket(x, 4)", "spline(size, 4)", "log(size)", "town*size", "bucket(size, 3)*make", "month(at)"]
 
 

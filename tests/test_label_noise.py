@@ -19,7 +19,9 @@ from onlogit.learners.protocol import BOTH
 
 F64 = npt.NDArray[np.float64]
 WEIGHTS = np.array([1.0, -0.7, 0.3])
-ONE = BeliefConfig(half_lives=(math.inf,), priors=((1.0, 10.0),), switching=(0.0,))  # one expert that never forgets
+ONE = BeliefConfig(
+    half_lives=(math.inf,), priors=((1.0, 10.0),), lasting_priors=((1.0, 10.0),), switching=(0.0,)
+)  # one expert that never forgets
 
 
 def flipped(truth: npt.NDArray[np.bool_], fp: float, fn: float, draw: np.random.Generator) -> npt.NDArray[np.bool_]:

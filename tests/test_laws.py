@@ -185,7 +185,7 @@ def test_law_3_a_weight_of_h_is_h_repeats(learner: str) -> None:
     """To .03 in probability after 400 rows, for one expert whose last word is "what it says". A mixture judges what was
     stated before a row, and the last word what was wrong of late, so to them three equal rows in a row also show who learns
     by heart fastest, and that outcomes come in threes: there repeats say more than a weight can."""
-    one = BeliefConfig(half_lives=(math.inf,), priors=((0.1, 1.0),), stacking_prior=1e-9)
+    one = BeliefConfig(half_lives=(math.inf,), priors=((0.1, 1.0),), lasting_priors=((0.1, 1.0),), stacking_prior=1e-9)
     roles: dict[str, Any] = {"drop": ["id", "at", "known_at", "due"], "config": Config(learner=learner, belief=one)}
     heavy, repeated = OnlineLogit("y", weight="w", **roles), OnlineLogit("y", **roles)
     fold(heavy, TABLE.append_column("w", pa.array(np.full(TABLE.num_rows, 3.0))), [])

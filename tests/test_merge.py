@@ -213,7 +213,7 @@ def test_with_forgetting_parts_that_agree_are_agreed_with() -> None:
 @pytest.mark.parametrize(("workers", "start"), [(8, 0), (8, 4000), (64, 4000)])
 def test_a_belief_merged_is_nearly_that_of_one_worker(workers: int, start: int) -> None:
     """Without the last word, which differs by its own noise. Asked: 2e-5 at 100,000 rows a worker; error falls with rows."""
-    config = Config(belief=BeliefConfig((math.inf,), ((1.0, 10.0),), stacking_prior=1e-9), slot_bits=4)
+    config = Config(belief=BeliefConfig((math.inf,), ((1.0, 10.0),), ((1.0, 10.0),), stacking_prior=1e-9), slot_bits=4)
     table = dense(120_000, 10).table
     base = fresh(config=config, drop=[])
     base.step(table.slice(0, start))

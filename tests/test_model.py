@@ -173,6 +173,8 @@ def test_config_is_checked_when_it_is_made() -> None:
         (lambda: Config(slot_bits=99), "slot_bits = 99"),
         (lambda: onlogit.BeliefConfig(priors=((1.0, math.nan),)), "priors = .*nan"),
         (lambda: onlogit.BeliefConfig(priors=((math.nan, 1.0),)), "priors = .*nan"),
+        (lambda: onlogit.BeliefConfig(lasting_priors=((math.nan, 1.0),) * 2), "lasting_priors = .*nan"),
+        (lambda: onlogit.BeliefConfig(priors=((1.0, 1.0),)), "lasting_priors = .* and 1 of them as there"),
         (lambda: onlogit.BeliefConfig(half_lives=(math.nan,)), "half_lives = .*nan"),
         (lambda: from_mapping(Config, {"slotbits": 3}), "unknown setting 'slotbits'"),
         (

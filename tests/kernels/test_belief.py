@@ -67,7 +67,7 @@ def test_walk_equals_its_twin(d: int, weights: bool, flips: tuple[float, float])
     learner = BeliefLearner(CONFIG, d, 6, flips_of(*flips))
     memo = memo_for(learner, n)
     learner.learn(s.rows, Tape.of(n, BOTH), s.y, s.weight, memo)
-    experts = [naive.Expert(h, p, b, d, flips) for h in CONFIG.half_lives for p, b in CONFIG.priors]
+    experts = [naive.Expert(*each, d, flips) for each in CONFIG.experts()]
     z, s2 = memo[:, : len(experts)], memo[:, learner.lanes : learner.lanes + len(experts)]
     for i in range(n):
         x, slots = s.rows.dense[i].astype(np.float64), slots_of(s.rows, i)
@@ -82,7 +82,7 @@ def test_walk_equals_its_twin(d: int, weights: bool, flips: tuple[float, float])
 def test_an_expert_without_a_partner_is_as_beside_one(d: int) -> None:
     """Experts are walked two at a time. Not to the bit, as all take as many steps to a root as the one that needs most."""
     s, tape = stream(200, d, slots=20, seed=d, weights=True), Tape.of(200, BOTH)
-    six, three = fresh(d), fresh(d, BeliefConfig(half_lives=CONFIG.half_lives, priors=CONFIG.priors[:1]))
+    six, three = fresh(d), fresh(d, BeliefConfig(CONFIG.half_lives, CONFIG.priors[:1], CONFIG.lasting_priors[:1]))
     memos = [memo_for(learner, 200) for learner in (six, three)]
     for learner, memo in zip((six, three), memos, strict=True):
         learner.learn(s.rows, tape, s.y, s.weight, memo)
@@ -99,7 +99,7 @@ def test_what_is_owed_is_right_however_heavy_or_light_a_label_is() -> None:
     learner = fresh(d, config)
     memo = memo_for(learner, n)
     learner.learn(s.rows, Tape.of(n, BOTH), s.y, weight, memo)
-    experts = [naive.Expert(h, p, b, d) for h in config.half_lives for p, b in config.priors]
+    experts = [naive.Expert(*each, d) for each in config.experts()]
     assert np.isfinite(memo).all()
     for i in range(n):
         x, slots = s.rows.dense[i].astype(np.float64), slots_of(s.rows, i)
@@ -153,7 +153,9 @@ def test_covariance_stays_symmetric_and_positive_over_a_long_collinear_stream() 
     x[:, 2] = 1.0
     rows = Rows(x, np.zeros(n + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
     y = (random.random(n) < 1 / (1 + np.exp(-2 * x[:, 0]))).astype(np.float64)
-    learner = fresh(d, BeliefConfig(half_lives=(math.inf, 1e4, 50.0), priors=((4.0, 10.0),)))
+    learner = fresh(
+        d, BeliefConfig(half_lives=(math.inf, 1e4, 50.0), priors=((4.0, 10.0),), lasting_priors=((4.0, 10.0),))
+    )
     scores = learner.learn(rows, Tape.of(n, BOTH), y, np.ones(n), memo_for(learner, n))
     assert np.isfinite(scores.z).all()
     assert np.isfinite(scores.z_sd).all()
@@ -207,7 +209,7 @@ def test_implicit_step_is_at_its_root(reach: float) -> None:
 def test_weight_is_repeats_and_no_weight_is_nothing() -> None:
     d = 3
     s = stream(300, d, slots=8, seed=9)
-    config = BeliefConfig(half_lives=(math.inf,), priors=((0.3, 1.0),))
+    config = BeliefConfig(half_lives=(math.inf,), priors=((0.3, 1.0),), lasting_priors=((0.3, 1.0),))
     heavy, repeated, with_zeros = (fresh(d, config) for _ in range(3))
     n = len(s.y)
     heavy.learn(s.rows, Tape.of(n, BOTH), s.y, np.full(n, 3.0), memo_for(heavy, n))

@@ -36,8 +36,8 @@ def late_tape(n: int, delay: int) -> Tape:
 
 def said_by_the_twin(rows: Rows, y: F64, weight: F64, tape: Tape) -> F64:
     """z as it is stated. Labels of what was stated before the first label are weighed by what experts say when they come."""
-    lives = np.repeat(CONFIG.half_lives, len(CONFIG.priors))
-    experts = [naive.Expert(h, p, b, D) for h in CONFIG.half_lives for p, b in CONFIG.priors]
+    lives = np.array([life for life, _, _ in CONFIG.experts()])
+    experts = [naive.Expert(*each, D) for each in CONFIG.experts()]
     mixture = naive.Mixture(len(experts), list(CONFIG.switching), half_lives=lives)
     stack = naive.Stack(len(experts) + 8, CONFIG.stacking_half_life, CONFIG.stacking_prior)
     noted, rate = naive.Residuals(residuals.HALF_LIVES), naive.BaseRate()

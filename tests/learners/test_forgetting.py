@@ -41,7 +41,8 @@ def learned(half_lives: tuple[float, ...], seed: int = 1, turn: int = 2_000) -> 
     sign = np.where(np.arange(n) < turn, 1.0, -1.0)
     z = sign * (x @ [1.0, -1.0, 0.5] + 0.3 * (slots - 4))
     y = (rng.random(n) < 1 / (1 + np.exp(-z))).astype(np.float64)
-    learner = BeliefLearner(BeliefConfig(half_lives=half_lives), 3, 3)
+    priors = BeliefConfig().priors
+    learner = BeliefLearner(BeliefConfig(half_lives, priors, lasting_priors=priors), 3, 3)
     rows = Rows(x, np.arange(n + 1), slots, np.ones(n, np.float32))
     learner.learn(rows, Tape.of(n, BOTH), y, np.ones(n), np.empty((n, learner.memo_width), np.float32))
     return learner, rows, y
