@@ -18,6 +18,15 @@ CONFIG = BeliefConfig(half_lives=(math.inf, 1000.0, 30.0), priors=((0.05, 1.0), 
 D = 4
 
 
+def test_experts_that_never_forget_have_priors_of_their_own() -> None:
+    config = BeliefConfig((500.0, math.inf), ((0.1, 1.0), (2.0, 3.0)), ((0.5, 4.0), (5.0, 6.0)))
+    wanted = [(500.0, 0.1, 1.0), (500.0, 2.0, 3.0), (math.inf, 0.5, 4.0), (math.inf, 5.0, 6.0)]
+    assert config.experts() == wanted
+    known = BeliefLearner(config, D, 4).known
+    np.testing.assert_allclose(known.dense_prior[:, :2], [(bias, weight) for _, weight, bias in wanted])
+    np.testing.assert_allclose(known.slot_prior[:4], [weight for _, weight, _ in wanted])
+
+
 def stream(n: int) -> tuple[Rows, F64, F64]:
     random = np.random.default_rng(5)
     x = random.standard_normal((n, D)).astype(np.float32)
