@@ -177,6 +177,17 @@ def load_first(typing: Any, array: Any, i: Any, n: Any, like: Any) -> Any:
 
 
 @instruction
+def word(typing: Any, array: Any, i: Any) -> Any:
+    """The eight bytes array[i : i + 8] as one u64, in the order of the machine."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = builder.gep(make_array(array)(context, builder, args[0]).data, [args[1]])
+        return builder.load(builder.bitcast(place, ir.IntType(64).as_pointer()), align=1)
+
+    return types.uint64(array, types.intp), build
+
+
+@instruction
 def spread(typing: Any, array: Any, i: Any, like: Any) -> Any:
     """array[i] in every lane."""
 

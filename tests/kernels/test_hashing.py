@@ -30,11 +30,24 @@ def hashed(strings: list[bytes], offsets: type, pad: int = 0) -> list[int]:
 
 
 @settings(deadline=None)  # the first call compiles
-@given(st.lists(st.binary(max_size=40), max_size=20), st.sampled_from([np.int32, np.int64]), st.integers(0, 9))
+@given(
+    st.lists(st.binary(max_size=40), max_size=20),
+    st.sampled_from([np.int32, np.int64]),
+    st.integers(0, 9) | st.just(64),
+)
 def test_hash_is_that_of_python_integers_wherever_the_string_lies(
     strings: list[bytes], offsets: type, pad: int
 ) -> None:
     assert hashed(strings, offsets, pad) == [hash_of_bytes(s, int(SEED)) for s in strings]
+
+
+@pytest.mark.parametrize("longest", [0, 1, 7, 8, 9, 16, 17, 31, 32, 33, 100])
+def test_hash_is_that_of_python_integers_over_many_blocks(longest: int) -> None:
+    """Blocks are hashed side by side where no string is too long or too near to the end, and one by one elsewhere."""
+    random = Random(longest)
+    strings = [random.randbytes(random.choice([0, longest, random.randint(0, longest)])) for _ in range(1000)]
+    strings[300] = random.randbytes(500)  # in the second block of 256
+    assert hashed(strings, np.int32) == [hash_of_bytes(s, int(SEED)) for s in strings]
 
 
 def test_known_hashes_hold_for_ever() -> None:
@@ -69,7 +82,7 @@ def test_null_strings_get_the_hash_of_null(valid: list[bool], shift: int) -> Non
     assert [int(h) for h in out] == [hash_of_bytes(b"ab", int(SEED)) if v else int(NULL) for v in valid]
 
 
-@pytest.mark.parametrize("size", [4, 20])
+@pytest.mark.parametrize("size", [4, 20, 90])
 @pytest.mark.parametrize("offsets", [[0, 99, 100], [-5, 3, 3], [3, 1, 2], [2**40, 2**41, 2], [2**63 - 1, 3, 3]])
 def test_offsets_outside_the_data_are_read_as_empty(offsets: list[int], size: int) -> None:
     out = np.zeros(2, np.uint64)
