@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.kernels.jit import inline, part, unsigned
-from onlogit.kernels.lanes import fma, lanes, larger, load, smaller, splat
+from onlogit.kernels.lanes import fma, lanes, larger, load, smaller, splat, store
 from onlogit.kernels.link import exponential
 
 F64 = npt.NDArray[np.float64]
@@ -22,6 +22,7 @@ I8 = npt.NDArray[np.int8]
 LEVELS = (-1.2, -0.6, -0.3, -0.15, 0.15, 0.3, 0.6, 1.2)
 SLOPES = (0.5, 0.7, 1.4)
 REGION_SHIFT = 0.6
+SHIFTED_UP, SHIFTED_DOWN = LEVELS.index(REGION_SHIFT), LEVELS.index(-REGION_SHIFT)  # what a region's arms make of a row
 REGIONS = 10
 FIRST_SLOPE = len(LEVELS)
 FIRST_REGION = FIRST_SLOPE + 2 * len(SLOPES)
@@ -58,10 +59,15 @@ class Block(NamedTuple):
     region_weight: F64  # [1] w_k of a region's arms
     factors: F64  # [2 x LANES] what the levels multiply odds by, for either outcome
     slopes: F64  # [2 x 3 x LANES] what the slopes multiply e^.5t, e^.7t and e^1.4t by
-    here: F64  # [2 x 2] what a region's arms multiply odds by
     ends: F64  # [2] e^-τ, e^τ
     opened: F64  # [ARMS] the last row of the block at which the arm left its floor, or -1
     region: F64  # [2 x LANES] Σ w_k R_k of each score bin, 0 in the places of none
+    ratios: F64  # [BLOCK x WIDE] L of the wide arms
+    shares: F64  # [BLOCK x LANES] what adds up to M after each row
+    m: F64  # [BLOCK] M after each row
+    sums_before: F64  # [ARMS] R before the block
+    runs_before: F64  # [ARMS] C before the block
+    started_before: F64  # [1 + REGIONS] when arms had last started before the block
 
 
 def arm_weights(tolerance: float) -> F64:
@@ -75,8 +81,8 @@ def arm_weights(tolerance: float) -> F64:
 
 
 def arm_factors(tolerance: float) -> F64:
-    """What an arm multiplies the odds by, [2, 12]: 8 levels, up and down in a region, and e^-τ, e^τ; row 1 inverted."""
-    shifts = np.array([*LEVELS, REGION_SHIFT, -REGION_SHIFT, -tolerance, tolerance])
+    """What an arm multiplies the odds by, [2, 10]: 8 levels, and e^-τ, e^τ; row 1 inverted."""
+    shifts = np.array([*LEVELS, -tolerance, tolerance])
     inverted = np.concatenate([-shifts[:-2], shifts[-2:]])
     factors: F64 = np.exp(np.stack([shifts, inverted]))
     return factors
@@ -92,8 +98,9 @@ def new_block(tolerance: float) -> Block:
         root=np.zeros(BLOCK), q=np.zeros(BLOCK), low=np.zeros(BLOCK), high=np.zeros(BLOCK), bins=np.zeros(BLOCK, np.int64),
         terms=np.zeros(BLOCK * LANES), before=np.zeros(BLOCK * 2 * LANES), totals=np.zeros((1 + REGIONS) * LANES),
         sums=np.zeros(WIDE), runs=np.zeros(WIDE), weights=weights, region_weight=np.array([arm_weights(tolerance)[-1]]),
-        factors=factors[:, :LANES].ravel(), slopes=np.zeros(2 * 3 * LANES), here=factors[:, LANES : LANES + 2].ravel(),
-        ends=factors[0, LANES + 2 :].copy(), opened=np.zeros(ARMS), region=np.zeros(2 * LANES),
+        factors=factors[:, :LANES].ravel(), slopes=np.zeros(2 * 3 * LANES), ends=factors[0, LANES:].copy(),
+        opened=np.zeros(ARMS), region=np.zeros(2 * LANES), ratios=np.zeros(BLOCK * WIDE), shares=np.zeros(BLOCK * LANES),
+        m=np.zeros(BLOCK), sums_before=np.zeros(ARMS), runs_before=np.zeros(ARMS), started_before=np.zeros(1 + REGIONS),
     )  # fmt: skip
 
 
@@ -171,27 +178,15 @@ def likelihood(odds: Any, low: float, high: float) -> Any:
 
 
 @part
-def levels(r: int, out: Block) -> Any:
-    """L of the levels under row r."""
+def read_ratios(n: int, out: Block) -> None:
+    """L of the wide arms under each row of a block."""
     like = lanes(0.0, LANES)
-    odds = out.u[r] * load(out.factors, out.happened[r] * LANES, like)
-    return likelihood(odds, out.low[r], out.high[r])
-
-
-@part
-def slopes(r: int, out: Block) -> Any:
-    """L of the slopes under row r."""
-    like, at = lanes(0.0, LANES), out.happened[r] * 3 * LANES
-    power = out.power[r]
-    odds = out.root[r] * load(out.slopes, at, like)
-    odds = fma(power, load(out.slopes, at + LANES, like), odds)
-    odds = fma(power * power, load(out.slopes, at + 2 * LANES, like), odds)
-    return likelihood(odds, out.low[r], out.high[r])
-
-
-@inline
-def here(r: int, out: Block) -> Any:
-    """L of the two arms of the score bin that row r is in."""
-    like = lanes(0.0, 2)
-    odds = out.u[r] * load(out.here, 2 * out.happened[r], like)
-    return likelihood(odds, out.low[r], out.high[r])
+    for r in range(n):
+        low, high = out.low[r], out.high[r]
+        odds = out.u[r] * load(out.factors, out.happened[r] * LANES, like)
+        store(out.ratios, r * WIDE, likelihood(odds, low, high))
+        at, power = out.happened[r] * 3 * LANES, out.power[r]
+        odds = out.root[r] * load(out.slopes, at, like)
+        odds = fma(power, load(out.slopes, at + LANES, like), odds)
+        odds = fma(power * power, load(out.slopes, at + 2 * LANES, like), odds)
+        store(out.ratios, r * WIDE + LANES, likelihood(odds, low, high))

@@ -345,6 +345,19 @@ def place(typing: Any, a: Any, lane: Any, value: Any) -> Any:
 
 
 @instruction
+def two_of(typing: Any, a: Any, first: Any, second: Any) -> Any:
+    """The lanes `first` and `second` of a, literal numbers."""
+    if not (isinstance(first, types.IntegerLiteral) and isinstance(second, types.IntegerLiteral)):
+        return None  # Numba asks again with the literals
+    which = [first.literal_value, second.literal_value]
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.shuffle_vector(args[0], args[0], ir.Constant(ir.VectorType(INT32, 2), which))
+
+    return Lanes(a.dtype, 2)(a, first, second), build
+
+
+@instruction
 def turned(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     """Four vectors of four lanes, as the columns of a square: its rows."""
     rows = types.UniTuple(a, 4)  # type: ignore[no-untyped-call,unused-ignore]
