@@ -93,9 +93,8 @@ class Maturity:
         """Of the events that are held."""
         return self._held["weight"][self._done :]
 
-    def hand_on(self, z: F64, y: I8, weight: F64, time: I64, known: I64) -> Mature:
+    def hand_on(self, event: I64, z: F64, y: I8, weight: F64, time: I64, known: I64) -> Mature:
         """The next events [n], each settled already: the same as hold, settle and ready where nothing is held."""
-        event = np.arange(self.first, self.first + len(z))
         self.first += len(z)
         return Mature(event, time, z, y, weight, known)
 

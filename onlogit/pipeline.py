@@ -228,7 +228,7 @@ class Pipeline:
         if self.beside is not None:
             self.beside.score(z, encoded.weight)
         self._remember(encoded, plan, tile.memo)
-        mature = self._settle(encoded, plan, tile.of_plan(tile.y), z)
+        mature = self._settle(encoded, plan, event, tile.of_plan(tile.y), z)
         if self.times.on_arrival:
             self.delays.add(first + plan.place - plan.event, tile.of_plan(tile.y), tile.of_plan(tile.weight))
         self._warm_up(n, plan, tile.of_plan(weight))
@@ -349,12 +349,12 @@ class Pipeline:
         key[old], key[~old] = self.memory.keys_of(event[old]), encoded.key[event[~old] - first]
         self.memory.miss(key, first + plan.unresolved_place, first + len(encoded.y) - self.config.labels.remember)
 
-    def _settle(self, encoded: Encoded, plan: Plan, y: I8, z: F64) -> Mature:
+    def _settle(self, encoded: Encoded, plan: Plan, event: I64, y: I8, z: F64) -> Mature:
         """Note what was stated and which labels came; what the monitor can judge by now."""
         first = self.counts.events
         time = constant(np.int64(NO_TIME), len(z)) if encoded.time is None else encoded.time
         if self.maturity.idle and len(plan.event) == len(z) and not len(plan.kept) and not len(plan.lost):
-            return self.maturity.hand_on(z, y, encoded.weight, time, first + plan.place)  # each label with its record
+            return self.maturity.hand_on(event, z, y, encoded.weight, time, first + plan.place)  # each with its record
         known = np.full(len(z), VOID)
         known[plan.kept - first] = WAITING
         self.maturity.hold(z, known, encoded.weight, time)
@@ -376,10 +376,12 @@ class Pipeline:
                 self._turn[0] = self.counts.events + place[lacking - 1]
 
     def _count(self, encoded: Encoded, plan: Plan, weight: F64) -> None:
+        counted = int(np.count_nonzero(encoded.weight))
         self.counts.events += len(encoded.y)
-        self.counts.no_weight += len(encoded.y) - int(np.count_nonzero(encoded.weight))
+        self.counts.no_weight += len(encoded.y) - counted
         self.counts.labelled += len(plan.event)
-        self.counts.learned += 0 if self.rests else int(np.count_nonzero(weight))
+        if not self.rests:
+            self.counts.learned += counted if weight is encoded.weight else int(np.count_nonzero(weight))
         self.counts.unresolved += len(plan.unresolved) + plan.hopeless
         self.counts.expired += len(plan.lost) - (0 if self.times.negative else len(plan.unresolved))
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onlogit.errors import StateError
+from onlogit.fixed import counting
 from onlogit.kernels import glance
 from onlogit.learners import Learner, Tape
 from onlogit.learners.protocol import SCORE, Glance
@@ -204,7 +205,8 @@ class Points:
         """Event or later."""
         self._event = self._paths.following(event)
         if self._event < self._end and not len(self._scored):
-            self._scored = np.flatnonzero(self._tape.act & SCORE)
+            act, n = self._tape.act, self._end - self._first
+            self._scored = counting(n) if len(act) == n else np.flatnonzero(act & SCORE)  # each event is scored once
         self.op = int(self._scored[self._event - self._first]) if self._event < self._end else len(self._tape.act)
 
     def slots(self) -> I64 | None:

@@ -129,7 +129,7 @@ class CalibrationMonitor:
         event, z = np.ascontiguousarray(event, np.int64), np.ascontiguousarray(z, np.float64)
         y, weight = np.ascontiguousarray(y, np.int8), np.ascontiguousarray(weight, np.float64)
         times = constant(np.int64(NO_TIME), z.size) if time is None else np.ascontiguousarray(time, np.int64)
-        counts = weight if judged is None else weight * judged
+        counts = weight if judged is None or judged.all() else weight * judged
         alarms, row = [], 0
         for end, labelled in timeline.cut(self._timeline, self._evidence, y, weight):
             part = slice(row, end)

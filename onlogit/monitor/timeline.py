@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from onlogit.fixed import counting
 from onlogit.kernels.evidence import LATELY, NOW, Evidence
 from onlogit.kernels.tally import BRIER, EXAMPLES, EXPECTED, LOSS, OUTCOMES, VARIANCE, Tally, carry, values
 from onlogit.monitor.estimates import Z95
@@ -60,7 +61,8 @@ def new_timeline() -> Timeline:
 def cut(timeline: Timeline, evidence: Evidence, y: I8, weight: F64) -> list[tuple[int, int]]:
     """Parts of the rows that come next, each to be counted by itself: the row before which it ends, and how many of it are
     labelled. Marks that would be gone again by the end of the rows are not made."""
-    labelled = np.flatnonzero((y >= 0) & (weight > 0.0))
+    told = (y >= 0) & (weight > 0.0)
+    labelled = counting(len(y)) if told.all() else np.flatnonzero(told)
     _thin(timeline, evidence, len(labelled))
     _, length, seen, _ = timeline.clock.tolist()
     lacking = length - seen % length
