@@ -8,14 +8,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from onlogit.kernels.jit import kernel, unsigned
-from onlogit.kernels.tally import UNIT, WEIGHT_UNIT, Tally, tally_rows
+from onlogit.kernels.jit import inline, kernel, unsigned
+from onlogit.kernels.tally import RANKS, UNIT, WEIGHT_UNIT, Tally, tally_rows
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
 I64 = npt.NDArray[np.int64]
 
 MARKS = 8
+CELLS = 512
+PER_CELL = RANKS // CELLS
 FADE = 2.0 ** (-1.0 / MARKS)
 
 
@@ -33,40 +35,51 @@ class Recent(NamedTuple):
 
 @kernel
 def coarsen(ranks: I64, out: I64) -> None:
-    """Ranks in fewer cells. ranks: int64[RANKS, 2]; out: int64[cells, 2], written; cells divides RANKS."""
-    cells = unsigned(out.shape[0])
-    per = unsigned(ranks.shape[0] // out.shape[0])
-    for i in range(cells):
+    """Ranks in fewer cells. ranks: int64[RANKS, 2]; out: int64[CELLS, 2], written."""
+    for i in range(unsigned(CELLS)):
         negative = positive = 0
-        for j in range(i * per, (i + np.uint64(1)) * per):
-            negative += ranks[j, 0]
-            positive += ranks[j, 1]
+        for j in range(PER_CELL):
+            at = i * np.uint64(PER_CELL) + np.uint64(j)
+            negative += ranks[at, 0]
+            positive += ranks[at, 1]
         out[i, 0], out[i, 1] = negative, positive
 
 
 @kernel
 def mark(tally: Tally, recent: Recent) -> None:
-    """Keep the sums as they are, and let those that fade take up what came since the last mark."""
+    """Keep the sums as they are, and let those that fade take up what came since the last mark.
+
+    All arrays flat: a view of each row would be counted by Numba, which took as long as the rest.
+    """
     last, at = (recent.seen[1] - 1) % MARKS, recent.seen[1] % MARKS
-    for i in range(tally.totals.shape[0]):
-        total, then = tally.totals[i], recent.totals[last, i]
-        recent.faded_totals[i] = recent.faded_totals[i] * FADE + (total[0] - then[0]) + (total[1] - then[1]) / UNIT
-        for k in range(2):
-            recent.totals[at, i, k] = total[k]
-    for j in range(tally.shares.shape[0]):
-        for i in range(tally.shares.shape[1]):
-            share, then = tally.shares[j, i], recent.shares[last, j, i]
-            recent.faded_shares[j, i] = (
-                recent.faded_shares[j, i] * FADE + (share[0] - then[0]) + (share[1] - then[1]) / UNIT
-            )
-            for k in range(2):
-                recent.shares[at, j, i, k] = share[k]
     coarsen(tally.ranks, recent.ranks[at])
-    for i in range(recent.ranks.shape[1]):
-        for k in range(2):
-            new = (recent.ranks[at, i, k] - recent.ranks[last, i, k]) / WEIGHT_UNIT
-            recent.faded_ranks[i, k] = recent.faded_ranks[i, k] * FADE + new
+    _fade(tally.totals.ravel(), recent.totals[last].ravel(), recent.totals[at].ravel(), recent.faded_totals)
+    _fade(tally.shares.ravel(), recent.shares[last].ravel(), recent.shares[at].ravel(), recent.faded_shares.ravel())
+    ranks, then, faded = recent.ranks[at].ravel(), recent.ranks[last].ravel(), recent.faded_ranks.ravel()
+    for i in range(2 * CELLS):
+        faded[i] = faded[i] * FADE + (ranks[i] - then[i]) / WEIGHT_UNIT
     recent.seen[1] += 1
+
+
+@inline
+def _fade(sums: I64, then: I64, kept: I64, faded: F64) -> None:
+    """Of sums of two limbs."""
+    for i in range(unsigned(faded.size)):
+        k = np.uint64(2) * i
+        faded[i] = faded[i] * FADE + (sums[k] - then[k]) + (sums[k + np.uint64(1)] - then[k + np.uint64(1)]) / UNIT
+        kept[k], kept[k + np.uint64(1)] = sums[k], sums[k + np.uint64(1)]
+
+
+@inline
+def _rows_of(labelled: int, y: I8, weight: F64, row: int) -> tuple[int, int]:
+    """After which row the next so many labelled ones of weight above 0 are complete, or the last, and how many there are."""
+    rows = 0
+    while rows < labelled and row < y.size:
+        stop = min(row + labelled - rows, y.size)
+        for i in range(unsigned(row), unsigned(stop)):
+            rows += (y[i] >= 0) & (weight[i] > 0.0)
+        row = stop
+    return row, rows
 
 
 @kernel
@@ -75,11 +88,7 @@ def tally_lately(tally: Tally, recent: Recent, step: int, z: F64, y: I8, weight:
     row = 0
     while row < z.size:
         room = step - recent.seen[0] % step
-        end = row
-        rows = 0
-        while end < z.size and rows < room:
-            rows += 1 if y[end] >= 0 and weight[end] > 0.0 else 0
-            end += 1
+        end, rows = _rows_of(room, y, weight, row)
         tally_rows(tally, z[row:end], y[row:end], weight[row:end])
         recent.seen[0] += rows
         if rows == room:

@@ -7,11 +7,9 @@ is added: a half-life of N. kernels/fading.py makes the marks; 86 kB.
 
 import numpy as np
 
-from onlogit.kernels.fading import FADE, MARKS, Recent, coarsen
+from onlogit.kernels.fading import CELLS, FADE, MARKS, Recent, coarsen
 from onlogit.kernels.tally import I64, WEIGHT_UNIT, Tally, carry, values
 from onlogit.monitor.estimates import Sums
-
-CELLS = 512
 
 
 def new_recent() -> Recent:
