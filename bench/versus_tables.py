@@ -76,7 +76,7 @@ def page(results: list[Result], limits: Limits) -> str:
         "none), and left its memory behind: new pages cost virtual machines so much that a first pass over a million events "
         "may take twice as long. onlogit and scikit-learn start from Arrow batches in a file, and their time includes "
         "encoding; onlogit's also its quality figures and its calibration monitor, on both cores (a batch is hashed, "
-        "encoded, learned and judged in one thread, two batches at a time, and read from the file in another; the default "
+        "encoded, learned and judged part by part, by two threads, and read from the file in another; the default "
         "learner's mixture has one more). VW starts from its own binary cache, where names are hashed already, on two "
         "threads (one parses, one learns). scikit-learn takes mini-batches of 256. River's is in the table of prefixes.\n",
         _table(at_once, TIMED, _speed, lambda r, name: -_per_second(r, name)),
