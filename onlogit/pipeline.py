@@ -35,7 +35,7 @@ from onlogit.label_delays import LabelDelays
 from onlogit.label_times import Awaited, LabelTimes, Plan
 from onlogit.labels import VOID, WAITING, Mature, Maturity, Thinning
 from onlogit.learners import Tape, create
-from onlogit.learners.protocol import LEARN, SCORE
+from onlogit.learners.protocol import LEARN, SCORE, known
 from onlogit.memory import NEVER, Memory, repeated
 from onlogit.monitor import Alarm, CalibrationMonitor
 from onlogit.monitor.beside import beside_of
@@ -43,7 +43,7 @@ from onlogit.monitor.features import FeatureMonitor
 from onlogit.monitor.repair import EVERY, Repair, repair_of
 from onlogit.schema import Schema
 from onlogit.states import check, under
-from onlogit.steps import Counts, Pause, Step, Walked, joined, no_pause, part_of, sigmoid
+from onlogit.steps import Counts, Pause, Stated, Step, Walking, joined, no_pause, part_of, sigmoid
 from onlogit.weight_paths import NO_NAMES, Named, Points, WeightPaths
 
 F32 = npt.NDArray[np.float32]
@@ -114,15 +114,15 @@ class Pipeline:
     def fold(self, encoded: Encoded, now: int | None = None, pause: Pause = no_pause) -> Step:
         """A step from its fourth part on: walk and judge, stretch by stretch where alarms are acted upon."""
         if self.repair is None:
-            walked = self.walk(encoded, now)
+            stated = self.stated(self.walk(encoded, now))
             pause()
-            return self.conclude(walked)
+            return self.conclude(stated)
         warnings = self._warned()
         steps = []
         for part in self._stretches(encoded):
             acts = self._act(self.repair, part)
-            walked = self._walk(part, now)
-            steps.append(walked.step._replace(alarms=acts + walked.step.alarms + self.judge(walked.mature)))
+            stated = self._stated(self.walk(part, now))
+            steps.append(stated.step._replace(alarms=acts + stated.step.alarms + self.judge(stated.mature)))
             pause()
         step = steps[0] if len(steps) == 1 else joined(steps)
         return step._replace(alarms=warnings + step.alarms)
@@ -158,8 +158,8 @@ class Pipeline:
         else:
             self.beside.price(config.monitor)
 
-    # A step in five parts, each with a state of its own: `read`, `encode`, `name`, `walk`, `conclude`. Each has to be given every
-    # batch in order, but may be at another batch than the others. State is whole between steps only.
+    # A step in six parts, each with a state of its own: `read`, `encode`, `name`, `walk`, `stated`, `conclude`. Each has to be
+    # given every batch in order, but may be at another batch than the others. State is whole between steps only.
 
     @property
     def can_encode_ahead(self) -> bool:
@@ -170,7 +170,7 @@ class Pipeline:
     def parts(self) -> list[Callable[[Any], Any]]:
         """The parts that may each be at another batch. Where alarms are acted upon, a batch is judged before the next is
         walked."""
-        last = [self.walk, self.conclude] if self.repair is None else [self.fold]
+        last = [self.walk, self.stated, self.conclude] if self.repair is None else [self.fold]
         return [self.read, self.encode, self.name, *last]
 
     def read(self, batch: pa.RecordBatch, now: int | None = None, key: U64 | None = None) -> Ready:
@@ -204,13 +204,9 @@ class Pipeline:
         elapsed = np.zeros(0) if features.allowed.tick is None else time / features.allowed.tick
         return features.update(columns, np.arange(first, first + n), time, encoded.weight, elapsed)
 
-    def walk(self, encoded: Encoded, now: int | None = None) -> Walked:
-        """The fourth part: score and learn. Changes learner, memory and counts."""
-        walked = self._walk(encoded, now)
-        return walked._replace(step=walked.step._replace(alarms=self._warned() + walked.step.alarms))
-
-    def _walk(self, encoded: Encoded, now: int | None) -> Walked:
-        n, first, stated = len(encoded.y), self.counts.events, encoded.y
+    def walk(self, encoded: Encoded, now: int | None = None) -> Walking:
+        """The fourth part: learn, and begin to score. Changes learner, memory and counts."""
+        n, first, told = len(encoded.y), self.counts.events, encoded.y
         event = np.arange(first, first + n)
         encoded = self.times.settle(encoded, now)
         plan = self.times.plan(encoded, self.memory, event, first, first - self.counts.no_weight, now)
@@ -223,20 +219,33 @@ class Pipeline:
             weight = weight.copy()
             weight[tile.row] = self.thinning.weights(plan.event, tile.of_plan(tile.y), tile.of_plan(weight))
         y, looks = tile.y.astype(np.float64), Points(self.paths, self.named(), first, n, tape)
-        scores = self.learner.learn(tile.rows, tape, y, weight, tile.memo, not self.rests, looks)
-        z, z_sd = self._stated(scores.z[:n], scores.z_sd[:n])
-        if self.beside is not None:
-            self.beside.score(z, encoded.weight)
+        scores = self.learner.begin(tile.rows, tape, y, weight, tile.memo, not self.rests, looks)
+        if len(plan.kept):
+            scores = known(scores())  # a memo that is kept has to be whole
         self._remember(encoded, plan, tile.memo)
-        mature = self._settle(encoded, plan, event, tile.of_plan(tile.y), z)
         if self.times.on_arrival:
             self.delays.add(first + plan.place - plan.event, tile.of_plan(tile.y), tile.of_plan(tile.weight))
         self._warm_up(n, plan, tile.of_plan(weight))
         self._count(encoded, plan, tile.of_plan(weight))
+        return Walking(first, encoded, told, plan, tile.of_plan(tile.y), scores)
+
+    def stated(self, walking: Walking) -> Stated:
+        """The fifth part: what is stated of each event, held until it can be judged. Changes what waits to be judged."""
+        stated = self._stated(walking)
+        return stated._replace(step=stated.step._replace(alarms=self._warned() + stated.step.alarms))
+
+    def _stated(self, walking: Walking) -> Stated:
+        first, encoded, told, plan, y, pending = walking
+        n, scores = len(told), pending()
+        event = np.arange(first, first + n)
+        z, z_sd = self._by_repair(scores.z[:n], scores.z_sd[:n])
+        if self.beside is not None:
+            self.beside.score(z, encoded.weight)
+        mature = self._settle(encoded, plan, event, first, y, z)
         p, warnings = sigmoid(z), []
         if self.predictions is not None:
             warnings = self._watch(self.predictions, [pa.array(p)], first, encoded)
-        return Walked(Step(event, z, p, z_sd, stated, warnings), mature)
+        return Stated(Step(event, z, p, z_sd, told, warnings), mature)
 
     def named(self) -> Named:
         """The slots that have a name."""
@@ -246,12 +255,12 @@ class Pipeline:
             self._slots_named = Named(slots[order], group[order])
         return self._slots_named
 
-    def _stated(self, z: F64, z_sd: F64) -> tuple[F64, F64]:
+    def _by_repair(self, z: F64, z_sd: F64) -> tuple[F64, F64]:
         return (z, z_sd) if self.repair is None else self.repair.stated(z, z_sd)
 
-    def conclude(self, walked: Walked) -> Step:
+    def conclude(self, stated: Stated) -> Step:
         """The last part: judge what has matured; the step with all its alarms. Changes the monitor."""
-        return walked.step._replace(alarms=walked.step.alarms + self.judge(walked.mature))
+        return stated.step._replace(alarms=stated.step.alarms + self.judge(stated.mature))
 
     def judge(self, mature: Mature) -> list[Alarm]:
         """Tally and judge what is mature."""
@@ -349,9 +358,8 @@ class Pipeline:
         key[old], key[~old] = self.memory.keys_of(event[old]), encoded.key[event[~old] - first]
         self.memory.miss(key, first + plan.unresolved_place, first + len(encoded.y) - self.config.labels.remember)
 
-    def _settle(self, encoded: Encoded, plan: Plan, event: I64, y: I8, z: F64) -> Mature:
+    def _settle(self, encoded: Encoded, plan: Plan, event: I64, first: int, y: I8, z: F64) -> Mature:
         """Note what was stated and which labels came; what the monitor can judge by now."""
-        first = self.counts.events
         time = constant(np.int64(NO_TIME), len(z)) if encoded.time is None else encoded.time
         if self.maturity.idle and len(plan.event) == len(z) and not len(plan.kept) and not len(plan.lost):
             return self.maturity.hand_on(event, z, y, encoded.weight, time, first + plan.place)  # each with its record
@@ -446,7 +454,7 @@ class Pipeline:
 
     def state_rows(self, rows: Rows) -> tuple[F64, F64, F64]:
         """z, p and z_sd that would be stated of rows that the encoder made."""
-        z, z_sd = self._stated(*self.learner.score(rows))
+        z, z_sd = self._by_repair(*self.learner.score(rows))
         return z, sigmoid(z), z_sd
 
     def state(self) -> dict[str, Array]:

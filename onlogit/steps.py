@@ -11,7 +11,9 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from onlogit.encoding import Encoded
 from onlogit.encoding.rows import choose_rows
 from onlogit.kernels import link
+from onlogit.label_times import Plan
 from onlogit.labels import Mature
+from onlogit.learners.protocol import Pending
 from onlogit.monitor import Alarm
 
 F64 = npt.NDArray[np.float64]
@@ -64,8 +66,19 @@ class Counts:
     late: int = 0  # labels told by key after they were due
 
 
-class Walked(NamedTuple):
-    """What a walk gives: the step without alarms of the monitor, and what that has to judge."""
+class Walking(NamedTuple):
+    """A batch of n events that is being walked."""
+
+    first: int  # number of the first
+    encoded: Encoded  # with labels and due times as settled
+    told: I8  # [n] the label in the record
+    plan: Plan
+    y: I8  # [m] of each of the plan's events
+    scores: Pending
+
+
+class Stated(NamedTuple):
+    """A batch after its walk: the step without alarms of the monitor, and what that has to judge."""
 
     step: Step
     mature: Mature

@@ -34,20 +34,20 @@ def recorded(
     words: list[tuple[str, int]] = []
     model.begin(table.schema)
     fold = model.pipeline
-    learn, take = fold.learner.learn, fold.memory.take
+    begin, take = fold.learner.begin, fold.memory.take
     taken: list[int] = []
 
     def note_take(event):  # type: ignore[no-untyped-def]
         taken[:] = event.tolist()
         return take(event)
 
-    def note_learn(rows, tape, y, weight, memo, live=True, looks=NO_LOOKS):  # type: ignore[no-untyped-def]
+    def note_begin(rows, tape, y, weight, memo, live=True, looks=NO_LOOKS):  # type: ignore[no-untyped-def]
         n = len(y) - len(taken)
         first = fold.counts.events
         words.extend(spoken(tape, {i: first + i if i < n else taken[i - n] for i in range(len(y))}))
-        return learn(rows, tape, y, weight, memo, live, looks)
+        return begin(rows, tape, y, weight, memo, live, looks)
 
-    fold.memory.take, fold.learner.learn = note_take, note_learn  # type: ignore[method-assign]
+    fold.memory.take, fold.learner.begin = note_take, note_begin  # type: ignore[method-assign]
     for low in range(0, table.num_rows, cut):
         before(low)
         taken.clear()

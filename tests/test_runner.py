@@ -20,6 +20,7 @@ from onlogit import records
 from onlogit.cli.printing import Progress
 from onlogit.errors import ConfigError, DataError, OutputError
 from onlogit.json_lines import to_line
+from onlogit.kernels import stating
 from onlogit.monitor import Alarm
 from onlogit.pipeline import Pipeline
 from onlogit.records import scored, scored_schema
@@ -133,7 +134,7 @@ def test_garbage_is_collected_after_the_rehearsal_where_it_was_before(collecting
         gc.unfreeze()
 
 
-@pytest.mark.parametrize("slow", ["encode", "walk", "judge"])
+@pytest.mark.parametrize("slow", ["encode", "walk", "stated", "judge"])
 def test_whichever_part_of_a_step_is_slow_order_and_state_stay(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (at_once, first), told = whole(700), list[int]()
     slowed(monkeypatch, slow, 0.003)
@@ -143,6 +144,25 @@ def test_whichever_part_of_a_step_is_slow_order_and_state_stay(slow: str, monkey
     assert told == list(range(700))
     assert sink.rows == first.rows
     assert runner.model.to_bytes() == at_once.model.to_bytes()
+
+
+@pytest.mark.parametrize("delay", [0, 3000])
+def test_long_batches_whose_mixture_is_behind_are_the_fold(delay: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The experts are on the next batch before the mixture is done with this one; weights are looked at in every batch."""
+    table, config = events(4 * 5000), ol.Config(slot_bits=8, labels=ol.LabelConfig(delay=delay))
+    fold, model, weigh = ol.OnlineLogit("late", config=config), ol.OnlineLogit("late", config=config), stating.weigh
+    for begin in range(0, 4 * 5000, 5000):
+        fold.step(table.slice(begin, 5000))
+    fold.finish()
+
+    def late(*args: Any) -> None:
+        time.sleep(0.02)
+        weigh(*args)
+
+    monkeypatch.setattr(stating, "weigh", late)
+    Runner(model, open_source(table, batch_rows=5000), {}).run(finish=True)
+    assert len(fold.pipeline.paths.state()["event"]) > 10
+    assert model.to_bytes() == fold.to_bytes()
 
 
 def test_a_failed_output_leaves_the_checkpoint_before_it(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ docs/speed.md has what that costs and saves.
 """
 
 from collections.abc import Sequence
+from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +38,7 @@ from onlogit.learners.protocol import (
     Coefficients,
     Glance,
     Looks,
+    Pending,
     Pushes,
     Scores,
     State,
@@ -136,6 +138,9 @@ class BeliefLearner:
         )
         self.recent = Recent(*residuals.fresh(), np.zeros(2))
         self.rate = np.array([base_rate.START, 0.0])  # weight of the running rate
+        self._behind: Event | None = (
+            None  # set once the mixture is done with the tape before, where it is not; not state
+        )
         self.flight = np.zeros(2)  # mean number of events that wait for their label, and of how many labels
         self.stacked = np.append(np.arange(self.experts), self.lanes + np.arange(LANES))  # places in use
         self.stack = self._fresh_stack(config.stacking_prior)
@@ -180,7 +185,29 @@ class BeliefLearner:
     def learn(
         self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32, live: bool = True, looks: Looks = NO_LOOKS
     ) -> Scores:
-        """Walk the tape; see `Learner.learn`. The mixture follows the experts in a thread of its own, a stretch behind."""
+        """Walk the tape; see `Learner.learn`."""
+        return self.begin(rows, tape, y, weight, memo, live, looks)()
+
+    def begin(
+        self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32, live: bool = True, looks: Looks = NO_LOOKS
+    ) -> Pending:
+        """Walk the tape with the experts. The mixture follows in a thread of its own, a stretch behind, and the experts may be
+        on the next tape before it is done."""
+        scores, beside, whole = self._begin(rows, tape, y, weight, memo, live, looks, self._behind)
+        self._behind = whole
+
+        def ask() -> Scores:
+            beside.wait()
+            if self._behind is whole:
+                self._behind = None
+            return scores
+
+        return ask
+
+    def _begin(
+        self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32, live: bool, looks: Looks, behind: Event | None
+    ) -> tuple[Scores, Beside, Event]:
+        """The scores to be, who is at them, and what is set once they are. behind: that of the tape before."""
         told, ops = self._prepared(rows), len(tape.row)
         scores, act = unwritten(len(y)), tape.act.copy()  # in which AGAIN is marked
         counts, late = np.zeros((2, ops))
@@ -199,8 +226,11 @@ class BeliefLearner:
                 live, pace, *self.stack, self.rate, self.flips, scores.z, scores.z_sd,
             )  # fmt: skip
 
-        with Beside("onlogit mixture", alone=ops <= STRETCH) as beside:
-            at, taken, first = 0, None, self._first_label(tape, weight)
+        beside = Beside("onlogit mixture", alone=ops <= STRETCH)
+        try:
+            if behind is not None:
+                beside.do(behind.wait)
+            at, taken, first = 0, behind, self._first_label(tape, weight)
             while at < ops:
                 if at == first > 0:
                     beside.done().wait()  # what was stated before may be stated again
@@ -214,7 +244,9 @@ class BeliefLearner:
                 ask_experts(part)
                 beside.do(weigh, part)
                 at = part.stop
-        return scores
+            return scores, beside, beside.done()
+        finally:
+            beside.all_given()
 
     def _first_label(self, tape: Tape, weight: F64) -> int:
         """Where on the tape the first label of all is learned, or 0."""
@@ -239,9 +271,10 @@ class BeliefLearner:
 
     def _rest(self, rows: Rows, memo: F32) -> Scores:
         n = len(memo)
-        return self.learn(
-            rows, Tape.of(n, SCORE), constant(np.float64(0), n), constant(np.float64(1), n), memo, live=False
-        )
+        tape, no, one = Tape.of(n, SCORE), constant(np.float64(0), n), constant(np.float64(1), n)
+        scores, beside, _ = self._begin(rows, tape, no, one, memo, False, NO_LOOKS, None)
+        beside.wait()
+        return scores
 
     def coefficients(self, centre: Centre = NO_CENTRE) -> Coefficients:
         """Mean of each weight under the mixture and its sd, as standing.py has it; slots as when they were last learned."""

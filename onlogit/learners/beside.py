@@ -3,20 +3,21 @@
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Event, Thread
-from types import TracebackType
 from typing import Any
 
 Task = tuple[Callable[..., object], tuple[Any, ...]]
 
 
 class Beside:
-    """Does things one after the other in a thread of its own; or at once, where there is too little to do for one. Leaving it
-    waits for all that was given, and raises what went wrong first."""
+    """Does things one after the other in a thread of its own; or at once, where there is too little to do for one. The thread
+    goes on until it is told that this is all."""
 
     def __init__(self, name: str, alone: bool) -> None:
         self._given: SimpleQueue[Task | None] = SimpleQueue()
         self._error: BaseException | None = None
         self._thread = None if alone else Thread(target=self._work, name=name)
+        if self._thread is not None:
+            self._thread.start()
 
     def do(self, function: Callable[..., object], *args: Any) -> None:
         """To be done after what was given before."""
@@ -39,16 +40,13 @@ class Beside:
             except BaseException as error:
                 self._error = self._error or error
 
-    def __enter__(self) -> "Beside":
-        if self._thread is not None:
-            self._thread.start()
-        return self
+    def all_given(self) -> None:
+        """No more will be given."""
+        self._given.put(None)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def wait(self) -> None:
+        """Until all is done, of which nothing is left to give; raises what went wrong first."""
         if self._thread is not None:
-            self._given.put(None)
             self._thread.join()
-        if error is None and self._error is not None:
+        if self._error is not None:
             raise self._error

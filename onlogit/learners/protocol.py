@@ -6,7 +6,7 @@ the row's `memo` when it scores it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -39,6 +39,9 @@ class Scores(NamedTuple):
 
     z: npt.NDArray[np.float64]  # [n] log-odds
     z_sd: npt.NDArray[np.float64]  # [n] sd of z under the belief; NaN from a learner that has none
+
+
+Pending = Callable[[], Scores]  # waits until all is stated, and gives it; to be asked once
 
 
 class Coefficients(NamedTuple):
@@ -86,6 +89,11 @@ NO_CENTRE = Centre(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 def unwritten(n: int) -> Scores:
     """Scores of n rows none of which was scored yet."""
     return Scores(np.full(n, np.nan), np.full(n, np.nan))
+
+
+def known(scores: Scores) -> Pending:
+    """Scores that are there already."""
+    return lambda: scores
 
 
 def group_means(centre: Centre, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -164,6 +172,20 @@ class Learner(Protocol):
         written where a row is scored, and read where it is learned. Where labels are not learned as they come (`live` is
         false), rows are scored as `score` does. `looks` are taken as the walk comes by them.
         """
+        ...
+
+    def begin(
+        self,
+        rows: Rows,
+        tape: Tape,
+        y: npt.NDArray[np.float64],
+        weight: npt.NDArray[np.float64],
+        memo: npt.NDArray[np.float32],
+        live: bool = True,
+        looks: Looks = NO_LOOKS,
+    ) -> Pending:
+        """`learn`, of which a part may be under way until the scores are asked for, which they have to be. `memo` is not whole
+        before that; another tape, which reads none of it, may be begun."""
         ...
 
     def glance(self, slots: npt.NDArray[np.int64]) -> Glance:

@@ -25,12 +25,14 @@ from onlogit.learners.protocol import (
     Coefficients,
     Glance,
     Looks,
+    Pending,
     Pushes,
     Scores,
     State,
     Tape,
     Units,
     group_means,
+    known,
     levels_of,
     unwritten,
 )
@@ -89,6 +91,12 @@ class SgdLearner:
             )  # fmt: skip
             at = part.stop
         return scores
+
+    def begin(
+        self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32, live: bool = True, looks: Looks = NO_LOOKS
+    ) -> Pending:
+        """The whole walk, at once."""
+        return known(self.learn(rows, tape, y, weight, memo, live, looks))
 
     def score(self, rows: Rows) -> Scores:
         """Score every row; changes nothing."""

@@ -1,6 +1,8 @@
 """The default learner as a whole, with labels in flight, against its slow twin."""
 
 import math
+import threading
+from typing import Any
 
 import naive
 import numpy as np
@@ -9,9 +11,9 @@ import pytest
 
 from onlogit.config import BeliefConfig
 from onlogit.encoding import Rows
-from onlogit.kernels import residuals
+from onlogit.kernels import residuals, stating
 from onlogit.learners.belief import STRETCH, BeliefLearner
-from onlogit.learners.protocol import LEARN, SCORE, Tape
+from onlogit.learners.protocol import BOTH, LEARN, SCORE, Tape
 
 F64 = npt.NDArray[np.float64]
 CONFIG = BeliefConfig(half_lives=(math.inf, 1000.0, 30.0), priors=((0.05, 1.0), (1.0, 4.0)))
@@ -112,3 +114,27 @@ def test_labels_of_events_stated_before_any_tell_the_mixture_apart() -> None:
     learner.learn(rows, tape, y, np.ones(2 * n), memo)
     assert learner._share()[1] > 1.2 * before[1]  # the wide prior, as weights are large
     assert np.array_equal(tape.act, acts)
+
+
+def test_the_experts_may_be_on_the_next_tape_before_the_mixture_is_done_with_this_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    n = STRETCH + 300
+    may, weigh = threading.Event(), stating.weigh
+
+    def late(*args: Any) -> None:
+        assert may.wait(20.0)
+        weigh(*args)
+
+    (rows, y, weight), tape = stream(n), Tape.of(n, BOTH)
+    learner, other = BeliefLearner(CONFIG, D, 4), BeliefLearner(CONFIG, D, 4)
+    memos = np.zeros((6, n, learner.memo_width), np.float32)
+    expected = [other.learn(rows, tape, y, weight, memos[k]).z for k in range(3)]
+    monkeypatch.setattr(stating, "weigh", late)
+    begun = [learner.begin(rows, tape, y, weight, memos[3 + k]) for k in range(3)]
+    np.testing.assert_array_equal(learner.known.mean, other.known.mean)  # all is learned, and nothing weighed
+    may.set()
+    for asked, z in zip(begun, expected, strict=True):
+        np.testing.assert_array_equal(asked().z, z)
+    assert all(np.array_equal(a, other.state()[name]) for name, a in learner.state().items())
+    np.testing.assert_array_equal(memos[:3], memos[3:])
