@@ -161,7 +161,7 @@ def test_long_batches_whose_mixture_is_behind_are_the_fold(delay: int, monkeypat
 
     monkeypatch.setattr(stating, "weigh", late)
     Runner(model, open_source(table, batch_rows=5000), {}).run(finish=True)
-    assert len(fold.pipeline.paths.state()["event"]) > 10
+    assert len(fold.pipeline.paths.state()["event"]) > 5
     assert model.to_bytes() == fold.to_bytes()
 
 
