@@ -417,8 +417,8 @@ class Sgd:
             self.pull[j] = pull
             return 0.0 if abs(pull) <= l1 else -(pull - math.copysign(l1, pull)) / ((1 + math.sqrt(after)) / eta + l2)
         rate = eta * c / math.sqrt(1 + after) if self.kind == "adagrad" else eta * c
-        w -= rate * (g + l2 * w)
-        return math.copysign(max(abs(w) - rate * l1, 0.0), w)
+        w -= rate * g
+        return math.copysign(max(abs(w) - rate * l1, 0.0), w) / (1 + rate * l2)
 
 
 # ---- stacking

@@ -3,16 +3,17 @@
 A rule moves one coordinate along a gradient g that counts c. η is the rate, which may fall with the weight learned so
 far, never with record batches. S(w, a) = sign(w) max(|w| - a, 0).
 
-    sgd       w <- S(w - ηc (g + l2 w), ηc l1)                                 truncated: Langford, Li & Zhang 2009
+    sgd       w <- S(w - ηc g, ηc l1) / (1 + ηc l2)                            forward-backward: Duchi & Singer 2009
     adagrad   n <- n + c g²;  r = η / √(1 + n);  then as sgd with r for η      Duchi, Hazan & Singer 2011
     ftrl      n <- n + c g²;  Z <- Z + c g - w (change of √n)/η;
               w = -S(Z, l1) / ((1 + √n)/η + l2)                                McMahan et al. 2013, β = 1: exact zeros
 
-The bias moves likewise, without penalties; a slot pays its penalty when a row touches it. An example of weight h > 1 goes
-in steps of weight 1, each from where the last one led: a whole h up to 17 is h repeats to the bit. What is left then goes
-in steps of 1/16 of the weight so far, each of which solves δ = c (y - σ(z + s δ)) with s what one unit of δ moves z by, so
-that none overshoots (Karampatziakis & Langford 2011): 200 steps for a weight of 2^20. A mini-batch is full when the weight
-in it reaches its size; the rule then sees the mean gradient, with c = 1, and what is left of the example begins the next.
+A penalty so never moves a weight past 0, however heavy the example. The bias moves likewise, without penalties; a slot pays
+its penalty when a row touches it. An example of weight h > 1 goes in steps of weight 1, each from where the last one led: a
+whole h up to 17 is h repeats to the bit. What is left then goes in steps of 1/16 of the weight so far, each of which solves
+δ = c (y - σ(z + s δ)) with s what one unit of δ moves z by, so that none overshoots (Karampatziakis & Langford 2011): 200
+steps for a weight of 2^20. A mini-batch is full when the weight in it reaches its size; the rule then sees the mean gradient,
+with c = 1, and what is left of the example begins the next.
 
 `averaged` is sgd that states the mean of all its past weights (Polyak & Juditsky 1992), kept as w - u/t with t the weight
 learned and u = Σ t (change of w at t), so that a coordinate that nothing touches costs nothing.
@@ -145,7 +146,7 @@ def _stepped(w: Any, g: Any, c: float, eta: Any, l1: float, l2: float) -> Any:
     """A weight after a step of sgd."""
     if l1 == 0.0 and l2 == 0.0:  # the same bits, with fewer operations that wait for each other: 2 of 32 ns
         return w - eta * c * g
-    return shrunk(w - eta * c * (g + l2 * w), eta * c * l1)
+    return shrunk(w - eta * c * g, eta * c * l1) / (splat(1.0, w) + eta * c * l2)
 
 
 @inline

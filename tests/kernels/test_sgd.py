@@ -172,6 +172,21 @@ def test_penalties_leave_the_bias_alone(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", RULES)
+@pytest.mark.parametrize(("rate", "l2", "heavy"), [(0.05, 0.1, 2.0**20), (0.05, 250.0, 1.0), (100.0, 1e30, 3.0)])
+def test_a_penalty_never_moves_a_weight_past_zero(kind: str, rate: float, l2: float, heavy: float) -> None:
+    """A step that took it by its gradient would grow from rate x weight x l2 = 2 on."""
+    stream, weight = Stream(400, seed=17), np.ones(400)
+    weight[100] = heavy
+    free, held = (sgd.new_state(RULES[kind], D, H) for _ in range(2))
+    stream.walk(free, told(kind, Case(rate=rate)), weight)
+    stream.walk(held, told(kind, Case(rate=rate, l2=l2)), weight)
+    assert np.isfinite(held.bias).all()
+    for name in ("dense", "table"):
+        assert np.isfinite(getattr(held, name)).all()
+        assert np.abs(getattr(held, name)[0]).max() <= max(np.abs(getattr(free, name)[0]).max(), 3.0)
+
+
+@pytest.mark.parametrize("kind", RULES)
 @pytest.mark.parametrize("batch", [1, 32])
 def test_any_cut_of_the_tape_gives_the_same_bits(kind: str, batch: int) -> None:
     stream, settings = Stream(100, seed=13), told(kind, Case(batch=batch))
