@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from onlogit.cli.deciding import decider_of, time_of
-from onlogit.cli.files import begin, is_pipe, load_model, save_model
+from onlogit.cli.files import begin, is_pipe, keep_apart, load_model, save_model
 from onlogit.cli.options import SETTINGS, config_of, decisions_of, events_of, flag, given
 from onlogit.cli.printing import DelayWarning, alarm_json, figures_of, say, summary
 from onlogit.cli.rows import types_of
@@ -38,8 +38,7 @@ class Running:
             raise click.UsageError(f"{flag(odd[0])} is settled by the model file: give --model or {flag(odd[0])}")
         if not (told["model"] or told["label"] or self.state):
             raise click.UsageError("say what learns: --model MODEL, or --label COLUMN for a new model")
-        if told["out"] == told["alarms"]:
-            raise click.UsageError(f"--out and --alarms are both {told['out']}")
+        keep_apart(where, out=told["out"], alarms=told["alarms"], save=told["save"])
         if self.state and is_pipe(where):
             raise ConfigError(f"{where} cannot be read again after a crash: --state needs a file or a folder")
         if self.state and has_journal(self.state):
