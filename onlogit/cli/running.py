@@ -80,7 +80,7 @@ class Running:
         def opening() -> Source:
             return open_source(
                 self.where, format=told["format"], batch_rows=told["batch_rows"], follow=told["follow"], stop=self.stop,
-                types=types_of(model, learning=True) if model else None,
+                types=types_of(model, self.where, learning=True) if model else None,
             )  # fmt: skip
 
         return open_patiently(opening, self.stop)

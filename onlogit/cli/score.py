@@ -43,7 +43,7 @@ def score(
     decisions = options.decisions_of(told)
     kept = load_model(model)
     decider = decider_of(decisions, kept)
-    records = open_source(source, format=format, batch_rows=batch_rows, types=types_of(kept))
+    records = open_source(source, format=format, batch_rows=batch_rows, types=types_of(kept, source))
     sink = open_sink(out, scored_schema(records.schema, prefix, decider is not None), format=out_format)
     try:
         count = score_stream(kept, records, sink, scored(prefix, decider, time_of(kept)))

@@ -34,6 +34,11 @@ def is_glob(where: str) -> bool:
     return glob.has_magic(where) and not os.path.exists(where)
 
 
+def is_folder(where: str) -> bool:
+    """Whether it names many files: a folder, or a glob."""
+    return os.path.isdir(where) or is_glob(where)
+
+
 def files_of(where: str) -> dict[str, str]:
     """The files of a folder by name, or of a glob by path, in order."""
     with reading(where, "a folder"):
@@ -46,7 +51,7 @@ def files_of(where: str) -> dict[str, str]:
 
 def is_read(where: str, path: str) -> bool:
     """Whether a folder or a glob takes in a file of this name, be it there or not yet."""
-    if not (os.path.isdir(where) or is_glob(where)) or not is_whole(path):
+    if not is_folder(where) or not is_whole(path):
         return False
     root = os.path.realpath(where)
     pattern = root if is_glob(where) else os.path.join(glob.escape(root), "*")
