@@ -189,6 +189,13 @@ def _origin(model: OnlineLogit) -> dict[str, Any]:
     return header
 
 
+def _with_unit(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings by their dotted names, the patience with its unit."""
+    settings = flattened(config)
+    unit = settings.pop("monitor.unit")
+    return settings | {"monitor.patience": f"{settings['monitor.patience']} {unit}"}
+
+
 def differences(model: OnlineLogit, events: dict[str, Any], config: dict[str, Any]) -> list[str]:
     """What the model was begun with that is not what is asked now, in words."""
     schema = model.schema
@@ -202,8 +209,8 @@ def differences(model: OnlineLogit, events: dict[str, Any], config: dict[str, An
         "feature": ", ".join(sorted(schema.spelled(events["features"]))) or None,
     }
     told = [(flag(name), value, asked[name]) for name, value in kept.items()]
-    settings = flattened(config)
-    told += [(name, value, settings[name]) for name, value in flattened(to_mapping(model.config)).items()]
+    settings = _with_unit(config)
+    told += [(name, value, settings[name]) for name, value in _with_unit(to_mapping(model.config)).items()]
     return [
         f"no {name}"
         if kept in (None, "")

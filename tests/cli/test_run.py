@@ -207,7 +207,10 @@ def test_a_state_folder_holds_to_its_model(onlogit: Call, tmp_path: Path, flight
     for args, message in (
         ((*LABEL, "--key", "id"), "state was begun with no --key: change the command back"),
         (LABEL, "state was begun with --drop id: "),
-        ((*LABEL, "--drop", "id", "--patience", "5000"), "begun with monitor.patience 100000.0, not 5000.0"),
+        (
+            (*LABEL, "--drop", "id", "--patience", "5000"),
+            "begun with monitor.patience 100000.0 events, not 5000.0 events",
+        ),
         ((*LABEL, "--drop", "id", "--horizon", "1d"), "begun with no labels.horizon: "),
         ((*LABEL, "--drop", "id", "--feature", "x*town"), "begun with no --feature: "),
         (("--label", "x", "--drop", "id"), "state was begun with --label late, not x"),
