@@ -115,8 +115,9 @@ class MonitorConfig:
     def __post_init__(self) -> None:
         units = ("events", "minutes", "hours", "days", "weeks")
         require(self.unit in units, "unit", self.unit, f"one of {', '.join(units)}")
-        least = 1 if self.unit == "events" else 0
-        require(least < self.patience <= 1e15, "patience", self.patience, f"a number of {self.unit} above {least}")
+        enough = self.patience >= 1 if self.unit == "events" else self.patience > 0
+        accepted = f"a number of {self.unit} {'from 1' if self.unit == 'events' else 'above 0'} to 1e15"
+        require(enough and self.patience <= 1e15, "patience", self.patience, accepted)
         require(0 <= self.tolerance <= 0.5, "tolerance", self.tolerance, "0 to 0.5 logits")
         require(0 <= self.warm_up <= 1 << 40, "warm_up", self.warm_up, "0 to 1,099,511,627,776 labels")
         require(self.on_alarm in ACTS, "on_alarm", self.on_alarm, '"warn", "recalibrate", "forget" or "freeze"')
@@ -266,13 +267,27 @@ def read(path: str) -> tuple[dict[str, Any], Config]:
     known = [*ROLES, *(f.name for f in dataclasses.fields(Config))]
     for name in found:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+            near, (table, _, setting) = difflib.get_close_matches(name, known, 1), _place(name).partition(".")
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            hint = f"it stands in [{table}] as {setting}" if setting else hint
             raise ConfigError(f"{path}: unknown setting {name!r}; {hint}")
     try:
         return roles, from_mapping(Config, {k: v for k, v in found.items() if k not in ROLES}, path)
     except ConfigError as error:
         raise error if str(error).startswith(path) else ConfigError(f"{path}: {error}") from error
+
+
+OF_FLAGS = {
+    "label_delay": "labels.delay", "noise_fp": "label_noise.fp", "noise_fn": "label_noise.fn",
+    "watch_change": "monitor.change", "watch_features": "monitor.features",
+}  # fmt: skip
+"""Settings of which a flag has another name than the file."""
+
+
+def _place(name: str) -> str:
+    """The dotted name of the setting of a table that is meant by this one; "" where there is none."""
+    settings = flattened(to_mapping(Config()))
+    return OF_FLAGS.get(name) or next((each for each in settings if each.endswith(f".{name}")), "")
 
 
 def refuse_costs(found: Mapping[str, Any], path: str) -> None:
@@ -348,7 +363,8 @@ def _like(default: Any, value: Any, where: str) -> Any:
         return from_mapping(type(default), value, where)
     if isinstance(default, tuple):
         if not isinstance(value, list | tuple) or (default and not value):
-            raise ConfigError(f"{where}: found {value!r}, expected a list")
+            more = "" if not default else f" of one or more {'lists' if isinstance(default[0], tuple) else 'numbers'}"
+            raise ConfigError(f"{where}: found {value!r}, expected a list{more}")
         if not default:  # of texts or of numbers: what takes it says which
             return tuple(v if isinstance(v, str) else _like(0.0, v, where) for v in value)
         return tuple(_like(default[0], v, where) for v in value)

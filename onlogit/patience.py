@@ -46,7 +46,7 @@ def patience_of(told: "float | str | Patience") -> Patience:
             tick = UNITS[match[2]][1] * 1e6
     else:
         amount = float(told)
-    if not (1.0 if tick is None else 0.0) < amount + (tick is None) * 1e-12 or not amount <= MOST:
+    if not (amount >= 1.0 or (amount > 0.0 and tick is not None)) or amount > MOST:
         raise ConfigError(
             f"patience = {told}: a number of events from 1 to 1e15, or a time like 90d, 12h, 4w or 30m, would be accepted"
         )

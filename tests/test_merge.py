@@ -455,6 +455,26 @@ def test_what_the_base_forgot_is_still_there_to_be_taken_back() -> None:
     assert alone.state()["repair.labels"] == parts[0].state()["repair.labels"]
 
 
+def test_a_part_merges_that_took_back_its_own_act_and_not_the_one_of_the_base() -> None:
+    _, base, rows = alarmed("forget")
+    part, until, other = (of_bytes(base.to_bytes()) for _ in range(3))
+    more = rows(1100, 5, False)
+    part.step(more)
+    until.step(more.slice(0, 1000))  # where the alarm acts
+    refused(ConfigError, "0.model: an alarm has acted on it.*revert it first", [part], base)
+    part.revert()
+    one, two = (OnlineLogit.merge([model], base).state() for model in (part, until))
+    for name in ("learner.mean", "learner.cov", "learner.table", "repair.labels", "repair.before.mean"):
+        np.testing.assert_array_equal(one[name], two[name])
+    other.revert()
+    other.step(rows(1100, 6, True))
+    refused(
+        ConfigError, "0.model: what the base had forgotten was taken back on it; revert the base and all", [other], base
+    )
+    base.revert()
+    assert OnlineLogit.merge([other], base).counts.events == 9100
+
+
 def with_array(model: OnlineLogit, name: str, value: float) -> OnlineLogit:
     """The model with an array that a file may hold, and no stream leaves."""
     state = model.state()

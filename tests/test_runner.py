@@ -349,6 +349,8 @@ def test_opening_may_take_for_ever() -> None:
     assert open_patiently(opening, lambda: False) is source
     with pytest.raises(DataError, match="not there"):
         open_patiently(lambda: Told(DataError("not there")).read(), lambda: False)  # type: ignore[arg-type, return-value]
+    asked = iter([False, True])  # a signal came in between, and the source saw it as well
+    assert open_patiently(lambda: Told(DataError("no files")).read(), lambda: next(asked)) is None  # type: ignore[arg-type, return-value]
 
 
 def test_an_alarm_has_the_columns_of_the_alarm_records() -> None:

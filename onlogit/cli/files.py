@@ -6,12 +6,14 @@ A name that exists and is neither a file nor a folder (a device, a named pipe) i
 import os
 import stat
 import sys
+from itertools import combinations
 
-from onlogit.errors import DataError, SchemaError
+from onlogit.errors import ConfigError, DataError, SchemaError
 from onlogit.model import OnlineLogit, load, of_bytes
 from onlogit.storage.atomic import AtomicFile
 from onlogit.streams import Source
 from onlogit.streams.channels import Pipe
+from onlogit.streams.folder import is_read
 
 
 def is_pipe(where: str) -> bool:
@@ -23,6 +25,25 @@ def is_pipe(where: str) -> bool:
     except OSError:
         return False
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def same_file(one: str, other: str) -> bool:
+    """Whether two names are of one file, by whatever path or link, be it there or not yet."""
+    if os.path.exists(one) and os.path.exists(other):
+        return os.path.samefile(one, other)
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def keep_apart(where: str, **outputs: str | None) -> None:
+    """A ConfigError where two outputs are one file, or where one of them would be read as a source of `where`."""
+    given = {f"--{name}": path for name, path in outputs.items() if path is not None}
+    for (one, path), (other, second) in combinations(given.items(), 2):
+        if path == second == "-" or (not is_pipe(path) and same_file(path, second)):
+            raise ConfigError(f"{one} and {other} are both {path}: name two files")
+    for name, path in given.items():
+        if not is_pipe(where) and not is_pipe(path) and (same_file(path, where) or is_read(where, path)):
+            what = "is SOURCE itself" if same_file(path, where) else f"would be read as a file of {where}"
+            raise ConfigError(f"{name} {path} {what}: write elsewhere")
 
 
 def save_model(model: OnlineLogit, where: str) -> None:

@@ -19,7 +19,7 @@ from onlogit.cli import options
 @options.json_option
 @options.quiet_option
 @options.fail_option
-def learn(source: str, out: str | None, predictions: str | None, fail_on_alarm: bool, **told: Any) -> None:
+def learn(source: str, **told: Any) -> None:
     """Learn from SOURCE once, in order.
 
     SOURCE is a file, a folder, a glob, or - for stdin: Arrow, Parquet, CSV or NDJSON. Each record is scored before its
@@ -28,4 +28,4 @@ def learn(source: str, out: str | None, predictions: str | None, fail_on_alarm: 
     """
     from onlogit.cli.learning import Learning
 
-    Learning(source, told).run(out, predictions, fail_on_alarm)
+    Learning(source, told).run()

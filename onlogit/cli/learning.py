@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from onlogit.cli.files import begin, save_model
+from onlogit.cli.files import begin, keep_apart, save_model
 from onlogit.cli.options import config_of, events_of
 from onlogit.cli.printing import DelayWarning, Progress, alarm_json, figures_of, say, summary
 from onlogit.cli.startup import since_start
@@ -20,16 +20,19 @@ class Learning:
     """One call of the command: its source, its model, what it says."""
 
     def __init__(self, where: str, told: dict[str, Any]) -> None:
+        self.out, self.predictions = told["out"], told["predictions"]
+        keep_apart(where, out=self.out, predictions=self.predictions)
         self.model = OnlineLogit(**events_of(told), config=config_of(told))
         self.source = open_source(where, format=told["format"], batch_rows=told["batch_rows"])
         begin(self.model, self.source, where)
+        self.fail_on_alarm: bool = told["fail_on_alarm"]
         self.as_json: bool = told["as_json"]
         self.progress = None if self.as_json or told["quiet"] else Progress()
         self.alarms = 0
         self.delays = DelayWarning(self.model, told["quiet"])
 
-    def run(self, out: str | None, predictions: str | None, fail_on_alarm: bool) -> None:
-        outputs = {}
+    def run(self) -> None:
+        out, predictions, outputs = self.out, self.predictions, {}
         if predictions:
             outputs["predictions"] = Output(open_sink(predictions, STATED_SCHEMA), stated)
         runner = Runner(self.model, self.source, outputs)
@@ -52,7 +55,7 @@ class Learning:
         self._conclude(figures, beside="-" in (out, predictions))
         if broken:
             raise broken
-        if fail_on_alarm and self.alarms:
+        if self.fail_on_alarm and self.alarms:
             raise AlarmRaised(f"alarms raised: {self.alarms}")
 
     def _heed(self, step: Step, runner: Runner) -> None:

@@ -1,6 +1,5 @@
 """`onlogit merge`: the models of several workers as one."""
 
-import os
 from itertools import combinations
 
 import click
@@ -24,14 +23,14 @@ def merge(models: tuple[str, ...], base: str | None, out: str, expire: bool, as_
     Evidence for alarms restarts at zero; slices, counts of decisions, the quality of late, references of features and the
     map that an alarm may promote begin anew. A model on which an alarm has acted has to be reverted first.
     """
-    from onlogit.cli.files import load_model, save_model
+    from onlogit.cli.files import load_model, same_file, save_model
     from onlogit.cli.printing import say
     from onlogit.json_lines import to_line
     from onlogit.model import OnlineLogit
 
     given = [name for name in (*models, base) if name is not None]
     for one, other in combinations(given, 2):
-        if one == other or _same(one, other):
+        if one == other or same_file(one, other):
             found = f"{one} is given twice" if one == other else f"{one} and {other} are one file"
             raise click.UsageError(f"{found}, and what it learned would count twice")
     start = load_model(base) if base is not None else None
@@ -44,8 +43,3 @@ def merge(models: tuple[str, ...], base: str | None, out: str, expire: bool, as_
         return
     text = f"{len(models)} models merged: {counts.events:,} events, {counts.learned:,} learned"
     say(to_line(figures) if as_json else text)
-
-
-def _same(one: str, other: str) -> bool:
-    """Whether two names are of one file, by whatever path or link."""
-    return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)

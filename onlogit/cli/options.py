@@ -112,7 +112,7 @@ def event_options(*, label_required: bool) -> Decorator[Any]:
     return together(
         click.option(
             "--config", metavar="FILE", callback=_fill, is_eager=True,
-            help="TOML with any of these options: label = \"late\", features = [...], [labels] horizon = \"30d\". Flags win.",
+            help="What these options say, as TOML: label = \"late\", features = [...], [labels] horizon = \"30d\". Flags win.",
         ),
         click.option("--label", metavar="COLUMN", required=label_required, help="Column with the outcome."),
         click.option("--positive", metavar="VALUE", help="The value of the label that counts as 1."),

@@ -9,15 +9,21 @@ from onlogit.errors import DataError, SchemaError
 from onlogit.model import OnlineLogit
 from onlogit.schema import Column
 from onlogit.streams import ndjson, open_source
+from onlogit.streams.folder import is_folder
 
+NUMBERS = ("number", "weight", "dropped")  # roles in which a number is the same with a fraction as without
 TYPES = {"text": pa.string(), "texts": pa.list_(pa.string()), "date": pa.date32()}
 
 
-def types_of(model: OnlineLogit, learning: bool = False) -> pa.Schema:
+def types_of(model: OnlineLogit, where: str | None = None, learning: bool = False) -> pa.Schema:
     """The types of columns that the model reads, for scores or for learning, where CSV or JSON would be taken for others: a
-    text that looks like a date or a number, a date that looks like a time at midnight, a time whose zone is not written."""
+    text that looks like a date or a number, a date that looks like a time at midnight, a time whose zone is not written.
+    Where `where` names many files, also a number that is whole throughout the first one."""
     wanted = model.schema.kept if learning else model.schema.read
-    found = {column.name: _type(column) for column in model.schema.columns if column.name in wanted}
+    columns = [column for column in model.schema.columns if column.name in wanted]
+    found = {column.name: _type(column) for column in columns}
+    if where is not None and is_folder(where):
+        found |= {column.name: pa.float64() for column in columns if column.kind == "number" and column.role in NUMBERS}
     return pa.schema([(name, kind) for name, kind in found.items() if kind is not None])
 
 
@@ -47,7 +53,7 @@ def row_of_json(text: str, model: OnlineLogit) -> pa.RecordBatch:
 
 def row_of_source(where: str, event: int, format: str | None, model: OnlineLogit) -> pa.RecordBatch:
     """Record number `event` of a stream, counted from 0; a DataError where it has fewer."""
-    source, first = open_source(where, format=format, types=types_of(model)), 0
+    source, first = open_source(where, format=format, types=types_of(model, where)), 0
     try:
         while (item := source.read()) is not None:
             batch = item[0]

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from onlogit.cli.deciding import decider_of, time_of
-from onlogit.cli.files import begin, is_pipe, load_model, save_model
+from onlogit.cli.files import begin, is_pipe, keep_apart, load_model, save_model
 from onlogit.cli.options import SETTINGS, config_of, decisions_of, events_of, flag, given
 from onlogit.cli.printing import DelayWarning, alarm_json, figures_of, say, summary
 from onlogit.cli.rows import types_of
@@ -38,8 +38,7 @@ class Running:
             raise click.UsageError(f"{flag(odd[0])} is settled by the model file: give --model or {flag(odd[0])}")
         if not (told["model"] or told["label"] or self.state):
             raise click.UsageError("say what learns: --model MODEL, or --label COLUMN for a new model")
-        if told["out"] == told["alarms"]:
-            raise click.UsageError(f"--out and --alarms are both {told['out']}")
+        keep_apart(where, out=told["out"], alarms=told["alarms"], save=told["save"])
         if self.state and is_pipe(where):
             raise ConfigError(f"{where} cannot be read again after a crash: --state needs a file or a folder")
         if self.state and has_journal(self.state):
@@ -81,7 +80,7 @@ class Running:
         def opening() -> Source:
             return open_source(
                 self.where, format=told["format"], batch_rows=told["batch_rows"], follow=told["follow"], stop=self.stop,
-                types=types_of(model, learning=True) if model else None,
+                types=types_of(model, self.where, learning=True) if model else None,
             )  # fmt: skip
 
         return open_patiently(opening, self.stop)
@@ -190,6 +189,13 @@ def _origin(model: OnlineLogit) -> dict[str, Any]:
     return header
 
 
+def _with_unit(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings by their dotted names, the patience with its unit."""
+    settings = flattened(config)
+    unit = settings.pop("monitor.unit")
+    return settings | {"monitor.patience": f"{settings['monitor.patience']} {unit}"}
+
+
 def differences(model: OnlineLogit, events: dict[str, Any], config: dict[str, Any]) -> list[str]:
     """What the model was begun with that is not what is asked now, in words."""
     schema = model.schema
@@ -203,8 +209,8 @@ def differences(model: OnlineLogit, events: dict[str, Any], config: dict[str, An
         "feature": ", ".join(sorted(schema.spelled(events["features"]))) or None,
     }
     told = [(flag(name), value, asked[name]) for name, value in kept.items()]
-    settings = flattened(config)
-    told += [(name, value, settings[name]) for name, value in flattened(to_mapping(model.config)).items()]
+    settings = _with_unit(config)
+    told += [(name, value, settings[name]) for name, value in _with_unit(to_mapping(model.config)).items()]
     return [
         f"no {name}"
         if kept in (None, "")

@@ -29,7 +29,7 @@ def score(
     action and expected_cost. One of MODEL and SOURCE may be -.
     """
     from onlogit.cli.deciding import decider_of, time_of
-    from onlogit.cli.files import load_model
+    from onlogit.cli.files import keep_apart, load_model
     from onlogit.cli.printing import say
     from onlogit.cli.rows import types_of
     from onlogit.json_lines import to_line
@@ -39,10 +39,11 @@ def score(
 
     if model == source == "-":
         raise click.UsageError("MODEL and SOURCE cannot both be stdin")
+    keep_apart(source, out=out)
     decisions = options.decisions_of(told)
     kept = load_model(model)
     decider = decider_of(decisions, kept)
-    records = open_source(source, format=format, batch_rows=batch_rows, types=types_of(kept))
+    records = open_source(source, format=format, batch_rows=batch_rows, types=types_of(kept, source))
     sink = open_sink(out, scored_schema(records.schema, prefix, decider is not None), format=out_format)
     try:
         count = score_stream(kept, records, sink, scored(prefix, decider, time_of(kept)))

@@ -223,13 +223,19 @@ def merge(fresh: State, base: State, parts: Mapping[str, State], anew: bool) -> 
     """Of one that goes on from what several workers learned; `anew`: their base had learned nothing.
 
     Shadows and alarms heard begin anew. An act before the base, on the belief, is still there to be taken back. A ConfigError
-    names a part on which an alarm has acted since: that would be taken back by the merge, and nobody told.
+    names a part on which an alarm has acted since: that would be taken back by the merge, and nobody told. It also names one
+    that took back what the base had forgotten, and so does not go on from what the base knows.
     """
     for name, part in parts.items():
-        if part["maps"][-1, STATED] or part["frozen"][0] or not (anew or _alike(_before(base), _before(part))):
+        kept, own = _before(base), _before(part)
+        if part["maps"][-1, STATED] or part["frozen"][0] or (own and not (anew or _alike(kept, own))):
             raise ConfigError(
                 f"{name}: an alarm has acted on it, which a merge would take back; revert it first (`revert()`, "
                 "`onlogit revert`)"
+            )
+        if kept and not own and not _took_back_its_own(base, part):
+            raise ConfigError(
+                f"{name}: what the base had forgotten was taken back on it; revert the base and all other parts as well"
             )
     merged = fresh | _before(base)
     if "labels" in base:
@@ -244,6 +250,11 @@ def _before(state: State) -> State:
 
 def _alike(one: State, other: State) -> bool:
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def _took_back_its_own(base: State, part: State) -> bool:
+    """Whether the act that a part took back is one since the base, of another alarm than the base heard last."""
+    return bool(part["labels"][0] >= base["labels"][0]) and not np.array_equal(part["onset"], base["onset"])
 
 
 class Forget(Repair):

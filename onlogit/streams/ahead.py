@@ -29,9 +29,11 @@ def open_patiently(opening: Callable[[], Source], stop: Callable[[], bool]) -> S
     while not stop():
         with suppress(queue.Empty):
             item = answer.get(timeout=PULSE)
-            if isinstance(item, BaseException):
-                raise item
-            return item  # type: ignore[no-any-return]
+            if not isinstance(item, BaseException):
+                return item  # type: ignore[no-any-return]
+            if stop():  # it may be an error only because the source saw the same
+                return None
+            raise item
     return None
 
 

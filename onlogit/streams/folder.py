@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
@@ -33,6 +34,11 @@ def is_glob(where: str) -> bool:
     return glob.has_magic(where) and not os.path.exists(where)
 
 
+def is_folder(where: str) -> bool:
+    """Whether it names many files: a folder, or a glob."""
+    return os.path.isdir(where) or is_glob(where)
+
+
 def files_of(where: str) -> dict[str, str]:
     """The files of a folder by name, or of a glob by path, in order."""
     with reading(where, "a folder"):
@@ -41,6 +47,21 @@ def files_of(where: str) -> dict[str, str]:
         else:
             found = {name: os.path.join(where, name) for name in os.listdir(where)}
     return {name: found[name] for name in sorted(found) if is_whole(found[name])}
+
+
+def is_read(where: str, path: str) -> bool:
+    """Whether a folder or a glob takes in a file of this name, be it there or not yet."""
+    if not is_folder(where) or not is_whole(path):
+        return False
+    root = os.path.realpath(where)
+    pattern = root if is_glob(where) else os.path.join(glob.escape(root), "*")
+    places = {os.path.realpath(path), os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))}
+    return any(_matches(place, pattern) for place in places)
+
+
+def _matches(path: str, pattern: str) -> bool:
+    names, wanted = path.split(os.sep), pattern.split(os.sep)
+    return len(names) == len(wanted) and all(map(fnmatchcase, names, wanted))
 
 
 def is_whole(path: str) -> bool:

@@ -161,7 +161,7 @@ def wrong_with(text: bytes, schema: pa.Schema, others: str) -> str | None:
     except (ValueError, RecursionError) as error:
         return f"not readable as JSON: {error}"
     if not isinstance(value, dict):
-        return f"a JSON object is expected, found {text[:40].decode()!r}"
+        return f"a JSON object is expected, found {text.decode(errors='replace')[:40]!r}"
     for name in value:
         if name not in schema.names and others == "error":
             return f"field {name!r} is new: the rows before it have {', '.join(schema.names)}"

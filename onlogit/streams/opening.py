@@ -9,7 +9,7 @@ from onlogit.errors import ConfigError, SchemaError
 from onlogit.storage.atomic import AtomicFile
 from onlogit.streams.channels import Pipe
 from onlogit.streams.files import FileSource
-from onlogit.streams.folder import FolderSource, is_glob
+from onlogit.streams.folder import FolderSource, is_folder
 from onlogit.streams.formats import checked, format_of_name
 from onlogit.streams.memory import MemorySource, speaks_arrow
 from onlogit.streams.passes import Settings
@@ -46,7 +46,7 @@ def open_source(
         raise ConfigError(f"a source is a path, '-' for stdin, or Arrow data; found {type(where).__name__}")
     path = os.fspath(where)
     settings = Settings(batch_rows, columns=names, types=types)
-    if path != "-" and (os.path.isdir(path) or is_glob(path)):
+    if path != "-" and is_folder(path):
         return FolderSource(path, format, settings, follow, stop)
     if follow:
         raise ConfigError(f"only a folder or a glob can be followed, and {path} is neither")

@@ -153,6 +153,11 @@ def test_time_is_counted_from_the_first_record(source: Path) -> None:
         ((), "Missing option '--label'"),
         ((*EVENT, "--slot-bits", "99"), "slot_bits = 99 is out of range: 1 to 26"),
         ((*EVENT, "--nonsense"), "No such option"),
+        (
+            (*EVENT, "--out", "b.csv", "--predictions", "./b.csv"),
+            "--out and --predictions are both b.csv: name two files",
+        ),
+        ((*EVENT, "--predictions", "./flights.csv"), "--predictions ./flights.csv is SOURCE itself: write elsewhere"),
     ],
 )
 def test_a_wrong_call_says_what_to_do(onlogit: Call, source: Path, args: tuple[str, ...], message: str) -> None:

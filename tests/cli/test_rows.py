@@ -49,6 +49,33 @@ def test_a_row_is_read_as_the_model_has_its_columns() -> None:
         row_of_json('{"wown": 5}', model)
 
 
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_numbers_of_a_model_may_be_whole_in_the_first_file_of_a_folder(
+    onlogit: Call, tmp_path: Path, form: str
+) -> None:
+    model = ol.OnlineLogit("y", weight="w", config=ol.Config(slot_bits=8))
+    model.step(pa.table({"x": [0.5, 1.5], "count": [1, 2], "w": [1.0, 0.5], "y": [0, 1]}))
+    model.save(tmp_path / "m")
+    (tmp_path / "in").mkdir()
+    for name, x, w in (("a", 0, 1), ("b", 0.01, 1.5)):
+        row = {"x": x, "count": 3, "w": w, "y": 1}
+        text = json.dumps(row) if form == "ndjson" else f"{','.join(row)}\n{','.join(map(str, row.values()))}"
+        (tmp_path / f"in/{name}.{form}").write_text(text + "\n")
+    for command in (("run", "in", "--model", "m", "--state", "s"), ("score", "m", f"in/*.{form}")):
+        told = onlogit(*command, "--out", "out.ndjson")
+        assert told.returncode == 0, told.stderr
+        rows = [json.loads(line) for line in (tmp_path / "out.ndjson").read_text().splitlines()]
+        assert [row["x"] for row in rows] == [0.0, 0.01]
+        assert all(type(row["count"]) is int for row in rows)
+        (tmp_path / f"in/b.{form}").write_text(
+            (tmp_path / f"in/b.{form}").read_text().replace("1.5", "1")
+        )  # score reads no w
+    told = onlogit("score", "m", f"in/a.{form}")  # of one file what is passed on stays as it is
+    assert type(json.loads(told.stdout)["x"]) is int
+    told = onlogit("explain", "m", "in", "--event", "1", "--json")
+    assert told.returncode == 0, told.stderr
+
+
 def test_files_of_text_are_read_as_the_model_has_its_columns(onlogit: Call, tmp_path: Path) -> None:
     learned().save(tmp_path / "m")
     record = json.loads(RECORD)

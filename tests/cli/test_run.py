@@ -207,7 +207,10 @@ def test_a_state_folder_holds_to_its_model(onlogit: Call, tmp_path: Path, flight
     for args, message in (
         ((*LABEL, "--key", "id"), "state was begun with no --key: change the command back"),
         (LABEL, "state was begun with --drop id: "),
-        ((*LABEL, "--drop", "id", "--patience", "5000"), "begun with monitor.patience 100000.0, not 5000.0"),
+        (
+            (*LABEL, "--drop", "id", "--patience", "5000"),
+            "begun with monitor.patience 100000.0 events, not 5000.0 events",
+        ),
         ((*LABEL, "--drop", "id", "--horizon", "1d"), "begun with no labels.horizon: "),
         ((*LABEL, "--drop", "id", "--feature", "x*town"), "begun with no --feature: "),
         (("--label", "x", "--drop", "id"), "state was begun with --label late, not x"),
@@ -248,6 +251,9 @@ def test_bad_data_keeps_what_came_before_it(onlogit: Call, tmp_path: Path, fligh
         (("--label", "late", "--model", "m"), "--label is settled by the model file"),
         (("--label", "late", "--follow"), "only a folder or a glob can be followed, and in.csv is neither"),
         (("--label", "late", "--out", "a", "--alarms", "a"), "--out and --alarms are both a"),
+        (("--label", "late", "--out", "a.csv", "--alarms", "./a.csv"), "--out and --alarms are both a.csv"),
+        (("--label", "late", "--out", "a.csv", "--save", "a.csv"), "--out and --save are both a.csv"),
+        (("--label", "late", "--state", "s", "--out", "./in.csv"), "--out ./in.csv is SOURCE itself"),
         (("--label", "x", "--out", "what.ever"), "cannot tell the format of 'what.ever' from its name"),
     ],
 )
@@ -259,6 +265,25 @@ def test_a_wrong_call_says_what_to_do(
     assert told.returncode == 2, told.stderr
     assert message in told.stderr
     assert os.listdir(tmp_path) == ["in.csv"]
+
+
+def test_no_output_is_put_where_it_would_be_read(onlogit: Call, tmp_path: Path, flights: Make) -> None:
+    (tmp_path / "in").mkdir()
+    csv.write_csv(flights(20), tmp_path / "in/0.csv")
+    (tmp_path / "link").symlink_to("in")
+    for where, out in (
+        ("in", "in/out.csv"),
+        ("in", "link/out.csv"),
+        ("link/*.csv", "in/out.csv"),
+        ("in/?.csv", "in/0.csv"),
+    ):
+        for more in (("--state", "s"), ("--follow",), ()):
+            told = onlogit("run", where, *LABEL, "--out", out, *more)
+            assert told.returncode == 2, told.stderr
+            assert f"--out {out} would be read as a file of {where}" in told.stderr
+    assert os.listdir(tmp_path / "in") == ["0.csv"]
+    for out in ("in/out.ndjson", "in/_out.csv", "out.csv"):
+        assert onlogit("run", "in/*.csv", *LABEL, "--out", out, "--state", f"state of {out[:6]}").returncode == 0
 
 
 def test_stdin_cannot_be_read_again(onlogit: Call) -> None:

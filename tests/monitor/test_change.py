@@ -112,18 +112,20 @@ def test_a_patience_in_time_needs_time() -> None:
         CalibrationMonitor("90d").update(np.arange(10), None, z, outcomes(z, 1), np.ones(10))
 
 
-@pytest.mark.parametrize("text", ["", "d", "90y", "-3", "0", "nan", "inf", "0d", "1e20"])
+@pytest.mark.parametrize("text", ["", "d", "90y", "-3", "0", "0.5", "nan", "inf", "0d", "1e20"])
 def test_patience_that_cannot_be_meant(text: str) -> None:
     with pytest.raises(ConfigError, match="would be accepted"):
         patience_of(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "amount", "unit"), [("90d", 90, "days"), ("1e5", 1e5, "events"), ("30m", 30, "minutes")]
+    ("text", "amount", "unit"),
+    [("90d", 90, "days"), ("1e5", 1e5, "events"), ("1", 1, "events"), ("30m", 30, "minutes"), ("0.5h", 0.5, "hours")],
 )
 def test_patience_as_text(text: str, amount: float, unit: str) -> None:
     found = patience_of(text)
     assert (found.amount, found.unit) == (amount, unit)
+    assert MonitorConfig(patience=found.amount, unit=found.unit).patience == amount  # which accepts the same
 
 
 def test_a_test_rejects_once_at_its_level() -> None:

@@ -64,6 +64,7 @@ def test_mixed_times_stay_text(tmp_path: Path, reading_all: ReadAll) -> None:
     [
         ('{"a": 1', "line 11: not readable as JSON"),
         ("[1]", r"line 11: a JSON object is expected, found '\[1\]'"),
+        ('"' + "é" * 30 + '"', "line 11: a JSON object is expected, found '\"ééé"),
         ('{"a": "x"}', "line 11: field 'a' changed from number to string"),
         ('{"a": 1, "a": 2}', "line 11: field 'a' was specified twice"),
     ],
