@@ -32,7 +32,7 @@ def explain(
         raise click.UsageError("--html - and --json both want stdout")
     import sys
 
-    from onlogit.cli.files import load_model, write_text
+    from onlogit.cli.files import keep_apart, load_model, write_text
     from onlogit.cli.printing import say
     from onlogit.cli.rows import row_of_json, row_of_source
     from onlogit.explain import explain_event, explain_model
@@ -41,6 +41,9 @@ def explain(
     from onlogit.report.reasons import event_text, model_text
     from onlogit.report.text import glyphs_for
 
+    keep_apart(model, html=html)
+    if source is not None:
+        keep_apart(source, html=html)
     kept = load_model(model)
     if row is None and source is None:
         believed = explain_model(kept)

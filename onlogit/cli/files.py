@@ -35,14 +35,14 @@ def same_file(one: str, other: str) -> bool:
 
 
 def keep_apart(where: str, **outputs: str | None) -> None:
-    """A ConfigError where two outputs are one file, or where one of them would be read as a source of `where`."""
+    """A ConfigError where two outputs are one file, or where one of them is what is read, or would be as a file of it."""
     given = {f"--{name}": path for name, path in outputs.items() if path is not None}
     for (one, path), (other, second) in combinations(given.items(), 2):
         if path == second == "-" or (not is_pipe(path) and same_file(path, second)):
             raise ConfigError(f"{one} and {other} are both {path}: name two files")
     for name, path in given.items():
         if not is_pipe(where) and not is_pipe(path) and (same_file(path, where) or is_read(where, path)):
-            what = "is SOURCE itself" if same_file(path, where) else f"would be read as a file of {where}"
+            what = "is what is read" if same_file(path, where) else f"would be read as a file of {where}"
             raise ConfigError(f"{name} {path} {what}: write elsewhere")
 
 

@@ -32,7 +32,7 @@ def report(
         raise click.UsageError("--html - and --json both want stdout")
     import sys
 
-    from onlogit.cli.files import write_text
+    from onlogit.cli.files import keep_apart, write_text
     from onlogit.cli.pairs import Pairs
     from onlogit.cli.printing import say
     from onlogit.cli.reporting import gathered
@@ -41,6 +41,7 @@ def report(
     from onlogit.report.plain import report_text
     from onlogit.report.text import glyphs_for
 
+    keep_apart(subject, html=html)
     found = gathered(subject, Pairs(prob, label, positive, weight), options.costs_of(told), alarms, format)
     if html is not None:
         write_text(page(found), html)

@@ -40,6 +40,7 @@ def score(
     if model == source == "-":
         raise click.UsageError("MODEL and SOURCE cannot both be stdin")
     keep_apart(source, out=out)
+    keep_apart(model, out=out)
     decisions = options.decisions_of(told)
     kept = load_model(model)
     decider = decider_of(decisions, kept)

@@ -257,3 +257,18 @@ def test_ten_thousand_numbers(onlogit: Call, tmp_path: Path, name: str) -> None:
     assert (told.returncode, told.stderr) == (0, "")
     figures = json.loads(told.stdout)  # of noise alone: no worse than the running rate, which has its own cost
     assert figures["log_loss"] < figures["base_log_loss"] + 8.0 / ROWS
+
+
+def test_what_a_command_reads_is_not_written_over(onlogit: Call, learned: Path) -> None:
+    before = (learned / "good.model").read_bytes(), (learned / "good.csv").read_bytes()
+    for call in (
+        ("score", "good.model", "good.csv", "--out", "good.model", "--out-format", "csv"),
+        ("score", "good.model", "good.csv", "--out", "./good.csv"),
+        ("report", "good.model", "--html", "good.model"),
+        ("explain", "good.model", "good.csv", "--event", 0, "--html", "good.model"),
+        ("explain", "good.model", "good.csv", "--event", 0, "--html", "good.csv"),
+    ):
+        told = onlogit(*call)
+        assert told.returncode == 2
+        assert "is what is read: write elsewhere" in told.stderr
+    assert before == ((learned / "good.model").read_bytes(), (learned / "good.csv").read_bytes())

@@ -157,7 +157,7 @@ def test_time_is_counted_from_the_first_record(source: Path) -> None:
             (*EVENT, "--out", "b.csv", "--predictions", "./b.csv"),
             "--out and --predictions are both b.csv: name two files",
         ),
-        ((*EVENT, "--predictions", "./flights.csv"), "--predictions ./flights.csv is SOURCE itself: write elsewhere"),
+        ((*EVENT, "--predictions", "./flights.csv"), "--predictions ./flights.csv is what is read: write elsewhere"),
     ],
 )
 def test_a_wrong_call_says_what_to_do(onlogit: Call, source: Path, args: tuple[str, ...], message: str) -> None:

@@ -253,7 +253,7 @@ def test_bad_data_keeps_what_came_before_it(onlogit: Call, tmp_path: Path, fligh
         (("--label", "late", "--out", "a", "--alarms", "a"), "--out and --alarms are both a"),
         (("--label", "late", "--out", "a.csv", "--alarms", "./a.csv"), "--out and --alarms are both a.csv"),
         (("--label", "late", "--out", "a.csv", "--save", "a.csv"), "--out and --save are both a.csv"),
-        (("--label", "late", "--state", "s", "--out", "./in.csv"), "--out ./in.csv is SOURCE itself"),
+        (("--label", "late", "--state", "s", "--out", "./in.csv"), "--out ./in.csv is what is read"),
         (("--label", "x", "--out", "what.ever"), "cannot tell the format of 'what.ever' from its name"),
     ],
 )
