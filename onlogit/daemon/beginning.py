@@ -9,6 +9,7 @@ from onlogit.daemon.settings import Settings
 from onlogit.decisions.costs import DecisionConfig
 from onlogit.decisions.decider import watched
 from onlogit.errors import ConfigError
+from onlogit.patience import Patience
 from onlogit.storage.journal import Journal, New
 
 
@@ -28,8 +29,11 @@ def begin(fold: Fold, journal: Journal, clock: Clock, settings: Settings, model:
 
 def _begin(fold: Fold, journal: Journal, clock: Clock, settings: Settings, model: bytes | None) -> None:
     """Journal with what this folder begins, and fold that as a replay would. A model file says nothing of `early`, which has
-    an entry of its own then."""
-    early = settings.keep.early
+    an entry of its own then. ConfigError where no event could be folded."""
+    early, monitor = settings.keep.early, settings.model.monitor
+    patience = Patience.of(monitor.patience, monitor.unit)
+    if not model and patience.tick is not None and not settings.events.time:
+        raise ConfigError(f"a patience of {patience} needs the time of events: name a time column (--time)")
     data = model or beginning(settings.events.roles(), settings.model, early)
     new = [New(BEGIN, clock(), data)]
     if model:

@@ -75,6 +75,10 @@ def test_serve_refuses_what_cannot_be_meant(onlogit: Call, tmp_path: Path) -> No
         (("--webhook", "ftp://x"), "http://"),
         (("--label", "y", "--key", "y"), "column 'y' cannot be both label and key"),
         (("--due", "t", "--time", "t"), "column 't' cannot be both time and due"),
+        (
+            ("--label", "y", "--patience", "90d", "--port", 0),
+            "a patience of 90 days needs the time of events: name a time",
+        ),
         (("--label", "y", "--features", "a*b; a*"), "feature 'a*', character 3: invalid syntax"),
     ):
         done = onlogit("serve", "--state", "s", *args)
