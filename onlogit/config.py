@@ -275,10 +275,13 @@ def read(path: str) -> tuple[dict[str, Any], Config]:
         raise error if str(error).startswith(path) else ConfigError(f"{path}: {error}") from error
 
 
+MADE = ("costs", "thresholds")  # settings of the monitor that a file does not have: they are made from [decisions]
+
+
 def refuse_costs(found: Mapping[str, Any], path: str) -> None:
     """A ConfigError where a file has costs or thresholds in the wrong table."""
     monitor = found.get("monitor")
-    for name in ("costs", "thresholds"):
+    for name in MADE:
         if isinstance(monitor, Mapping) and name in monitor:
             raise ConfigError(f"{path}: monitor.{name} is made from the table [decisions]: state costs or tiers there")
 
@@ -327,7 +330,8 @@ def from_mapping(kind: type[C], mapping: Mapping[str, Any], where: str = "config
     given: dict[str, Any] = {}
     for name, value in mapping.items():
         if name not in known:
-            raise ConfigError(f"{where}: unknown setting {name!r}; known are {', '.join(known)}")
+            accepted = (each for each in known if kind is not MonitorConfig or each not in MADE)
+            raise ConfigError(f"{where}: unknown setting {name!r}; known are {', '.join(accepted)}")
         default = getattr(kind(), name)
         given[name] = _like(default, value, f"{where}.{name}")
     return kind(**given)

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -156,7 +157,8 @@ def _read(file: str) -> dict[str, Any]:
     told = load_toml(file)
     refuse_costs(told, file)
     inner: dict[str, Any] = {name: {} for name in TOP}
-    own = {"events": {f.name for f in fields(EventSettings)}, "model": {f.name for f in fields(Config)}}
+    own = {"events": [f.name for f in fields(EventSettings)], "model": [f.name for f in fields(Config)]}
+    known = [name for names in own.values() for name in names] + [f.name for f in fields(Settings) if f.name not in TOP]
     for name, value in told.items():
         within = next((top for top in TOP if name in own[top]), None)
         if within == "events":
@@ -165,8 +167,12 @@ def _read(file: str) -> dict[str, Any]:
             inner[within][name] = value
         elif name in TOP:
             raise ConfigError(f"{file}: unknown setting {name!r}; its settings stand at the top of the file")
-        else:
+        elif name in known:
             inner[name] = value
+        else:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise ConfigError(f"{file}: unknown setting {name!r}; {hint}")
     return inner
 
 

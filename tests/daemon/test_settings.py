@@ -103,6 +103,14 @@ def test_a_patience_says_its_unit_from_any_source(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("[server]\nprot = 1", "unknown setting 'prot'"),
+        ("lable = 'late'", "unknown setting 'lable'; did you mean label?"),
+        ("[monitors]\nby = []", "unknown setting 'monitors'; did you mean monitor?"),
+        (
+            "zzz = 1",
+            "'zzz'; known are label, .*features, learner, .*monitor, labels, .*, server, .*challengers, decisions$",
+        ),
+        ("[events]\nlabel = 'late'", "unknown setting 'events'; its settings stand at the top of the file"),
+        ("[monitor]\npatince = 1", "unknown setting 'patince'; known are patience, .*, slices, on_alarm$"),
         ("[server]\nport = 70000", "port = 70000"),
         ("[server]\nport = 'x'", "port"),
         ("server = 1", "server has to be a table"),
