@@ -168,6 +168,13 @@ def test_another_address_than_loopback_needs_tokens_and_tls(tmp_path: Path) -> N
         with pytest.raises(ConfigError) as error:
             read_tokens(ServerSettings(), {"ONLOGIT_TOKENS": line})
         assert line.split()[0] not in str(error.value)
+    for line, found in (("0123456789abcdef scor,learn", "; found 'scor'"), ("score 0123456789abcdef", "")):
+        with pytest.raises(ConfigError) as error:
+            read_tokens(ServerSettings(), {"ONLOGIT_TOKENS": line})
+        told, _, example = str(error.value).partition(" as in: ")
+        assert example.endswith(f" score,learn; scopes are score, learn, admin{found}")
+        assert len(read_tokens(ServerSettings(), {"ONLOGIT_TOKENS": example.partition("; ")[0]})) == 1
+        assert "0123456789abcdef" not in told + example
 
 
 def test_a_gate_admits_by_scope_and_by_pace() -> None:
