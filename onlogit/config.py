@@ -221,6 +221,7 @@ HELP = {
     "change": "Judge change since a reference window, the first labels, not the probabilities as such.",
     "features": "Warn when features, or what is stated, drift.",
     "reference": "Labels, or events, of the window that change and drift are held against.",
+    "by": "Watch each value of this column as well, dropped or not; several, or a list.",
     "slices": "Values of a column watched one by one.",
     "on_alarm": "What an alarm does beside warning: recalibrate, forget or freeze; warn: nothing more.",
     "delay": "Learn a label in a record after N further events.",
@@ -231,7 +232,7 @@ HELP = {
     "fp": "Share of true 0s labelled 1.",
     "fn": "Share of true 1s labelled 0.",
 }
-"""What `--help` says of every setting that is one value, by its name."""
+"""What `--help` says of every setting that is one value, and of `by`, by its name."""
 
 COLUMNS: Final = ("label", "key", "time", "weight", "label_time", "due")
 """Roles of one column each."""

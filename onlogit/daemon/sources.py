@@ -44,14 +44,14 @@ TOP = ("events", "model")  # whose settings stand at the top of the file
 
 
 def places(settings: Any = None, within: str = "") -> list[Place]:
-    """Every setting that is one value; lists can be told in a file alone, and costs have flags of their own."""
+    """Every setting that is one value, and `by`; other lists can be told in a file alone, costs have flags of their own."""
     found: list[Place] = []
     settings = Settings() if settings is None else settings
     for each in fields(settings):
         name, value = f"{within}{each.name}", getattr(settings, each.name)
         if is_dataclass(value):
             found += places(value, f"{name}.")
-        elif not isinstance(value, tuple | dict):
+        elif not isinstance(value, tuple | dict) or each.name in HELP:
             text = each.metadata.get("help") or HELP[each.name]
             found.append(Place(name, value, text, RENAMED.get(name, each.name)))
     return found
@@ -187,6 +187,8 @@ def _as_kind(place: Place, value: Any, origin: str) -> Any:
     """A text of the environment or of a flag as a value like the default."""
     if not isinstance(value, str) or isinstance(place.default, str):
         return value
+    if isinstance(place.default, tuple):
+        return [part.strip() for part in value.split(",") if part.strip()]
     try:
         if isinstance(place.default, bool):
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[value.lower()]
