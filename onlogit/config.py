@@ -222,6 +222,7 @@ HELP = {
     "change": "Judge change since a reference window, the first labels, not the probabilities as such.",
     "features": "Warn when features, or what is stated, drift.",
     "reference": "Labels, or events, of the window that change and drift are held against.",
+    "by": "Watch each value of this column as well, dropped or not; several, or a list.",
     "slices": "Values of a column watched one by one.",
     "on_alarm": "What an alarm does beside warning: recalibrate, forget or freeze; warn: nothing more.",
     "delay": "Learn a label in a record after N further events.",
@@ -232,7 +233,7 @@ HELP = {
     "fp": "Share of true 0s labelled 1.",
     "fn": "Share of true 1s labelled 0.",
 }
-"""What `--help` says of every setting that is one value, by its name."""
+"""What `--help` says of every setting that is one value, and of `by`, by its name."""
 
 COLUMNS: Final = ("label", "key", "time", "weight", "label_time", "due")
 """Roles of one column each."""
@@ -267,10 +268,7 @@ def read(path: str) -> tuple[dict[str, Any], Config]:
     known = [*ROLES, *(f.name for f in dataclasses.fields(Config))]
     for name in found:
         if name not in known:
-            near, (table, _, setting) = difflib.get_close_matches(name, known, 1), _place(name).partition(".")
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            hint = f"it stands in [{table}] as {setting}" if setting else hint
-            raise ConfigError(f"{path}: unknown setting {name!r}; {hint}")
+            raise ConfigError(f"{path}: unknown setting {name!r}; {meant(name, known)}")
     try:
         return roles, from_mapping(Config, {k: v for k, v in found.items() if k not in ROLES}, path)
     except ConfigError as error:
@@ -284,16 +282,24 @@ OF_FLAGS = {
 """Settings of which a flag has another name than the file."""
 
 
-def _place(name: str) -> str:
-    """The dotted name of the setting of a table that is meant by this one; "" where there is none."""
+def meant(name: str, known: list[str]) -> str:
+    """What may be meant by a name at the top of a file that is none of those known there: a hint for an error."""
     settings = flattened(to_mapping(Config()))
-    return OF_FLAGS.get(name) or next((each for each in settings if each.endswith(f".{name}")), "")
+    place = OF_FLAGS.get(name) or next((each for each in settings if each.endswith(f".{name}")), "")
+    table, _, setting = place.partition(".")
+    if setting:
+        return f"it stands in [{table}] as {setting}"
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+
+
+MADE = ("costs", "thresholds")  # settings of the monitor that a file does not have: they are made from [decisions]
 
 
 def refuse_costs(found: Mapping[str, Any], path: str) -> None:
     """A ConfigError where a file has costs or thresholds in the wrong table."""
     monitor = found.get("monitor")
-    for name in ("costs", "thresholds"):
+    for name in MADE:
         if isinstance(monitor, Mapping) and name in monitor:
             raise ConfigError(f"{path}: monitor.{name} is made from the table [decisions]: state costs or tiers there")
 
@@ -342,7 +348,8 @@ def from_mapping(kind: type[C], mapping: Mapping[str, Any], where: str = "config
     given: dict[str, Any] = {}
     for name, value in mapping.items():
         if name not in known:
-            raise ConfigError(f"{where}: unknown setting {name!r}; known are {', '.join(known)}")
+            accepted = (each for each in known if kind is not MonitorConfig or each not in MADE)
+            raise ConfigError(f"{where}: unknown setting {name!r}; known are {', '.join(accepted)}")
         default = getattr(kind(), name)
         given[name] = _like(default, value, f"{where}.{name}")
     return kind(**given)

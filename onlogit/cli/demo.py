@@ -29,7 +29,8 @@ def demo(
     lacking = [name for name in ("uvicorn", "httptools", "msgspec", "prometheus_client") if find_spec(name) is None]
     if not fast and lacking:
         click.echo(
-            "onlogit: the daemon is not installed (pip install 'onlogit[serve]'): the fast version runs", err=True
+            "onlogit: the daemon is not installed (install onlogit with its `serve` extra): the fast version runs",
+            err=True,
         )
     terminal = sys.stdout.isatty() and sys.stdin.isatty() and not as_json
     told: dict[str, Any] = {

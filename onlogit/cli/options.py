@@ -167,7 +167,7 @@ setting_options = together(
         metavar="COLUMN",
         multiple=True,
         envvar="ONLOGIT_BY",
-        help="Watch each value of this column as well, dropped or not; several, or a list.",
+        help=HELP["by"],
     ),
     setting("--slices", MonitorConfig.slices, HELP["slices"], type=int, metavar="N"),
     setting("--on-alarm", MonitorConfig.on_alarm, HELP["on_alarm"], type=click.Choice(ACTS)),

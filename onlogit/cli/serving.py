@@ -23,7 +23,9 @@ def serving(config: str | None, told: dict[str, Any]) -> None:
     try:
         from onlogit.daemon.lifecycle import Daemon, log_to_stderr
     except ImportError as error:
-        raise ConfigError(f"the daemon needs more packages ({error.name}): pip install 'onlogit[serve]'") from error
+        raise ConfigError(
+            f"the daemon needs more packages ({error.name}): install onlogit with its `serve` extra"
+        ) from error
     log_to_stderr()
     model = load_model(told["model"]).to_bytes() if told["model"] else None
     schema = None

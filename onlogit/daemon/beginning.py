@@ -9,24 +9,31 @@ from onlogit.daemon.settings import Settings
 from onlogit.decisions.costs import DecisionConfig
 from onlogit.decisions.decider import watched
 from onlogit.errors import ConfigError
+from onlogit.patience import Patience
 from onlogit.storage.journal import Journal, New
 
 
 def begin(fold: Fold, journal: Journal, clock: Clock, settings: Settings, model: bytes | None) -> None:
     """Make a recovered fold what the settings say; `model`: the file that a new folder begins with. ConfigError where the
-    folder was begun with something else."""
-    if not fold.seq:
+    folder was begun with something else; one that has accepted nothing yet begins anew then."""
+    other = _difference(fold.begun, settings, model) if fold.begun else ""  # its first entry may have gone, unnoted
+    if other and fold.settled:
+        raise ConfigError(
+            f"{settings.keep.state} was begun with {other}: change the command back, or name another folder (--state)"
+        )
+    if other or not fold.seq:
         _begin(fold, journal, clock, settings, model)
-    elif fold.begun:  # else its first entry went before checkpoints noted that
-        _check_same(fold.begun, settings, model)
     _price(fold, journal, clock, settings)
     _challenge(fold, journal, clock, settings)
 
 
 def _begin(fold: Fold, journal: Journal, clock: Clock, settings: Settings, model: bytes | None) -> None:
     """Journal with what this folder begins, and fold that as a replay would. A model file says nothing of `early`, which has
-    an entry of its own then."""
-    early = settings.keep.early
+    an entry of its own then. ConfigError where no event could be folded."""
+    early, monitor = settings.keep.early, settings.model.monitor
+    patience = Patience.of(monitor.patience, monitor.unit)
+    if not model and patience.tick is not None and not settings.events.time:
+        raise ConfigError(f"a patience of {patience} needs the time of events: name a time column (--time)")
     data = model or beginning(settings.events.roles(), settings.model, early)
     new = [New(BEGIN, clock(), data)]
     if model:
@@ -36,15 +43,21 @@ def _begin(fold: Fold, journal: Journal, clock: Clock, settings: Settings, model
         apply(fold, entry)
 
 
-def _check_same(begun: str, settings: Settings, model: bytes | None) -> None:
-    """Settings of a new model that a folder `begun` with others cannot follow are an error, not passed over."""
+def _difference(begun: str, settings: Settings, model: bytes | None) -> str:
+    """What a folder was `begun` with that settings of a new model, or a model file, say otherwise, in words; "": nothing."""
     data = model or beginning(settings.events.roles(), settings.model, settings.keep.early)
     untold = beginning(Settings().events.roles(), Settings().model, settings.keep.early)
-    if data != untold and meaning(begun) != meaning(mark(data)):
-        raise ConfigError(
-            f"{settings.keep.state} was begun with another model, or other columns or settings of it: change "
-            "the command back, or name another folder (--state)"
-        )
+    then, now = meaning(begun), meaning(mark(data))
+    if data == untold or then == now:
+        return ""
+    if isinstance(then, str) or isinstance(now, str):
+        file = "another" if isinstance(now, str) else "a"
+        return f"{file} model file" if isinstance(then, str) else "settings of its own, not with a model file"
+    name = next(name for name in now if then[name] != now[name])
+    was, told = (
+        ", ".join(map(str, each)) if isinstance(each, tuple | list) else each for each in (then[name], now[name])
+    )
+    return f"no {name}" if was in (None, "") else f"{name} {was}" + ("" if told in (None, "") else f", not {told}")
 
 
 def _price(fold: Fold, journal: Journal, clock: Clock, settings: Settings) -> None:

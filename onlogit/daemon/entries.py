@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.config import Config, from_mapping, to_mapping
+from onlogit.config import Config, flattened, from_mapping, to_mapping
 from onlogit.encoding.buffers import rows_without_views
 from onlogit.model import OnlineLogit
 from onlogit.steps import sigmoid
@@ -87,9 +87,10 @@ def mark(data: bytes) -> str:
 
 
 def meaning(mark: str) -> Any:
-    """What marks of beginnings are compared by: settings that an older onlogit did not have are at their defaults."""
+    """What marks of beginnings are compared by, columns and settings by their names or the SHA-256: settings that an older
+    onlogit did not have are at their defaults."""
     if not mark.startswith("{"):
         return mark
     told = json.loads(mark)
     model = OnlineLogit(**told["roles"], config=from_mapping(Config, told["config"]))
-    return model.roles, model.config, told["early"]
+    return model.roles | flattened(to_mapping(model.config)) | {"keep.early": told["early"]}

@@ -68,8 +68,8 @@ class Fold:
     # ---- entries
 
     def begin(self, seq: int, data: bytes) -> None:
-        """The first entry: a model file, or roles and settings of a model without a schema yet."""
-        self.seq, self.begun = seq, mark(data)
+        """The first entry, or one that begins anew: a model file, or roles and settings of a model without a schema yet."""
+        self.seq, self.begun, self.challengers = seq, mark(data), Challengers()
         if data.startswith(b"{"):
             told = json.loads(data)
             self.ledger = Ledger(told["early"])

@@ -18,6 +18,7 @@ from onlogit.daemon.settings import ServerSettings, is_loopback
 from onlogit.errors import ConfigError
 
 SCORE, LEARN, ADMIN = SCOPES = ("score", "learn", "admin")
+SHORTEST, EXAMPLE = 16, "a-token-of-16-or-more"
 CLIENTS = 10_000  # whose rate is remembered
 
 
@@ -38,9 +39,14 @@ def read_tokens(server: ServerSettings, environ: Mapping[str, str]) -> dict[byte
             continue
         scopes = frozenset(words[1].split(",")) if len(words) == 2 else frozenset()
         if not scopes or not scopes <= set(SCOPES):
-            raise ConfigError(f"{where}: a token and its scopes are expected, as in: s3cret score,learn")
-        if len(words[0]) < 16:
-            raise ConfigError(f"{where}: the token is shorter than 16 characters")
+            odd = sorted(scopes - set(SCOPES))
+            short = len(words[0]) >= SHORTEST > max(map(len, odd), default=SHORTEST)  # so that no token is shown
+            raise ConfigError(
+                f"{where}: a token and its scopes are expected, as in: {EXAMPLE} score,learn; scopes are {', '.join(SCOPES)}"
+                + (f"; found {', '.join(map(repr, odd))}" if short else "")
+            )
+        if len(words[0]) < SHORTEST:
+            raise ConfigError(f"{where}: the token is shorter than {SHORTEST} characters")
         found[_digest(words[0].encode())] = scopes
     return found
 

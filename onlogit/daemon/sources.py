@@ -13,7 +13,7 @@ from dataclasses import fields, is_dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from onlogit.config import HELP, Config, flattened, from_mapping, load_toml, refuse_costs, timed, to_mapping
+from onlogit.config import HELP, Config, flattened, from_mapping, load_toml, meant, refuse_costs, timed, to_mapping
 from onlogit.daemon.settings import EventSettings, Settings
 from onlogit.decisions.costs import DecisionConfig, overlaid
 from onlogit.errors import ConfigError, require
@@ -43,14 +43,14 @@ TOP = ("events", "model")  # whose settings stand at the top of the file
 
 
 def places(settings: Any = None, within: str = "") -> list[Place]:
-    """Every setting that is one value; lists can be told in a file alone, and costs have flags of their own."""
+    """Every setting that is one value, and `by`; other lists can be told in a file alone, costs have flags of their own."""
     found: list[Place] = []
     settings = Settings() if settings is None else settings
     for each in fields(settings):
         name, value = f"{within}{each.name}", getattr(settings, each.name)
         if is_dataclass(value):
             found += places(value, f"{name}.")
-        elif not isinstance(value, tuple | dict):
+        elif not isinstance(value, tuple | dict) or each.name in HELP:
             text = each.metadata.get("help") or HELP[each.name]
             found.append(Place(name, value, text, RENAMED.get(name, each.name)))
     return found
@@ -156,7 +156,8 @@ def _read(file: str) -> dict[str, Any]:
     told = load_toml(file)
     refuse_costs(told, file)
     inner: dict[str, Any] = {name: {} for name in TOP}
-    own = {"events": {f.name for f in fields(EventSettings)}, "model": {f.name for f in fields(Config)}}
+    own = {"events": [f.name for f in fields(EventSettings)], "model": [f.name for f in fields(Config)]}
+    known = [name for names in own.values() for name in names] + [f.name for f in fields(Settings) if f.name not in TOP]
     for name, value in told.items():
         within = next((top for top in TOP if name in own[top]), None)
         if within == "events":
@@ -165,8 +166,10 @@ def _read(file: str) -> dict[str, Any]:
             inner[within][name] = value
         elif name in TOP:
             raise ConfigError(f"{file}: unknown setting {name!r}; its settings stand at the top of the file")
-        else:
+        elif name in known:
             inner[name] = value
+        else:
+            raise ConfigError(f"{file}: unknown setting {name!r}; {meant(name, known)}")
     return inner
 
 
@@ -181,6 +184,8 @@ def _as_kind(place: Place, value: Any, origin: str) -> Any:
     """A text of the environment or of a flag as a value like the default."""
     if not isinstance(value, str) or isinstance(place.default, str):
         return value
+    if isinstance(place.default, tuple):
+        return [part.strip() for part in value.split(",") if part.strip()]
     try:
         if isinstance(place.default, bool):
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[value.lower()]

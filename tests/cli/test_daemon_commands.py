@@ -35,6 +35,20 @@ def test_config_show_says_where_each_setting_comes_from(onlogit: Call, tmp_path:
     assert onlogit("config", "show", "absent.toml").returncode == 2
 
 
+def test_columns_to_watch_by_come_from_a_flag_a_variable_or_the_file(onlogit: Call, tmp_path: Path) -> None:
+    (tmp_path / "serve.toml").write_text('[monitor]\nby = ["a", "b"]\n')
+    for args, env, value, origin in (
+        (("--by", "country", "--by", "plan,age"), {}, ["country", "plan", "age"], "--by"),
+        ((), {"ONLOGIT_BY": "country, plan"}, ["country", "plan"], "ONLOGIT_BY"),
+        ((), {}, ["a", "b"], "file serve.toml"),
+    ):
+        told = json.loads(onlogit("config", "show", "serve.toml", "--origin", "--json", *args, env=env).stdout)
+        assert told["monitor.by"] == {"value": value, "origin": origin}
+    assert (
+        "serve --by country,plan" in onlogit("serve", "--print-systemd-unit", "--by", "country", "--by", "plan").stdout
+    )
+
+
 def test_a_systemd_unit_runs_this_command(onlogit: Call) -> None:
     text = onlogit("serve", "--print-systemd-unit", "--label", "late", "--port", 9, "--plain-http").stdout
     assert "-m onlogit serve --port 9 --plain-http --label late" in text
@@ -75,6 +89,10 @@ def test_serve_refuses_what_cannot_be_meant(onlogit: Call, tmp_path: Path) -> No
         (("--webhook", "ftp://x"), "http://"),
         (("--label", "y", "--key", "y"), "column 'y' cannot be both label and key"),
         (("--due", "t", "--time", "t"), "column 't' cannot be both time and due"),
+        (
+            ("--label", "y", "--patience", "90d", "--port", 0),
+            "a patience of 90 days needs the time of events: name a time",
+        ),
         (("--label", "y", "--features", "a*b; a*"), "feature 'a*', character 3: invalid syntax"),
     ):
         done = onlogit("serve", "--state", "s", *args)

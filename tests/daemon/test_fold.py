@@ -427,7 +427,7 @@ def test_an_entry_that_breaks_the_fold_is_put_aside(tmp_path: Path, monkeypatch:
     again = Service(told)
     assert packed(again.worker.fold) == live
     again.stop(time.monotonic() + 1)
-    with pytest.raises(ConfigError, match="was begun with another"):
+    with pytest.raises(ConfigError, match="was begun with learner"):
         Service(replace(told, model=Config(learner="ftrl")))
 
 
@@ -512,14 +512,37 @@ def test_the_journal_is_trimmed_behind_three_checkpoints(tmp_path: Path, monkeyp
         again = Service(same)
         assert packed(again.worker.fold) == live
         again.stop(time.monotonic() + 1)
-    for other in (
-        replace(told, events=EventSettings(label="x", key="k")), replace(told, model=Config(learner="ftrl")),
-        replace(told, keep=replace(keep, early=7)),
-    ):  # fmt: skip
-        with pytest.raises(ConfigError, match="was begun with another"):
+    for other, says in (
+        (replace(told, events=EventSettings(label="x", key="k")), "label y, not x"),
+        (replace(told, events=EventSettings(label="y")), "key k: change"),
+        (replace(told, events=EventSettings(label="y", key="k", drop="a,b")), "no drop: change"),
+        (replace(told, model=Config(learner="ftrl")), f"learner {CONFIG.learner}, not ftrl: change the command back"),
+        (replace(told, keep=replace(keep, early=7)), f"keep.early {keep.early}, not 7"),
+    ):
+        with pytest.raises(ConfigError, match=f"{tmp_path} was begun with {says}"):
             Service(other)
-    with pytest.raises(ConfigError, match="was begun with another"):
+    with pytest.raises(ConfigError, match="was begun with settings of its own, not with a model file: "):
         Service(told, again.worker.fold.model.to_bytes())
+
+
+def test_a_folder_that_has_accepted_nothing_begins_anew_with_other_settings(tmp_path: Path) -> None:
+    """A start that failed, as the schema lacks the label, is mended by the same command without the typo."""
+    told = Settings(keep=KeepSettings(state=str(tmp_path)), events=EventSettings(label="u", key="k"), model=CONFIG)
+    challenged = replace(told, challengers=({"name": "one", "frozen": False, "settings": {"learner": "ftrl"}},))
+    service = Service(challenged)
+    with pytest.raises(SchemaError, match="there is no column 'u'"):
+        service.settle(events([]).schema)
+    service.stop(time.monotonic() + 1)
+    right = replace(told, events=EventSettings(label="y", key="k"), keep=replace(told.keep, early=7))
+    for start in (right, Settings(keep=right.keep)):  # the second says nothing of a model
+        service = Service(start)
+        fold = service.worker.fold
+        assert (fold.model.roles["label"], fold.ledger.room, fold.challengers.names) == ("y", 7, ["initial"])
+        service.settle(events([]).schema)
+        fold.events(fold.seq, events([1]), 1)
+        service.stop(time.monotonic() + 1)
+    with pytest.raises(ConfigError, match="was begun with label y, not u"):
+        Service(replace(told, keep=right.keep))
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -548,7 +571,7 @@ def test_checkpoints_that_do_not_say_what_was_begun(
     again.stop(time.monotonic() + 1)
     other = replace(told, model=Config(learner="ftrl"))
     if kept:
-        with pytest.raises(ConfigError, match="was begun with another"):
+        with pytest.raises(ConfigError, match="was begun with learner"):
             Service(other)
     else:
         Service(other).stop(time.monotonic() + 1)

@@ -103,6 +103,14 @@ def test_a_patience_says_its_unit_from_any_source(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("[server]\nprot = 1", "unknown setting 'prot'"),
+        ("lable = 'late'", "unknown setting 'lable'; did you mean label?"),
+        ("[monitors]\nby = []", "unknown setting 'monitors'; did you mean monitor?"),
+        (
+            "zzz = 1",
+            "'zzz'; known are label, .*features, learner, .*monitor, labels, .*, server, .*challengers, decisions$",
+        ),
+        ("[events]\nlabel = 'late'", "unknown setting 'events'; its settings stand at the top of the file"),
+        ("[monitor]\npatince = 1", "unknown setting 'patince'; known are patience, .*, slices, on_alarm$"),
         ("[server]\nport = 70000", "port = 70000"),
         ("[server]\nport = 'x'", "port"),
         ("server = 1", "server has to be a table"),
@@ -160,6 +168,13 @@ def test_another_address_than_loopback_needs_tokens_and_tls(tmp_path: Path) -> N
         with pytest.raises(ConfigError) as error:
             read_tokens(ServerSettings(), {"ONLOGIT_TOKENS": line})
         assert line.split()[0] not in str(error.value)
+    for line, found in (("0123456789abcdef scor,learn", "; found 'scor'"), ("score 0123456789abcdef", "")):
+        with pytest.raises(ConfigError) as error:
+            read_tokens(ServerSettings(), {"ONLOGIT_TOKENS": line})
+        told, _, example = str(error.value).partition(" as in: ")
+        assert example.endswith(f" score,learn; scopes are score, learn, admin{found}")
+        assert len(read_tokens(ServerSettings(), {"ONLOGIT_TOKENS": example.partition("; ")[0]})) == 1
+        assert "0123456789abcdef" not in told + example
 
 
 def test_a_gate_admits_by_scope_and_by_pace() -> None:

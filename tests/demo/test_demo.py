@@ -127,4 +127,4 @@ def test_without_the_daemons_packages_the_fast_version_runs(tmp_path: Path) -> N
     assert done.returncode == 0
     assert [json.loads(line)["record"] for line in done.stdout.splitlines()] == ["month", "summary"]
     assert len(done.stderr.splitlines()) == 1
-    assert "onlogit[serve]" in done.stderr
+    assert "install onlogit with its `serve` extra" in done.stderr
