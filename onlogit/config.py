@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Final, TypeVar
 
 from onlogit.errors import ConfigError, require
@@ -39,6 +40,7 @@ class BeliefConfig:
     dense_limit: int = 128  # numbers beyond this many get a variance each instead of a full covariance
 
     def __post_init__(self) -> None:
+        _settle_types(self)
         require(
             len(self.half_lives) > 0 and all(h > 0 for h in self.half_lives),
             "half_lives", self.half_lives, "one or more positive numbers of examples (inf: never forget)",
@@ -82,6 +84,7 @@ class SgdConfig:
     averaged: bool = False  # sgd: state the mean of all past weights, not the last ones
 
     def __post_init__(self) -> None:
+        _settle_types(self)
         require(0 <= self.rate <= 1e6, "rate", self.rate, "a number up to 1,000,000, or 0 for the learner's own")
         require(
             self.schedule in ("constant", "sqrt", "inverse"),
@@ -113,6 +116,11 @@ class MonitorConfig:
     on_alarm: str = "warn"  # beside warning: "recalibrate" what is stated, "forget" what held before, or "freeze" all
 
     def __post_init__(self) -> None:
+        for name, value in timed({"patience": self.patience}).items():
+            object.__setattr__(self, name, value)
+        if isinstance(self.by, str):
+            object.__setattr__(self, "by", (self.by,))
+        _settle_types(self)
         units = ("events", "minutes", "hours", "days", "weeks")
         require(self.unit in units, "unit", self.unit, f"one of {', '.join(units)}")
         least = 1 if self.unit == "events" else 0
@@ -126,10 +134,8 @@ class MonitorConfig:
         require(1 <= self.slices <= 1 << 20, "slices", self.slices, "1 to 1,048,576 values of a column")
         within = all(isinstance(t, float) and 0 < t < 1 for t in self.thresholds)
         require(within, "thresholds", self.thresholds, "probabilities between 0 and 1")
-        numbers = all(isinstance(c, int | float) and not isinstance(c, bool) for c in self.costs)
-        priced = len(self.costs) in (0, 2) and numbers and all(0 < c < 1e12 for c in self.costs)
+        priced = len(self.costs) in (0, 2) and all(isinstance(c, float) and 0 < c < 1e12 for c in self.costs)
         require(priced, "costs", self.costs, "two positive numbers, of a false action and of a miss")
-        object.__setattr__(self, "costs", tuple(float(c) for c in self.costs))
 
 
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}  # seconds
@@ -155,6 +161,7 @@ class LabelConfig:
     keep_negatives: float = 1.0  # share of negatives not near a positive to learn, weight 1/share; all are judged
 
     def __post_init__(self) -> None:
+        _settle_types(self)
         require(1 <= self.remember <= 1 << 40, "remember", self.remember, "1 event or more")
         require(0 <= self.delay < self.remember, "delay", self.delay, f"0 to {self.remember - 1} events")
         require(1e-4 <= self.keep_negatives <= 1, "keep_negatives", self.keep_negatives, "a share from .0001 to 1")
@@ -176,6 +183,7 @@ class LabelNoise:
     fn: float = 0.0  # share of true positives that are labelled 0
 
     def __post_init__(self) -> None:
+        _settle_types(self)
         for name, rate in (("fp", self.fp), ("fn", self.fn)):
             require(0 <= rate < 0.5, f"label_noise.{name}", rate, "a share from 0 to below .5")
 
@@ -194,6 +202,7 @@ class Config:
     label_noise: LabelNoise = field(default_factory=LabelNoise)
 
     def __post_init__(self) -> None:
+        _settle_types(self)
         require(self.learner in ("belief", *SGD_RATES), "learner", self.learner, '"belief", "sgd", "adagrad" or "ftrl"')
         forgets = self.learner == "belief" or self.monitor.on_alarm != "forget"
         require(forgets, "on_alarm", "forget", f'the learner {self.learner!r} has no belief; take learner = "belief"')
@@ -262,7 +271,6 @@ def read(path: str) -> tuple[dict[str, Any], Config]:
     found = load_toml(path)
     found.pop("decisions", None)  # decisions/costs.py reads that
     refuse_costs(found, path)
-    roles = {name: _role(name, value, path) for name, value in found.items() if name in ROLES}
     known = [*ROLES, *(f.name for f in dataclasses.fields(Config))]
     for name in found:
         if name not in known:
@@ -270,6 +278,7 @@ def read(path: str) -> tuple[dict[str, Any], Config]:
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
             raise ConfigError(f"{path}: unknown setting {name!r}; {hint}")
     try:
+        roles = {name: role(name, value) for name, value in found.items() if name in ROLES}
         return roles, from_mapping(Config, {k: v for k, v in found.items() if k not in ROLES}, path)
     except ConfigError as error:
         raise error if str(error).startswith(path) else ConfigError(f"{path}: {error}") from error
@@ -283,15 +292,16 @@ def refuse_costs(found: Mapping[str, Any], path: str) -> None:
             raise ConfigError(f"{path}: monitor.{name} is made from the table [decisions]: state costs or tiers there")
 
 
-def _role(name: str, value: Any, path: str) -> Any:
+def role(name: str, value: Any) -> Any:
+    """What is said of columns, as it was given; a ConfigError where it is of another type."""
     if name in ("drop", "features"):
-        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            raise ConfigError(f"{path}: {name} = {value!r}; expected a list of texts")
+        if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+            raise ConfigError(f"{name} = {value!r}; expected a list of texts")
     elif name == "positive":
-        if not isinstance(value, str | int | float):
-            raise ConfigError(f"{path}: positive = {value!r}; expected a text, a number, true or false")
+        if not isinstance(value, str | Real):
+            raise ConfigError(f"positive = {value!r}; expected a text, a number, true or false")
     elif not isinstance(value, str):
-        raise ConfigError(f"{path}: {name} = {value!r}; expected the name of a column")
+        raise ConfigError(f"{name} = {value!r}; expected the name of a column")
     return value
 
 
@@ -343,6 +353,8 @@ def timed(monitor: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _like(default: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(default):
+        if isinstance(value, type(default)):
+            return value
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where}: found {value!r}, expected a table of settings")
         return from_mapping(type(default), value, where)
@@ -365,3 +377,10 @@ def _like(default: Any, value: Any, where: str) -> Any:
     if isinstance(value, bool) or not isinstance(value, type(default)):
         raise ConfigError(f"{where}: found {value!r}, expected {type(default).__name__}")
     return value
+
+
+def _settle_types(config: Any) -> None:
+    """Each setting as a file would have it: a ConfigError where one is not of the type of its default."""
+    for f in dataclasses.fields(config):
+        default = f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
+        object.__setattr__(config, f.name, _like(default, getattr(config, f.name), f.name))

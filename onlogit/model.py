@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.arena import Lent
-from onlogit.config import Config, from_mapping, to_mapping
+from onlogit.config import Config, from_mapping, role, to_mapping
 from onlogit.encoding.buffers import batch_of_table
 from onlogit.errors import ConfigError, DataError, OnlogitError, StateError
 from onlogit.label_delays import Medians
@@ -56,6 +56,10 @@ def to_batch(data: Any) -> pa.RecordBatch:
     return data if isinstance(data, pa.RecordBatch) else batch_of_table(data)
 
 
+def _listed(names: Iterable[str]) -> Any:
+    return (names,) if isinstance(names, str) else tuple(names) if isinstance(names, Iterable) else names
+
+
 class OnlineLogit:
     """Online logistic regression over a stream of record batches. Its schema is settled by the first batch.
 
@@ -84,12 +88,16 @@ class OnlineLogit:
         features: Iterable[str] = (),
         config: Config | None = None,
     ) -> None:
+        if config is not None and not isinstance(config, Config):
+            raise ConfigError(f"config: found {config!r}, expected a Config")
         self.config = config or Config()
         self.roles: dict[str, Any] = {  # the arguments but config
             "label": label, "positive": positive, "weight": weight, "key": key, "time": time,
-            "label_time": label_time, "due": due, "drop": tuple([drop] if isinstance(drop, str) else drop),
-            "features": tuple([features] if isinstance(features, str) else features),
+            "label_time": label_time, "due": due, "drop": _listed(drop), "features": _listed(features),
         }  # fmt: skip
+        for name, value in self.roles.items():
+            if value is not None:
+                role(name, value)
         self._pipeline: Pipeline | None = None
         self._turn = Turn()
 
