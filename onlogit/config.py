@@ -27,17 +27,22 @@ def _are_variances(priors: tuple[tuple[float, float], ...]) -> bool:
 class BeliefConfig:
     """The default learner: half-lives x priors give the experts, which a mixture weighs. Nothing here needs tuning.
 
-    A prior is a variance of weights and one of the bias, in squared log-odds per standard deviation of a number.
+    half_lives: learned examples after which one counts half, each above 0; inf: never forget.
+    priors: pairs (variance of weights, variance of the bias), in squared log-odds per standard deviation of a number.
+    lasting_priors: in place of `priors`, and as many, where the half-life is infinite.
+    switching: chances per example, in [0, 1), that another expert becomes the best.
+    stacking_half_life: of the last word, which combines what the experts say, in learned examples.
+    stacking_prior: variance of its weights around "what the mixture says".
+    dense_limit: numbers beyond this many, 0 to 512, get a variance each instead of a full covariance.
     """
 
-    half_lives: tuple[float, ...] = (math.inf, 1e4, 600.0, 40.0)  # learned examples after which one counts half
+    half_lives: tuple[float, ...] = (math.inf, 1e4, 600.0, 40.0)
     priors: tuple[tuple[float, float], ...] = ((0.01, 1.0), (1.0, 10.0))
     lasting_priors: tuple[tuple[float, float], ...] = ((0.1, 1.0), (3.0, 10.0))
-    """In place of `priors`, and as many, where the half-life is infinite."""
-    switching: tuple[float, ...] = (0.0, 1e-4, 1e-2)  # chance per example that another expert becomes the best
-    stacking_half_life: float = 1e5  # of the last word, which combines what the experts say
-    stacking_prior: float = 0.01  # variance of its weights around "what the mixture says"
-    dense_limit: int = 128  # numbers beyond this many get a variance each instead of a full covariance
+    switching: tuple[float, ...] = (0.0, 1e-4, 1e-2)
+    stacking_half_life: float = 1e5
+    stacking_prior: float = 0.01
+    dense_limit: int = 128
 
     def __post_init__(self) -> None:
         _settle_types(self)
@@ -74,14 +79,22 @@ SGD_RATES = {"sgd": 0.01, "adagrad": 0.2, "ftrl": 0.2}
 
 @dataclass(frozen=True)
 class SgdConfig:
-    """Stochastic gradient descent: the learners "sgd", "adagrad" and "ftrl", on one example or a mini-batch at a time."""
+    """Stochastic gradient descent: the learners "sgd", "adagrad" and "ftrl", on one example or a mini-batch at a time.
 
-    rate: float = 0.0  # step per unit of gradient, at the start; 0: that of SGD_RATES
-    schedule: str = "constant"  # or "sqrt": rate / √(1 + t/10,000), "inverse": rate / (1 + t/10,000); not for ftrl
-    l1: float = 0.0  # penalty l1 |w|; never on the bias; a slot pays when it is touched; ftrl gives exact zeros
-    l2: float = 0.0  # penalty l2/2 |w|², likewise
-    batch: int = 1  # weight of the examples whose mean gradient makes one step
-    averaged: bool = False  # sgd: state the mean of all past weights, not the last ones
+    rate: step per unit of gradient, at the start; 0: that of SGD_RATES.
+    schedule: "constant", "sqrt" (rate / √(1 + t/10,000)) or "inverse" (rate / (1 + t/10,000)); not for ftrl.
+    l1: penalty l1 |w|, 0 or more; never on the bias; a slot pays when it is touched; ftrl gives exact zeros.
+    l2: penalty l2/2 |w|², likewise.
+    batch: weight of the examples whose mean gradient makes one step, 1 to 1,000,000.
+    averaged: sgd: state the mean of all past weights, not the last ones.
+    """
+
+    rate: float = 0.0
+    schedule: str = "constant"
+    l1: float = 0.0
+    l2: float = 0.0
+    batch: int = 1
+    averaged: bool = False
 
     def __post_init__(self) -> None:
         _settle_types(self)
@@ -100,20 +113,34 @@ ACTS = ("warn", "recalibrate", "forget", "freeze")
 
 @dataclass(frozen=True)
 class MonitorConfig:
-    """When an alarm is worth raising."""
+    """When an alarm is worth raising.
 
-    patience: float = 100_000.0  # mean number of events between false alarms that is accepted, or of units of time
-    unit: str = "events"  # or "minutes", "hours", "days", "weeks" of the stream's time; a patience of "90d" says both
-    tolerance: float = 0.1  # miscalibration, in logits, that nobody minds
-    warm_up: int = 1_000  # labels to learn before what is stated gathers evidence
-    change: bool = False  # judge change since a reference window, not the probabilities as such
-    features: bool = False  # warn when features are no longer distributed as in the reference window
-    reference: int = 10_000  # events of that window
-    by: tuple[str, ...] = ()  # columns of whose values each is watched as well
-    slices: int = 1_000  # values of such a column that are watched one by one; later ones together
-    thresholds: tuple[float, ...] = ()  # of p, decisions at which are counted
-    costs: tuple[float, ...] = ()  # of acting on a 0 and of missing a 1: a threshold more, and costs in alarms
-    on_alarm: str = "warn"  # beside warning: "recalibrate" what is stated, "forget" what held before, or "freeze" all
+    patience: mean number of events between false alarms that is accepted, above 1, or of units of time, above 0.
+    unit: "events", or "minutes", "hours", "days", "weeks" of the stream's time; a patience of "90d" says both.
+    tolerance: miscalibration that nobody minds, 0 to .5 logits.
+    warm_up: labels to learn before what is stated gathers evidence.
+    change: judge change since a reference window, not the probabilities as such.
+    features: warn when features are no longer distributed as in the reference window.
+    reference: events of that window, 200 or more.
+    by: columns of whose values each is watched as well.
+    slices: values of such a column that are watched one by one, 1 to 1,048,576; later ones together.
+    thresholds: of p, each between 0 and 1, decisions at which are counted.
+    costs: of acting on a 0 and of missing a 1, both or none: a threshold more, and costs in alarms.
+    on_alarm: beside "warn": "recalibrate" what is stated, "forget" what held before, or "freeze" all.
+    """
+
+    patience: float = 100_000.0
+    unit: str = "events"
+    tolerance: float = 0.1
+    warm_up: int = 1_000
+    change: bool = False
+    features: bool = False
+    reference: int = 10_000
+    by: tuple[str, ...] = ()
+    slices: int = 1_000
+    thresholds: tuple[float, ...] = ()
+    costs: tuple[float, ...] = ()
+    on_alarm: str = "warn"
 
     def __post_init__(self) -> None:
         for name, value in timed({"patience": self.patience}).items():
@@ -152,13 +179,20 @@ def seconds(name: str, text: str) -> int:
 
 @dataclass(frozen=True)
 class LabelConfig:
-    """When a label is learned."""
+    """When a label is learned.
 
-    delay: int = 0  # a label in the record is learned after so many further events were scored
-    remember: int = 1_000_000  # an event is remembered for its label while at most so many later ones are scored
-    horizon: str = ""  # a label is due so long after its event, "30d"; "": no such rule
-    unresolved: str = "drop"  # what an event without a label is when it is due: "drop", or "negative"
-    keep_negatives: float = 1.0  # share of negatives not near a positive to learn, weight 1/share; all are judged
+    delay: a label in the record is learned after so many further events were scored, fewer than `remember`.
+    remember: an event is remembered for its label while at most so many later ones are scored.
+    horizon: a label is due so long after its event, in units s, m, h, d, w ("30d"); "": no such rule.
+    unresolved: what an event without a label is when it is due: "drop", or "negative".
+    keep_negatives: share of negatives not near a positive to learn, .0001 to 1, weight 1/share; all are judged.
+    """
+
+    delay: int = 0
+    remember: int = 1_000_000
+    horizon: str = ""
+    unresolved: str = "drop"
+    keep_negatives: float = 1.0
 
     def __post_init__(self) -> None:
         _settle_types(self)
@@ -177,10 +211,14 @@ class LabelConfig:
 
 @dataclass(frozen=True)
 class LabelNoise:
-    """How often labels are wrong, where that is known; both 0: never. Each below .5, so that together they are below 1."""
+    """How often labels are wrong, where that is known; both 0: never. Each below .5, so that together they are below 1.
 
-    fp: float = 0.0  # share of true negatives that are labelled 1
-    fn: float = 0.0  # share of true positives that are labelled 0
+    fp: share of true negatives that are labelled 1.
+    fn: share of true positives that are labelled 0.
+    """
+
+    fp: float = 0.0
+    fn: float = 0.0
 
     def __post_init__(self) -> None:
         _settle_types(self)
@@ -190,11 +228,17 @@ class LabelNoise:
 
 @dataclass(frozen=True)
 class Config:
-    """All of it. `learner` is "belief", or one of the SGD family; settings of the other are kept and not used."""
+    """All of it. Settings of a learner that is not `learner` are kept and not used.
+
+    learner: "belief", or one of the SGD family: "sgd", "adagrad", "ftrl".
+    slot_bits: 2**slot_bits slots for hashed categories, 1 to 26.
+    names: so many slots, 0 to 16,777,216, keep the name of the category that first lit them, for explanations.
+    belief, sgd: of those learners. monitor: when to raise an alarm. labels: when to learn one. label_noise: how many are wrong.
+    """
 
     learner: str = "belief"
-    slot_bits: int = 18  # 2**slot_bits slots for hashed categories
-    names: int = 4096  # so many slots keep the name of the category that first lit them, for explanations
+    slot_bits: int = 18
+    names: int = 4096
     belief: BeliefConfig = field(default_factory=BeliefConfig)
     sgd: SgdConfig = field(default_factory=SgdConfig)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)

@@ -128,12 +128,15 @@ class OnlineLogit:
 
     @property
     def schema(self) -> Schema:
+        """The columns as the first batch settled them; a ConfigError before it."""
         return self.pipeline.schema
 
     def step(self, data: Any, now: int | None = None) -> Step:
         """Score each event of a batch, then learn the labels that are known by then; see `Pipeline.step`.
 
         `now`: microseconds since 1970 UTC, for a model with a label time, due time or horizon and no time column.
+        Errors: DataError for data or values, SchemaError for columns, ConfigError for settings that do not fit them,
+        StateError for a second writer. What is refused changes nothing.
         """
         batch, first = to_batch(data), not self.settled
         if now is not None and not (isinstance(now, (int, np.integer)) and abs(int(now)) < 1 << 63):
@@ -148,7 +151,10 @@ class OnlineLogit:
                 raise
 
     def outcomes(self, data: Any) -> list[Alarm]:
-        """Learn labels that came later, at once or when they are due: a batch with the key column and the label column."""
+        """Learn labels that came later, at once or when they are due: a batch with the key column and the label column.
+
+        Errors: DataError, SchemaError (without a key, too), ConfigError before the first batch, StateError for a second writer.
+        """
         with self._turn.taken():
             return self.pipeline.outcomes(to_batch(data))
 
@@ -165,7 +171,7 @@ class OnlineLogit:
         return self.pipeline.score(to_batch(data)).p
 
     def score(self, data: Any) -> Step:
-        """Like `predict_proba`, with z and z_sd."""
+        """Like `predict_proba`, with z and z_sd. Errors: DataError, SchemaError, ConfigError before the first batch."""
         return self.pipeline.score(to_batch(data))
 
     def freeze(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from onlogit.config import to_mapping
 from onlogit.encoding.buffers import batch_of_table
 from onlogit.errors import ConfigError, SchemaError, StateError
 from onlogit.model import to_batch
+from onlogit.steps import Step
 from onlogit.storage import arrays
 
 TABLE = drifting(500).table
@@ -217,6 +219,23 @@ def test_settings_and_roles_have_the_types_that_a_file_may_give() -> None:
     assert monitor(by="carrier") == MonitorConfig(by=("carrier",))
     assert hash(onlogit.BeliefConfig(half_lives=[40])) == hash(onlogit.BeliefConfig(half_lives=(40.0,)))  # type: ignore[arg-type]
     assert model("y", positive=np.int64(1)).roles["positive"] == 1
+
+
+def test_help_names_every_field_and_the_errors() -> None:
+    parts = (
+        onlogit.BeliefConfig,
+        SgdConfig,
+        MonitorConfig,
+        onlogit.config.LabelConfig,
+        onlogit.config.LabelNoise,
+        Config,
+    )
+    for kind in (*parts, Step):
+        fields = kind._fields if kind is Step else kind.__match_args__
+        assert [name for name in fields if not re.search(rf"\b{name}\b.*: ", kind.__doc__ or "")] == []
+    for method in (OnlineLogit.step, OnlineLogit.score, OnlineLogit.outcomes):
+        assert "Errors: DataError" in (method.__doc__ or "")
+    assert OnlineLogit.schema.__doc__
 
 
 def test_costs_may_be_whole_numbers() -> None:
