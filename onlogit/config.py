@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Final, TypeVar
 
 from onlogit.errors import ConfigError, require
@@ -26,19 +27,25 @@ def _are_variances(priors: tuple[tuple[float, float], ...]) -> bool:
 class BeliefConfig:
     """The default learner: half-lives x priors give the experts, which a mixture weighs. Nothing here needs tuning.
 
-    A prior is a variance of weights and one of the bias, in squared log-odds per standard deviation of a number.
+    half_lives: learned examples after which one counts half, each above 0; inf: never forget.
+    priors: pairs (variance of weights, variance of the bias), in squared log-odds per standard deviation of a number.
+    lasting_priors: in place of `priors`, and as many, where the half-life is infinite.
+    switching: chances per example, in [0, 1), that another expert becomes the best.
+    stacking_half_life: of the last word, which combines what the experts say, in learned examples.
+    stacking_prior: variance of its weights around "what the mixture says".
+    dense_limit: numbers beyond this many, 0 to 512, get a variance each instead of a full covariance.
     """
 
-    half_lives: tuple[float, ...] = (math.inf, 1e4, 600.0, 40.0)  # learned examples after which one counts half
+    half_lives: tuple[float, ...] = (math.inf, 1e4, 600.0, 40.0)
     priors: tuple[tuple[float, float], ...] = ((0.01, 1.0), (1.0, 10.0))
     lasting_priors: tuple[tuple[float, float], ...] = ((0.1, 1.0), (3.0, 10.0))
-    """In place of `priors`, and as many, where the half-life is infinite."""
-    switching: tuple[float, ...] = (0.0, 1e-4, 1e-2)  # chance per example that another expert becomes the best
-    stacking_half_life: float = 1e5  # of the last word, which combines what the experts say
-    stacking_prior: float = 0.01  # variance of its weights around "what the mixture says"
-    dense_limit: int = 128  # numbers beyond this many get a variance each instead of a full covariance
+    switching: tuple[float, ...] = (0.0, 1e-4, 1e-2)
+    stacking_half_life: float = 1e5
+    stacking_prior: float = 0.01
+    dense_limit: int = 128
 
     def __post_init__(self) -> None:
+        _settle_types(self)
         require(
             len(self.half_lives) > 0 and all(h > 0 for h in self.half_lives),
             "half_lives", self.half_lives, "one or more positive numbers of examples (inf: never forget)",
@@ -72,16 +79,25 @@ SGD_RATES = {"sgd": 0.01, "adagrad": 0.2, "ftrl": 0.2}
 
 @dataclass(frozen=True)
 class SgdConfig:
-    """Stochastic gradient descent: the learners "sgd", "adagrad" and "ftrl", on one example or a mini-batch at a time."""
+    """Stochastic gradient descent: the learners "sgd", "adagrad" and "ftrl", on one example or a mini-batch at a time.
 
-    rate: float = 0.0  # step per unit of gradient, at the start; 0: that of SGD_RATES
-    schedule: str = "constant"  # or "sqrt": rate / √(1 + t/10,000), "inverse": rate / (1 + t/10,000); not for ftrl
-    l1: float = 0.0  # penalty l1 |w|; never on the bias; a slot pays when it is touched; ftrl gives exact zeros
-    l2: float = 0.0  # penalty l2/2 |w|², likewise
-    batch: int = 1  # weight of the examples whose mean gradient makes one step
-    averaged: bool = False  # sgd: state the mean of all past weights, not the last ones
+    rate: step per unit of gradient, at the start; 0: that of SGD_RATES.
+    schedule: "constant", "sqrt" (rate / √(1 + t/10,000)) or "inverse" (rate / (1 + t/10,000)); not for ftrl.
+    l1: penalty l1 |w|, 0 or more; never on the bias; a slot pays when it is touched; ftrl gives exact zeros.
+    l2: penalty l2/2 |w|², likewise.
+    batch: weight of the examples whose mean gradient makes one step, 1 to 1,000,000.
+    averaged: sgd: state the mean of all past weights, not the last ones.
+    """
+
+    rate: float = 0.0
+    schedule: str = "constant"
+    l1: float = 0.0
+    l2: float = 0.0
+    batch: int = 1
+    averaged: bool = False
 
     def __post_init__(self) -> None:
+        _settle_types(self)
         require(0 <= self.rate <= 1e6, "rate", self.rate, "a number up to 1,000,000, or 0 for the learner's own")
         require(
             self.schedule in ("constant", "sqrt", "inverse"),
@@ -97,22 +113,41 @@ ACTS = ("warn", "recalibrate", "forget", "freeze")
 
 @dataclass(frozen=True)
 class MonitorConfig:
-    """When an alarm is worth raising."""
+    """When an alarm is worth raising.
 
-    patience: float = 100_000.0  # mean number of events between false alarms that is accepted, or of units of time
-    unit: str = "events"  # or "minutes", "hours", "days", "weeks" of the stream's time; a patience of "90d" says both
-    tolerance: float = 0.1  # miscalibration, in logits, that nobody minds
-    warm_up: int = 1_000  # labels to learn before what is stated gathers evidence
-    change: bool = False  # judge change since a reference window, not the probabilities as such
-    features: bool = False  # warn when features are no longer distributed as in the reference window
-    reference: int = 10_000  # events of that window
-    by: tuple[str, ...] = ()  # columns of whose values each is watched as well
-    slices: int = 1_000  # values of such a column that are watched one by one; later ones together
-    thresholds: tuple[float, ...] = ()  # of p, decisions at which are counted
-    costs: tuple[float, ...] = ()  # of acting on a 0 and of missing a 1: a threshold more, and costs in alarms
-    on_alarm: str = "warn"  # beside warning: "recalibrate" what is stated, "forget" what held before, or "freeze" all
+    patience: mean number of events between false alarms that is accepted, above 1, or of units of time, above 0.
+    unit: "events", or "minutes", "hours", "days", "weeks" of the stream's time; a patience of "90d" says both.
+    tolerance: miscalibration that nobody minds, 0 to .5 logits.
+    warm_up: labels to learn before what is stated gathers evidence.
+    change: judge change since a reference window, not the probabilities as such.
+    features: warn when features are no longer distributed as in the reference window.
+    reference: events of that window, 200 or more.
+    by: columns of whose values each is watched as well.
+    slices: values of such a column that are watched one by one, 1 to 1,048,576; later ones together.
+    thresholds: of p, each between 0 and 1, decisions at which are counted.
+    costs: of acting on a 0 and of missing a 1, both or none: a threshold more, and costs in alarms.
+    on_alarm: beside "warn": "recalibrate" what is stated, "forget" what held before, or "freeze" all.
+    """
+
+    patience: float = 100_000.0
+    unit: str = "events"
+    tolerance: float = 0.1
+    warm_up: int = 1_000
+    change: bool = False
+    features: bool = False
+    reference: int = 10_000
+    by: tuple[str, ...] = ()
+    slices: int = 1_000
+    thresholds: tuple[float, ...] = ()
+    costs: tuple[float, ...] = ()
+    on_alarm: str = "warn"
 
     def __post_init__(self) -> None:
+        for name, value in timed({"patience": self.patience}).items():
+            object.__setattr__(self, name, value)
+        if isinstance(self.by, str):
+            object.__setattr__(self, "by", (self.by,))
+        _settle_types(self)
         units = ("events", "minutes", "hours", "days", "weeks")
         require(self.unit in units, "unit", self.unit, f"one of {', '.join(units)}")
         enough = self.patience >= 1 if self.unit == "events" else self.patience > 0
@@ -127,10 +162,8 @@ class MonitorConfig:
         require(1 <= self.slices <= 1 << 20, "slices", self.slices, "1 to 1,048,576 values of a column")
         within = all(isinstance(t, float) and 0 < t < 1 for t in self.thresholds)
         require(within, "thresholds", self.thresholds, "probabilities between 0 and 1")
-        numbers = all(isinstance(c, int | float) and not isinstance(c, bool) for c in self.costs)
-        priced = len(self.costs) in (0, 2) and numbers and all(0 < c < 1e12 for c in self.costs)
+        priced = len(self.costs) in (0, 2) and all(isinstance(c, float) and 0 < c < 1e12 for c in self.costs)
         require(priced, "costs", self.costs, "two positive numbers, of a false action and of a miss")
-        object.__setattr__(self, "costs", tuple(float(c) for c in self.costs))
 
 
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}  # seconds
@@ -147,15 +180,23 @@ def seconds(name: str, text: str) -> int:
 
 @dataclass(frozen=True)
 class LabelConfig:
-    """When a label is learned."""
+    """When a label is learned.
 
-    delay: int = 0  # a label in the record is learned after so many further events were scored
-    remember: int = 1_000_000  # an event is remembered for its label while at most so many later ones are scored
-    horizon: str = ""  # a label is due so long after its event, "30d"; "": no such rule
-    unresolved: str = "drop"  # what an event without a label is when it is due: "drop", or "negative"
-    keep_negatives: float = 1.0  # share of negatives not near a positive to learn, weight 1/share; all are judged
+    delay: a label in the record is learned after so many further events were scored, fewer than `remember`.
+    remember: an event is remembered for its label while at most so many later ones are scored.
+    horizon: a label is due so long after its event, in units s, m, h, d, w ("30d"); "": no such rule.
+    unresolved: what an event without a label is when it is due: "drop", or "negative".
+    keep_negatives: share of negatives not near a positive to learn, .0001 to 1, weight 1/share; all are judged.
+    """
+
+    delay: int = 0
+    remember: int = 1_000_000
+    horizon: str = ""
+    unresolved: str = "drop"
+    keep_negatives: float = 1.0
 
     def __post_init__(self) -> None:
+        _settle_types(self)
         require(1 <= self.remember <= 1 << 40, "remember", self.remember, "1 event or more")
         require(0 <= self.delay < self.remember, "delay", self.delay, f"0 to {self.remember - 1} events")
         require(1e-4 <= self.keep_negatives <= 1, "keep_negatives", self.keep_negatives, "a share from .0001 to 1")
@@ -171,23 +212,34 @@ class LabelConfig:
 
 @dataclass(frozen=True)
 class LabelNoise:
-    """How often labels are wrong, where that is known; both 0: never. Each below .5, so that together they are below 1."""
+    """How often labels are wrong, where that is known; both 0: never. Each below .5, so that together they are below 1.
 
-    fp: float = 0.0  # share of true negatives that are labelled 1
-    fn: float = 0.0  # share of true positives that are labelled 0
+    fp: share of true negatives that are labelled 1.
+    fn: share of true positives that are labelled 0.
+    """
+
+    fp: float = 0.0
+    fn: float = 0.0
 
     def __post_init__(self) -> None:
+        _settle_types(self)
         for name, rate in (("fp", self.fp), ("fn", self.fn)):
             require(0 <= rate < 0.5, f"label_noise.{name}", rate, "a share from 0 to below .5")
 
 
 @dataclass(frozen=True)
 class Config:
-    """All of it. `learner` is "belief", or one of the SGD family; settings of the other are kept and not used."""
+    """All of it. Settings of a learner that is not `learner` are kept and not used.
+
+    learner: "belief", or one of the SGD family: "sgd", "adagrad", "ftrl".
+    slot_bits: 2**slot_bits slots for hashed categories, 1 to 26.
+    names: so many slots, 0 to 16,777,216, keep the name of the category that first lit them, for explanations.
+    belief, sgd: of those learners. monitor: when to raise an alarm. labels: when to learn one. label_noise: how many are wrong.
+    """
 
     learner: str = "belief"
-    slot_bits: int = 18  # 2**slot_bits slots for hashed categories
-    names: int = 4096  # so many slots keep the name of the category that first lit them, for explanations
+    slot_bits: int = 18
+    names: int = 4096
     belief: BeliefConfig = field(default_factory=BeliefConfig)
     sgd: SgdConfig = field(default_factory=SgdConfig)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
@@ -195,6 +247,7 @@ class Config:
     label_noise: LabelNoise = field(default_factory=LabelNoise)
 
     def __post_init__(self) -> None:
+        _settle_types(self)
         require(self.learner in ("belief", *SGD_RATES), "learner", self.learner, '"belief", "sgd", "adagrad" or "ftrl"')
         forgets = self.learner == "belief" or self.monitor.on_alarm != "forget"
         require(forgets, "on_alarm", "forget", f'the learner {self.learner!r} has no belief; take learner = "belief"')
@@ -264,12 +317,12 @@ def read(path: str) -> tuple[dict[str, Any], Config]:
     found = load_toml(path)
     found.pop("decisions", None)  # decisions/costs.py reads that
     refuse_costs(found, path)
-    roles = {name: _role(name, value, path) for name, value in found.items() if name in ROLES}
     known = [*ROLES, *(f.name for f in dataclasses.fields(Config))]
     for name in found:
         if name not in known:
             raise ConfigError(f"{path}: unknown setting {name!r}; {meant(name, known)}")
     try:
+        roles = {name: role(name, value) for name, value in found.items() if name in ROLES}
         return roles, from_mapping(Config, {k: v for k, v in found.items() if k not in ROLES}, path)
     except ConfigError as error:
         raise error if str(error).startswith(path) else ConfigError(f"{path}: {error}") from error
@@ -304,15 +357,16 @@ def refuse_costs(found: Mapping[str, Any], path: str) -> None:
             raise ConfigError(f"{path}: monitor.{name} is made from the table [decisions]: state costs or tiers there")
 
 
-def _role(name: str, value: Any, path: str) -> Any:
+def role(name: str, value: Any) -> Any:
+    """What is said of columns, as it was given; a ConfigError where it is of another type."""
     if name in ("drop", "features"):
-        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            raise ConfigError(f"{path}: {name} = {value!r}; expected a list of texts")
+        if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+            raise ConfigError(f"{name} = {value!r}; expected a list of texts")
     elif name == "positive":
-        if not isinstance(value, str | int | float):
-            raise ConfigError(f"{path}: positive = {value!r}; expected a text, a number, true or false")
+        if not isinstance(value, str | Real):
+            raise ConfigError(f"positive = {value!r}; expected a text, a number, true or false")
     elif not isinstance(value, str):
-        raise ConfigError(f"{path}: {name} = {value!r}; expected the name of a column")
+        raise ConfigError(f"{name} = {value!r}; expected the name of a column")
     return value
 
 
@@ -365,6 +419,8 @@ def timed(monitor: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _like(default: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(default):
+        if isinstance(value, type(default)):
+            return value
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where}: found {value!r}, expected a table of settings")
         return from_mapping(type(default), value, where)
@@ -388,3 +444,10 @@ def _like(default: Any, value: Any, where: str) -> Any:
     if isinstance(value, bool) or not isinstance(value, type(default)):
         raise ConfigError(f"{where}: found {value!r}, expected {type(default).__name__}")
     return value
+
+
+def _settle_types(config: Any) -> None:
+    """Each setting as a file would have it: a ConfigError where one is not of the type of its default."""
+    for f in dataclasses.fields(config):
+        default = f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
+        object.__setattr__(config, f.name, _like(default, getattr(config, f.name), f.name))

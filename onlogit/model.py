@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.arena import Lent
-from onlogit.config import Config, from_mapping, to_mapping
+from onlogit.config import Config, from_mapping, role, to_mapping
 from onlogit.encoding.buffers import batch_of_table
 from onlogit.errors import ConfigError, DataError, OnlogitError, StateError
 from onlogit.label_delays import Medians
@@ -56,6 +56,10 @@ def to_batch(data: Any) -> pa.RecordBatch:
     return data if isinstance(data, pa.RecordBatch) else batch_of_table(data)
 
 
+def _listed(names: Iterable[str]) -> Any:
+    return (names,) if isinstance(names, str) else tuple(names) if isinstance(names, Iterable) else names
+
+
 class OnlineLogit:
     """Online logistic regression over a stream of record batches. Its schema is settled by the first batch.
 
@@ -84,12 +88,16 @@ class OnlineLogit:
         features: Iterable[str] = (),
         config: Config | None = None,
     ) -> None:
+        if config is not None and not isinstance(config, Config):
+            raise ConfigError(f"config: found {config!r}, expected a Config")
         self.config = config or Config()
         self.roles: dict[str, Any] = {  # the arguments but config
             "label": label, "positive": positive, "weight": weight, "key": key, "time": time,
-            "label_time": label_time, "due": due, "drop": tuple([drop] if isinstance(drop, str) else drop),
-            "features": tuple([features] if isinstance(features, str) else features),
+            "label_time": label_time, "due": due, "drop": _listed(drop), "features": _listed(features),
         }  # fmt: skip
+        for name, value in self.roles.items():
+            if value is not None:
+                role(name, value)
         self._pipeline: Pipeline | None = None
         self._turn = Turn()
 
@@ -120,12 +128,15 @@ class OnlineLogit:
 
     @property
     def schema(self) -> Schema:
+        """The columns as the first batch settled them; a ConfigError before it."""
         return self.pipeline.schema
 
     def step(self, data: Any, now: int | None = None) -> Step:
         """Score each event of a batch, then learn the labels that are known by then; see `Pipeline.step`.
 
         `now`: microseconds since 1970 UTC, for a model with a label time, due time or horizon and no time column.
+        Errors: DataError for data or values, SchemaError for columns, ConfigError for settings that do not fit them,
+        StateError for a second writer. What is refused changes nothing.
         """
         batch, first = to_batch(data), not self.settled
         if now is not None and not (isinstance(now, (int, np.integer)) and abs(int(now)) < 1 << 63):
@@ -140,7 +151,10 @@ class OnlineLogit:
                 raise
 
     def outcomes(self, data: Any) -> list[Alarm]:
-        """Learn labels that came later, at once or when they are due: a batch with the key column and the label column."""
+        """Learn labels that came later, at once or when they are due: a batch with the key column and the label column.
+
+        Errors: DataError, SchemaError (without a key, too), ConfigError before the first batch, StateError for a second writer.
+        """
         with self._turn.taken():
             return self.pipeline.outcomes(to_batch(data))
 
@@ -157,7 +171,7 @@ class OnlineLogit:
         return self.pipeline.score(to_batch(data)).p
 
     def score(self, data: Any) -> Step:
-        """Like `predict_proba`, with z and z_sd."""
+        """Like `predict_proba`, with z and z_sd. Errors: DataError, SchemaError, ConfigError before the first batch."""
         return self.pipeline.score(to_batch(data))
 
     def freeze(self) -> None:

@@ -29,13 +29,20 @@ def no_pause() -> None:
 
 
 class Step(NamedTuple):
-    """What was stated of a batch of n events, and what came of it."""
+    """What was stated of a batch of n events, and what came of it.
 
-    event: I64  # [n] number of the event in the stream, from 0
-    z: F64  # [n] log-odds
-    p: F64  # [n] probability
-    z_sd: F64  # [n] sd of z under the belief; NaN from a learner that has none
-    y: I8  # [n] the label in the record: 1, 0, or -1 for none
+    event: int64[n], number of the event in the stream, from 0.
+    z: float64[n], log-odds. p: float64[n], probability.
+    z_sd: float64[n], sd of z under the belief; NaN from a learner that has none.
+    y: int8[n], the label in the record: 1, 0, or -1 for none.
+    alarms: raised in this step.
+    """
+
+    event: I64
+    z: F64
+    p: F64
+    z_sd: F64
+    y: I8
     alarms: list[Alarm]
 
     def to_arrow(self) -> pa.RecordBatch:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from onlogit.config import to_mapping
 from onlogit.encoding.buffers import batch_of_table
 from onlogit.errors import ConfigError, SchemaError, StateError
 from onlogit.model import to_batch
+from onlogit.steps import Step
 from onlogit.storage import arrays
 
 TABLE = drifting(500).table
@@ -188,6 +190,52 @@ def test_config_is_checked_when_it_is_made() -> None:
             make()
     for config in (Config(), Config(learner="sgd", sgd=SgdConfig(rate=0.5, l2=1e-3))):
         assert from_mapping(Config, to_mapping(config)) == config
+
+
+def test_settings_and_roles_have_the_types_that_a_file_may_give() -> None:
+    label: Any = onlogit.config.LabelConfig
+    monitor: Any = MonitorConfig
+    model: Any = OnlineLogit
+    make: Any
+    for make, given, says in (
+        (label, {"delay": "a"}, "delay: found 'a', expected int"),
+        (label, {"delay": 1.5}, "delay: found 1.5, expected int"),
+        (SgdConfig, {"rate": "a"}, "rate: found 'a', expected a number"),
+        (onlogit.BeliefConfig, {"half_lives": 5}, "half_lives: found 5, expected a list"),
+        (onlogit.config.LabelNoise, {"fp": None}, "fp: found None, expected a number"),
+        (Config, {"sgd": 5}, "sgd: found 5, expected a table of settings"),
+        (monitor, {"patience": "90x"}, "patience = 90x: a number of events from 1 to 1e15, or a time like 90d"),
+        (monitor, {"patience": None}, "patience: found None, expected a number"),
+        (monitor, {"by": [1]}, r"by = \(1\.0,\) is out of range: names of columns"),
+        (model, {"config": {"slot_bits": 3}}, "config: found {'slot_bits': 3}, expected a Config"),
+        (model, {"label": 5}, "label = 5; expected the name of a column"),
+        (model, {"drop": 5}, "drop = 5; expected a list of texts"),
+        (model, {"features": [5]}, r"features = \(5,\); expected a list of texts"),
+        (model, {"positive": [1]}, r"positive = \[1\]; expected a text, a number, true or false"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            make(**given)
+    assert monitor(patience="90d") == MonitorConfig(patience=90.0, unit="days")
+    assert monitor(by="carrier") == MonitorConfig(by=("carrier",))
+    assert hash(onlogit.BeliefConfig(half_lives=[40])) == hash(onlogit.BeliefConfig(half_lives=(40.0,)))  # type: ignore[arg-type]
+    assert model("y", positive=np.int64(1)).roles["positive"] == 1
+
+
+def test_help_names_every_field_and_the_errors() -> None:
+    parts = (
+        onlogit.BeliefConfig,
+        SgdConfig,
+        MonitorConfig,
+        onlogit.config.LabelConfig,
+        onlogit.config.LabelNoise,
+        Config,
+    )
+    for kind in (*parts, Step):
+        fields = kind._fields if kind is Step else kind.__match_args__
+        assert [name for name in fields if not re.search(rf"\b{name}\b.*: ", kind.__doc__ or "")] == []
+    for method in (OnlineLogit.step, OnlineLogit.score, OnlineLogit.outcomes):
+        assert "Errors: DataError" in (method.__doc__ or "")
+    assert OnlineLogit.schema.__doc__
 
 
 def test_costs_may_be_whole_numbers() -> None:

@@ -22,9 +22,9 @@ from onlogit.cli import options
 def learn(source: str, **told: Any) -> None:
     """Learn from SOURCE once, in order.
 
-    SOURCE is a file, a folder, a glob, or - for stdin: Arrow, Parquet, CSV or NDJSON. Each record is scored before its
-    label is learned; the figures at the end judge those scores. After a SOURCE that breaks off, what came whole has
-    been learned and is written; after any other error nothing is.
+    SOURCE is a file, a folder, a glob in quotes ('in/*.csv'), or - for stdin: Arrow, Parquet, CSV or NDJSON. Each
+    record is scored before its label is learned; the figures at the end judge those scores. After a SOURCE that
+    breaks off, what came whole has been learned and is written; after any other error nothing is.
     """
     from onlogit.cli.learning import Learning
 

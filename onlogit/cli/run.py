@@ -35,6 +35,8 @@ from onlogit.config import FORMATS
 def run(source: str, **told: Any) -> None:  # fmt: skip
     """Score every record of SOURCE, then learn its label when that is known, until SOURCE ends or a signal comes.
 
+    SOURCE is a file, a folder, a glob in quotes ('in/*.csv'), or - for stdin: Arrow, Parquet, CSV or NDJSON.
+
     With --state a run that was killed continues from its last checkpoint, and leaves what one that never stopped would
     have left: --out and --alarms are then appended to and cut back (a Parquet or IPC file becomes a folder of parts);
     stdout and pipes cannot be cut back, and get records again. SIGTERM or Ctrl-C ends the run after the batch at hand;

@@ -24,6 +24,8 @@ def score(
 ) -> None:  # fmt: skip
     """State probabilities for the records of SOURCE with the model file MODEL, which stays as it is.
 
+    SOURCE is a file, a folder, a glob in quotes ('in/*.csv'), or - for stdin: Arrow, Parquet, CSV or NDJSON.
+
     The output has the input's columns, then p, z (log-odds) and z_sd (their standard deviation under the belief). Only
     the model's features have to be there: label, key and other columns are passed on. With costs, tiers or a capacity also
     action and expected_cost. One of MODEL and SOURCE may be -.

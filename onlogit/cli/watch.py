@@ -53,9 +53,10 @@ from onlogit.config import MonitorConfig
 def watch(source: str, fail_on_alarm: bool, **told: Any) -> None:
     """Watch the stated probabilities of any model, in the order in which they were stated.
 
-    SOURCE is a file, a folder, a glob, or - for stdin: Arrow, Parquet, CSV or NDJSON, with a probability and an outcome in
-    each record. Alarms come as they are raised, and a summary at the end. While probabilities are right to within
-    the tolerance, false alarms come at most once in the patience, on average; nothing needs tuning.
+    SOURCE is a file, a folder, a glob in quotes ('in/*.csv'), or - for stdin: Arrow, Parquet, CSV or NDJSON, with a
+    probability and an outcome in each record. Alarms come as they are raised, and a summary at the end. While
+    probabilities are right to within the tolerance, false alarms come at most once in the patience, on average;
+    nothing needs tuning.
     """
     from onlogit.cli.watching import Watching
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.cli.options import costs_of, decisions_of, names
+from onlogit.cli.options import costs_of, decisions_of, given, names
 from onlogit.cli.printing import alarm_json, say
 from onlogit.decisions.decider import watched
 from onlogit.errors import AlarmRaised
@@ -29,6 +29,8 @@ class Watching:
     def __init__(self, where: str, told: dict[str, Any]) -> None:
         if bool(told["key"]) != bool(told["outcomes"]):
             raise click.UsageError("--key and --outcomes go together: outcomes of another source, joined by key")
+        if told["test"] is not None and given(("patience",)):
+            raise click.UsageError("--test and --patience exclude each other: one test has a level, and no patience")
         if where == told["outcomes"] == "-":
             raise click.UsageError("SOURCE and --outcomes cannot both be stdin")
         own = ("prob", "label", "positive", "weight", "time", "label_time", "key")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.errors import ConfigError, SchemaError
+from onlogit.errors import ConfigError, DataError, SchemaError
 from onlogit.storage.atomic import AtomicFile
 from onlogit.streams.channels import Pipe
 from onlogit.streams.files import FileSource
@@ -48,6 +48,8 @@ def open_source(
     settings = Settings(batch_rows, columns=names, types=types)
     if path != "-" and is_folder(path):
         return FolderSource(path, format, settings, follow, stop)
+    if follow and path != "-" and not os.path.exists(path):
+        raise DataError(f"cannot follow {path}: there is no such folder")
     if follow:
         raise ConfigError(f"only a folder or a glob can be followed, and {path} is neither")
     return FileSource(path, format, settings)

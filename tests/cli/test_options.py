@@ -151,3 +151,8 @@ def test_labels_of_uneven_speed_are_told_once(onlogit: Call, tmp_path: Path) -> 
         assert figures["label_delay_negative"] == pytest.approx(600, rel=0.1)
     told = onlogit("learn", *args, "--horizon", "10m")
     assert (told.returncode, told.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("command", ["learn", "run", "score", "watch"])
+def test_help_says_that_a_glob_is_quoted(onlogit: Call, command: str) -> None:
+    assert "a glob in quotes ('in/*.csv')" in " ".join(onlogit(command, "--help").stdout.split())

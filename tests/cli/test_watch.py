@@ -163,6 +163,7 @@ def test_a_null_probability_is_passed_over_and_counted(onlogit: Call, tmp_path: 
         (("--key", "id"), "go together"),
         (("--test", "1.5"), "level = 1.5"),
         (("--test", ".05", "--by", "town"), "leave out"),
+        (("--test", ".05", "--patience", "90"), "--test and --patience exclude each other"),
         (("--reference", "7"), "reference = 7"),
         (("--weight", "p"), "named for two things"),
     ],

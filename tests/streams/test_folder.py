@@ -254,5 +254,7 @@ def test_what_cannot_be_followed_is_told(tmp_path: Path) -> None:
     for where in (tmp_path / "a.csv", "-"):
         with pytest.raises(ConfigError, match="only a folder or a glob can be followed"):
             open_source(where, follow=True)
+    with pytest.raises(DataError, match=r"cannot follow .*incoming/: there is no such folder"):
+        open_source(f"{tmp_path}/incoming/", follow=True)
     with pytest.raises(DataError, match="there are no files to read"):
         open_source(f"{tmp_path}/*.parquet")
