@@ -115,7 +115,7 @@ ACTS = ("warn", "recalibrate", "forget", "freeze")
 class MonitorConfig:
     """When an alarm is worth raising.
 
-    patience: mean number of events between false alarms that is accepted, above 1, or of units of time, above 0.
+    patience: mean number of events between false alarms that is accepted, from 1, or of units of time, above 0.
     unit: "events", or "minutes", "hours", "days", "weeks" of the stream's time; a patience of "90d" says both.
     tolerance: miscalibration that nobody minds, 0 to .5 logits.
     warm_up: labels to learn before what is stated gathers evidence.
@@ -143,7 +143,7 @@ class MonitorConfig:
     on_alarm: str = "warn"
 
     def __post_init__(self) -> None:
-        for name, value in timed({"patience": self.patience}).items():
+        for name, value in timed({"patience": self.patience}).items():  # a unit where it is a text
             object.__setattr__(self, name, value)
         if isinstance(self.by, str):
             object.__setattr__(self, "by", (self.by,))
@@ -424,6 +424,7 @@ def _like(default: Any, value: Any, where: str) -> Any:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where}: found {value!r}, expected a table of settings")
         return from_mapping(type(default), value, where)
+    value = value.tolist() if hasattr(value, "tolist") else value  # a scalar or an array of NumPy's
     if isinstance(default, tuple):
         if not isinstance(value, list | tuple) or (default and not value):
             more = "" if not default else f" of one or more {'lists' if isinstance(default[0], tuple) else 'numbers'}"

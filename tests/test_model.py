@@ -5,7 +5,7 @@ import math
 import re
 from copy import copy, deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -13,7 +13,17 @@ import pytest
 
 import onlogit
 from bench.workloads import dense, drifting
-from onlogit import Config, DataError, MonitorConfig, OnlineLogit, OnlogitError, Schema, SgdConfig
+from onlogit import (
+    BeliefConfig,
+    Config,
+    DataError,
+    LabelConfig,
+    MonitorConfig,
+    OnlineLogit,
+    OnlogitError,
+    Schema,
+    SgdConfig,
+)
 from onlogit.config import to_mapping
 from onlogit.encoding.buffers import batch_of_table
 from onlogit.errors import ConfigError, SchemaError, StateError
@@ -293,3 +303,20 @@ def test_numbers_beyond_the_dense_block_are_learned_too() -> None:
     a, b = full.coefficients(), narrow.coefficients()
     np.testing.assert_allclose(a.dense, b.dense, atol=0.05)
     assert np.isfinite(b.dense_sd).all()
+
+
+def test_settings_may_be_numpys() -> None:
+    bits, delay, patience, lives, priors = (
+        np.int64(10),
+        np.int32(5),
+        np.float32(2000),
+        np.array([100.0, 10.0]),
+        np.ones((1, 2)),
+    )
+    labels, monitor, belief, whole = (cast(Any, kind) for kind in (LabelConfig, MonitorConfig, BeliefConfig, Config))
+    config = whole(slot_bits=bits, labels=labels(delay=delay), monitor=monitor(patience), belief=belief(lives, priors))
+    assert config == Config(
+        slot_bits=10, labels=LabelConfig(delay=5), monitor=MonitorConfig(2000.0),
+        belief=BeliefConfig((100.0, 10.0), ((1.0, 1.0),)),
+    )  # fmt: skip
+    assert type(config.labels.delay) is int
