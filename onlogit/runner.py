@@ -44,6 +44,7 @@ from onlogit.streams.ahead import ENDED, Ahead
 REHEARSED = 32  # records that the throw-away model is shown
 DECIDER = "decider."
 Heed = Callable[[Step], None]
+Look = Callable[[pa.RecordBatch], None]
 
 
 def nothing(alarms: list[Alarm]) -> Step:
@@ -117,9 +118,11 @@ class Runner:
         checkpoints: Checkpoints | None = None,
         every: float = 10.0,
         stop: Callable[[], bool] = lambda: False,
+        look: Look = lambda batch: None,
     ) -> None:
         self.model, self.source, self.outputs = model, source, outputs
         self.checkpoints, self.every, self.stop = checkpoints, every, stop
+        self._look = look  # at the first batch, before its step
         self.positions: dict[str, Position] = {"source": {}}
         self._relay: Relay | None = None
         self._taken: deque[Taken] = deque()  # not told yet
@@ -219,6 +222,7 @@ class Runner:
         step: Future[Step] | None = None
         if batch.num_rows:
             if self._relay is None:
+                self._look(batch)
                 self._rehearse(batch)
                 self._relay = Relay(self.model.pipeline.parts)
             step = self._relay.take(batch)

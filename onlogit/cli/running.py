@@ -9,7 +9,7 @@ import click
 from onlogit.cli.deciding import decider_of, time_of
 from onlogit.cli.files import begin, is_pipe, keep_apart, load_model, save_model
 from onlogit.cli.options import SETTINGS, config_of, decisions_of, events_of, flag, given
-from onlogit.cli.printing import DelayWarning, alarm_json, figures_of, say, summary
+from onlogit.cli.printing import DelayWarning, alarm_json, figures_of, say, say_nearly_numbers, summary
 from onlogit.cli.rows import types_of
 from onlogit.cli.startup import since_start
 from onlogit.config import COLUMNS, ROLES, flattened, to_mapping
@@ -92,9 +92,11 @@ class Running:
             model.price(self.config.monitor.thresholds, self.config.monitor.costs)
         if last:
             source.seek(last.positions["source"])
+        begun = model.counts.events == 0 and not self.told["quiet"]
         runner = Runner(
-            model, source, {}, checkpoints=checkpoints, every=self.told["checkpoint_seconds"], stop=self.stop
-        )
+            model, source, {}, checkpoints=checkpoints, every=self.told["checkpoint_seconds"], stop=self.stop,
+            look=lambda batch: say_nearly_numbers(model.schema, batch) if begun else None,
+        )  # fmt: skip
         try:
             self._open_outputs(runner, source)
             if last:

@@ -200,3 +200,21 @@ def test_known_flips_of_labels_by_flag_and_by_file(onlogit: Call, source: Path, 
     refused = onlogit("learn", source, *EVENT, "--noise-fp", "0.5")
     assert refused.returncode == 2
     assert "label_noise.fp = 0.5 is out of range" in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["learn", "run"])
+def test_a_column_that_is_text_for_one_cell_is_remarked(onlogit: Call, tmp_path: Path, command: str) -> None:
+    cells = [f"{n / 8},{n % 9 if n % 9 else 'x'},{n % 2}" for n in range(2000)]
+    cells[3] = ",1,0"
+    cells[500] = "n/a!,1,0"
+    (tmp_path / "f.csv").write_text("x,mixed,y\n" + "\n".join(cells) + "\n")
+    call = (command, "f.csv", "--label", "y", "--batch-rows", 1000)
+    told = onlogit(*call)
+    assert told.returncode == 0, told.stderr
+    assert [line for line in told.stderr.splitlines() if "is read as text" in line] == [
+        "onlogit: column 'x' is read as text because of 'n/a!' in row 500 (counting from 0): 998 of 999 values are numbers"
+    ]
+    assert "is read as text" not in onlogit(*call, "--quiet").stderr
+    cells[500] = "1,1,0"
+    (tmp_path / "f.csv").write_text("x,mixed,y\n" + "\n".join(cells) + "\n")
+    assert "is read as text" not in onlogit(*call).stderr
