@@ -435,6 +435,27 @@ def test_scoring_weight_zero_and_restoring(at: int) -> None:
     assert state_bytes(resumed) == state_bytes(e) == state_bytes(WHOLE)
 
 
+def test_a_score_that_began_before_a_warm_up_ended_leaves_the_knots(monkeypatch: pytest.MonkeyPatch) -> None:
+    e, alone = encoder(), encoder()
+    for each in (e, alone):
+        each.encode(TABLE.slice(0, 1000))
+    knots, rest = e._derived.knots, TABLE.slice(1000)
+    of = knots.of
+
+    def once_behind(term: Any) -> Any:
+        """As it was before another thread learned what ends the warm-up."""
+        found = of(term)
+        monkeypatch.undo()
+        e.encode(rest)
+        return found
+
+    monkeypatch.setattr(knots, "of", once_behind)
+    e.encode(rest, update=False)
+    alone.encode(rest)
+    assert e.knots()
+    assert state_bytes(e) == state_bytes(alone)
+
+
 def test_rows_of_weight_zero_leave_no_trace() -> None:
     without = encoder()
     without.encode(TABLE.filter(pa.array([row["w"] > 0 for row in ROWS])))
