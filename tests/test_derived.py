@@ -16,6 +16,7 @@ from naive import bucket_of, hash_of_bytes, hats_of, mix64, quantile_knots, scal
 from onlogit import BeliefConfig, Config, OnlineLogit, SgdConfig
 from onlogit.encoding import Encoded, Encoder
 from onlogit.errors import DataError, SchemaError, StateError
+from onlogit.kernels import hashing
 from onlogit.model import of_bytes
 from onlogit.schema import Schema
 
@@ -363,6 +364,22 @@ def test_a_pair_gives_values_in_units_of_their_rms() -> None:
         assert [found.get(slot, 0.0) for slot in sums] == pytest.approx(list(sums.values()), rel=1e-4, abs=1e-6)
     assert e.counts["nan"] == e.counts["null"] == 30
     assert e.slot_names == ["sparse(x, v)"]
+
+
+def test_oddities_that_are_learned_while_others_are_scored_all_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    e, alone = encoder(), encoder()
+    place = hashing.place_lists
+
+    def beside(*given: Any) -> Any:
+        """Another thread learns just then."""
+        monkeypatch.undo()
+        e.encode(TABLE)
+        return place(*given)
+
+    monkeypatch.setattr(hashing, "place_lists", beside)
+    e.encode(TABLE, update=False)
+    alone.encode(TABLE)
+    assert e.counts == alone.counts
 
 
 @pytest.mark.parametrize("values", [[[1.0], [1.0]], [[1.0], [1.0, 2.0, 3.0]], [[1.0], None]])
