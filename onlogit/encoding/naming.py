@@ -75,13 +75,8 @@ class _Leaves(dict[Leaf, Hashed]):
 
 
 def _texts(array: pa.Array) -> Values:
-    """Strings, whether they are UTF-8 or not."""
-
-    def values(at: I64) -> list[str | None]:
-        plain = array.take(pa.array(at)).cast(pa.large_binary()).to_pylist()
-        return [None if value is None else value.decode("utf-8", "replace") for value in plain]
-
-    return values
+    """Strings."""
+    return lambda at: buffers.readable(array.take(pa.array(at)))
 
 
 def _those(places: I64, values: Values) -> Values:

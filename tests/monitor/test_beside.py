@@ -173,6 +173,17 @@ def test_where_no_feature_can_be_watched_what_is_stated_is(kind: pa.DataType) ->
     assert pieces.to_bytes() == whole.to_bytes()
 
 
+@pytest.mark.parametrize("told", [{"by": ("town",), "slices": 1}, {"features": True}])
+def test_texts_that_are_not_utf8_are_values_like_others_in_any_cut(told: dict[str, object]) -> None:
+    offsets, data = np.arange(N + 1, dtype=np.int32), (b"\xff\xfe\xfft" * N)[:N]
+    town = pa.StringArray.from_buffers(N, pa.py_buffer(offsets), pa.py_buffer(data))
+    batch = pa.record_batch({"town": town, "y": np.arange(N) % 3 < 1})
+    config = Config(slot_bits=4, monitor=MonitorConfig(reference=2_000, **told))  # type: ignore[arg-type]
+    whole, _ = fold(OnlineLogit("y", config=config), [0, N], batch)
+    pieces, _ = fold(OnlineLogit("y", config=config), [0, 1, 2, 3_001, N], batch)
+    assert pieces.to_bytes() == whole.to_bytes()
+
+
 def test_costs_may_change_at_any_time() -> None:
     learner, batch = model(), stream()
     learner.step(batch[:3_000])
