@@ -19,8 +19,12 @@ from onlogit.patience import patience_of
 C = TypeVar("C")
 
 
+LEAST = 1e-30  # of what may not be 0: its inverse is finite in single precision
+WIDEST = 1e4  # variance; from 1e5 on, weights of all sizes leave more rounding in single precision than belief
+
+
 def _are_variances(priors: tuple[tuple[float, float], ...]) -> bool:
-    return all(len(prior) == 2 and all(0 < v < math.inf for v in prior) for prior in priors)
+    return all(len(prior) == 2 and all(LEAST <= v <= WIDEST for v in prior) for prior in priors)
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,12 @@ class BeliefConfig:
     def __post_init__(self) -> None:
         _settle_types(self)
         require(
-            len(self.half_lives) > 0 and all(h > 0 for h in self.half_lives),
-            "half_lives", self.half_lives, "one or more positive numbers of examples (inf: never forget)",
+            len(self.half_lives) > 0 and all(h >= LEAST for h in self.half_lives),
+            "half_lives", self.half_lives, "one or more numbers of examples, 1e-30 or more (inf: never forget)",
         )  # fmt: skip
         require(
             len(self.priors) > 0 and _are_variances(self.priors),
-            "priors", self.priors, "pairs (variance of weights, variance of bias), positive and finite",
+            "priors", self.priors, "pairs (variance of weights, variance of bias), each 1e-30 to 10,000",
         )  # fmt: skip
         require(
             _are_variances(self.lasting_priors)
@@ -64,7 +68,8 @@ class BeliefConfig:
             "switching", self.switching, "one or more rates in [0, 1)",
         )  # fmt: skip
         require(self.stacking_half_life > 0, "stacking_half_life", self.stacking_half_life, "a positive number")
-        require(0 < self.stacking_prior < math.inf, "stacking_prior", self.stacking_prior, "a positive number")
+        within = LEAST <= self.stacking_prior <= WIDEST
+        require(within, "stacking_prior", self.stacking_prior, "a variance, 1e-30 to 10,000")
         require(0 <= self.dense_limit <= 512, "dense_limit", self.dense_limit, "0 to 512")
 
     def experts(self) -> list[tuple[float, float, float]]:
@@ -98,7 +103,8 @@ class SgdConfig:
 
     def __post_init__(self) -> None:
         _settle_types(self)
-        require(0 <= self.rate <= 1e6, "rate", self.rate, "a number up to 1,000,000, or 0 for the learner's own")
+        within = self.rate == 0 or LEAST <= self.rate <= 1e6
+        require(within, "rate", self.rate, "a number from 1e-30 to 1,000,000, or 0 for the learner's own")
         require(
             self.schedule in ("constant", "sqrt", "inverse"),
             "schedule", self.schedule, '"constant", "sqrt" or "inverse"',

@@ -74,7 +74,7 @@ class Pipeline:
         self.predictions: FeatureMonitor | None = None  # what is stated, watched as the features are
         if config.monitor.features:
             watched = tuple(column.name for column in schema.features if column.role in ("number", "category"))
-            self.features = FeatureMonitor(watched, patience, config.monitor.reference)
+            self.features = FeatureMonitor(watched, patience, config.monitor.reference) if watched else None
             self.predictions = FeatureMonitor(("probability",), patience, config.monitor.reference)
         schema.check_sliced(config.monitor.by)
         self.beside = beside_of(config.monitor, self.features, self.predictions)

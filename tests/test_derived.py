@@ -16,6 +16,7 @@ from naive import bucket_of, hash_of_bytes, hats_of, mix64, quantile_knots, scal
 from onlogit import BeliefConfig, Config, OnlineLogit, SgdConfig
 from onlogit.encoding import Encoded, Encoder
 from onlogit.errors import DataError, SchemaError, StateError
+from onlogit.kernels import hashing
 from onlogit.model import of_bytes
 from onlogit.schema import Schema
 
@@ -365,6 +366,22 @@ def test_a_pair_gives_values_in_units_of_their_rms() -> None:
     assert e.slot_names == ["sparse(x, v)"]
 
 
+def test_oddities_that_are_learned_while_others_are_scored_all_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    e, alone = encoder(), encoder()
+    place = hashing.place_lists
+
+    def beside(*given: Any) -> Any:
+        """Another thread learns just then."""
+        monkeypatch.undo()
+        e.encode(TABLE)
+        return place(*given)
+
+    monkeypatch.setattr(hashing, "place_lists", beside)
+    e.encode(TABLE, update=False)
+    alone.encode(TABLE)
+    assert e.counts == alone.counts
+
+
 @pytest.mark.parametrize("values", [[[1.0], [1.0]], [[1.0], [1.0, 2.0, 3.0]], [[1.0], None]])
 def test_pairs_of_unequal_length_are_refused_and_change_nothing(values: list[Any]) -> None:
     batch = pa.record_batch({"i": pa.array([[1], [2, 3]]), "v": pa.array(values, pa.list_(pa.float32()))})
@@ -433,6 +450,27 @@ def test_scoring_weight_zero_and_restoring(at: int) -> None:
     resumed.restore(e.state())
     assert flat([resumed.encode(rest)]) == flat([e.encode(rest)])
     assert state_bytes(resumed) == state_bytes(e) == state_bytes(WHOLE)
+
+
+def test_a_score_that_began_before_a_warm_up_ended_leaves_the_knots(monkeypatch: pytest.MonkeyPatch) -> None:
+    e, alone = encoder(), encoder()
+    for each in (e, alone):
+        each.encode(TABLE.slice(0, 1000))
+    knots, rest = e._derived.knots, TABLE.slice(1000)
+    of = knots.of
+
+    def once_behind(term: Any) -> Any:
+        """As it was before another thread learned what ends the warm-up."""
+        found = of(term)
+        monkeypatch.undo()
+        e.encode(rest)
+        return found
+
+    monkeypatch.setattr(knots, "of", once_behind)
+    e.encode(rest, update=False)
+    alone.encode(rest)
+    assert e.knots()
+    assert state_bytes(e) == state_bytes(alone)
 
 
 def test_rows_of_weight_zero_leave_no_trace() -> None:

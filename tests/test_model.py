@@ -27,7 +27,7 @@ from onlogit import (
 from onlogit.config import to_mapping
 from onlogit.encoding.buffers import batch_of_table
 from onlogit.errors import ConfigError, SchemaError, StateError
-from onlogit.model import to_batch
+from onlogit.model import of_bytes, to_batch
 from onlogit.steps import Step
 from onlogit.storage import arrays
 
@@ -174,6 +174,39 @@ def test_a_model_file_that_is_not_one(tmp_path: Path) -> None:
     for name in ("flipped", "short", "other", "headless", "armless", "wild"):
         with pytest.raises(StateError, match=rf"{name}\.model"):
             onlogit.load(tmp_path / f"{name}.model")
+
+
+@pytest.mark.parametrize("size", [1e-50, 1e39])
+def test_what_single_precision_does_not_hold_is_out_of_range(size: float) -> None:
+    for name in ("priors", "lasting_priors"):
+        for pair in ((size, 1.0), (1.0, size)):
+            with pytest.raises(ConfigError, match=f"{name} = .* is out of range"):
+                onlogit.BeliefConfig(**{name: (pair, pair)})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"stacking_prior = .*1e-30 to 10,000"):
+        onlogit.BeliefConfig(stacking_prior=size)
+    with pytest.raises(ConfigError, match=r"rate = .*1e-30 to 1,000,000, or 0"):
+        SgdConfig(rate=size)
+    with pytest.raises(ConfigError, match=r"half_lives = .*1e-30 or more"):
+        onlogit.BeliefConfig(half_lives=(1e-40,))
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e4])
+@pytest.mark.filterwarnings("error")
+def test_the_ends_of_the_ranges_can_be_learned_with_and_saved(size: float) -> None:
+    rng = np.random.default_rng(0)
+    columns = {"x": rng.normal(size=2000), "c": rng.integers(0, 50, 2000).astype(str), "y": rng.random(2000) < 0.3}
+    batch = pa.record_batch(columns | {"w": 2.0 ** rng.integers(-16, 21, 2000)})
+    pairs = ((size, size),)
+    belief = onlogit.BeliefConfig((1e-30, 40.0, math.inf), pairs, pairs, stacking_prior=size)
+    for config in (
+        Config(slot_bits=6, belief=belief),
+        Config(slot_bits=6, learner="ftrl", sgd=SgdConfig(rate=1e-30)),
+        Config(slot_bits=6, learner="ftrl", sgd=SgdConfig(rate=1e-30, batch=7)),
+    ):
+        model = OnlineLogit("y", weight="w", config=config)
+        for low in range(0, 2000, 500):
+            assert np.isfinite(model.step(batch.slice(low, 500)).p).all()
+            model = of_bytes(model.to_bytes())
 
 
 def test_config_is_checked_when_it_is_made() -> None:

@@ -307,6 +307,16 @@ def _outside(name: str) -> DataError:
     return DataError(f"column {name!r}: a dictionary code points outside its dictionary")
 
 
+def readable(array: pa.Array) -> list[str | None]:
+    """Strings as Python has them, whether they are UTF-8 or not."""
+    try:
+        texts: list[str | None] = array.to_pylist()
+        return texts
+    except UnicodeDecodeError:
+        plain = array.cast(pa.large_binary()).to_pylist()
+        return [None if value is None else value.decode("utf-8", "replace") for value in plain]
+
+
 def without_views(array: pa.Array) -> pa.Array:
     """Strings where an array has string views, also in its dictionary or its lists: of views Arrow takes no rows."""
     kind = _without_views(array.type)

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from onlogit.encoding import buffers
 from onlogit.encoding.hashes import seeds
-from onlogit.encoding.knots import Knots, Warming
+from onlogit.encoding.knots import Knots, Known, Warming
 from onlogit.encoding.numbers import Standard
 from onlogit.errors import SchemaError
 from onlogit.kernels import derive, gather, hashing
@@ -44,6 +44,7 @@ class Operands(NamedTuple):
     hashes: dict[Read | Category | Calendar, U64]  # categories
     weight: F64  # [n] 0 where a row changes nothing
     tags: U8  # the slots' marks
+    update: bool  # False: rows are scored only, maybe beside a thread that learns
 
 
 class Parts(NamedTuple):
@@ -103,7 +104,6 @@ class Derived:
         self.knots = Knots(warming)
         names = list(dict.fromkeys([*self.slot_names, *(text_of(term) for term in warming)]))
         self.seeds = dict(zip(names, seeds(names), strict=True))
-        self._alive: dict[Warming, int] = {}  # first_row of the last batch; not state
         self.tables = {t: self.seeds[text_of(t)].table([str(i) for i in range(t.size)]) for t in warming}
         self.moments = gather.empty_moments(len(computed))
         self.odd = np.zeros((len(computed), 4), np.int64)
@@ -121,15 +121,14 @@ class Derived:
         """The categories among its factors."""
         return tuple(factor for factor in product.factors if not self.is_number(factor))
 
-    def evaluate(self, operands: Operands, tile: F32, first: int) -> Parts:
-        """Write the numbers of all terms into the tile's columns from `first` on; their slots."""
+    def evaluate(self, operands: Operands, tile: F32, first: int) -> tuple[Parts, dict[Warming, Known]]:
+        """Write the numbers of all terms into the tile's columns from `first` on; their slots, and by which knots."""
         batch = _Batch(self, operands)
         numbers: dict[str, F32] = {}
         parts: list[tuple[U64, F32]] = []
         for term in self.terms:
             numbers |= batch.numbers(term)
             parts += batch.parts(term)
-        self._alive = batch.alive
         n = operands.weight.size
         if numbers:
             tile[:, first:] = np.stack(list(numbers.values()), axis=1)
@@ -137,11 +136,7 @@ class Derived:
         for p, (hashes, value) in enumerate(parts):
             values[p] = value
             hashing.place_valued(hashes, values[p], operands.weight, operands.tags, slots[p])
-        return Parts(slots, values)
-
-    def first_row(self, term: Term) -> int:
-        """The first row of the last batch at which the term was past its warm-up, so that it said something."""
-        return max((self._alive.get(part, 0) for part in walk(term) if isinstance(part, Bucket | Spline)), default=0)
+        return Parts(slots, values), batch.known
 
     def hash_of(self, name: str, value: Any, leaf: Callable[[Term, Any], np.uint64]) -> np.uint64:
         """The hash of one of `slot_names` at a value: of a product, one value for each of its categories; None is null.
@@ -183,7 +178,7 @@ class _Batch:
         self.n = operands.weight.size
         self._raw: dict[Term, buffers.Numbers] = {}
         self._standard: dict[str, Standard] = {}
-        self.alive: dict[Warming, int] = {}
+        self.known = {} if operands.update else derived.knots.as_they_are(self.n)
         self._hashed: dict[Term, Hashed] = {}
 
     def numbers(self, term: Term) -> dict[str, F32]:
@@ -222,7 +217,8 @@ class _Batch:
             if isinstance(term, Log):
                 out = np.zeros(self.n)
                 outside = derive.logarithm(*self.raw(term.of), self.operands.weight, out)
-                self.derived.outside[self.derived.logs[term]] += outside
+                if self.operands.update:
+                    self.derived.outside[self.derived.logs[term]] += outside
             else:
                 assert isinstance(term, Product)
                 out = np.ones(self.n)
@@ -264,7 +260,7 @@ class _Batch:
             return Hashed(self.operands.hashes[term], 0)
         assert isinstance(term, Bucket)
         if term not in self._hashed:
-            alive, edges = self._warm(term)
+            alive, edges = self._known(term)
             codes, hashes = np.zeros(self.n, np.int32), np.zeros(self.n, np.uint64)
             if edges is not None:
                 derive.buckets(*self.raw(term.of), edges, codes)
@@ -272,17 +268,14 @@ class _Batch:
             self._hashed[term] = Hashed(hashes, alive)
         return self._hashed[term]
 
-    def _warm(self, term: Warming) -> tuple[int, F64 | None]:
+    def _known(self, term: Warming) -> Known:
         """The first row from which the term is alive, and its knots if that is in this batch."""
-        knots = self.derived.knots
-        if term not in self.alive:
-            self.alive[term] = (
-                0 if knots.of(term) is not None else knots.warm(term, self.raw(term.of), self.operands.weight)
-            )
-        return self.alive[term], knots.of(term)
+        if term not in self.known:
+            self.known[term] = self.derived.knots.warm(term, self.raw(term.of), self.operands.weight)
+        return self.known[term]
 
     def _hats(self, term: Spline) -> list[tuple[U64, F32]]:
-        alive, knots = self._warm(term)
+        alive, knots = self._known(term)
         left, values = np.zeros(self.n, np.int32), np.zeros((2, self.n), np.float32)
         if knots is not None:
             derive.hats(*self.raw(term.of), knots, left, values)

@@ -27,13 +27,14 @@ from onlogit.encoding.categories import Seen as SeenCategory
 from onlogit.encoding.derived import NO_PARTS, Derived, Operands
 from onlogit.encoding.direct import Box, DirectRows, gapped
 from onlogit.encoding.event_columns import read_key, read_time, read_weight
+from onlogit.encoding.knots import Known, Warming
 from onlogit.encoding.label_values import LabelValues
 from onlogit.encoding.lists import ListColumns
 from onlogit.encoding.lists import Seen as SeenList
 from onlogit.encoding.names import Names
 from onlogit.encoding.naming import Name, Namer
 from onlogit.encoding.numbers import Lit, NumberColumns, Seen, Standard
-from onlogit.encoding.rows import Encoded, Rows, numbers_alone
+from onlogit.encoding.rows import Encoded, Rows, Unnamed, numbers_alone
 from onlogit.errors import ConfigError, SchemaError, StateError
 from onlogit.fixed import constant
 from onlogit.kernels import gather, hashing
@@ -175,8 +176,8 @@ class Encoder:
         numbers = [buffers.numbers(ready.columns[name]) for name in self._numbers.names] if self._derived.terms else []
         if ready.update:
             self._categories.learn(ready.categories, weight, self._tags)
-        rows = self._placed(dense, lit, standard, numbers, ready.categories, ready.lists, weight)
-        return ready.encoded._replace(rows=rows, unnamed=ready.columns if ready.update else None)
+        rows, known = self._placed(dense, lit, standard, numbers, ready.categories, ready.lists, weight, ready.update)
+        return ready.encoded._replace(rows=rows, unnamed=Unnamed(ready.columns, known) if ready.update else None)
 
     def name(self, encoded: Encoded) -> Encoded:
         """Name the slots that are new in a batch, and count all that are named; batches in the order in which they came."""
@@ -210,15 +211,16 @@ class Encoder:
 
     def _placed(
         self, dense: F32, lit: Lit, standard: dict[str, Standard], numbers: list[buffers.Numbers],
-        categories: Hashed, lists: list[SeenList], weight: F64,
-    ) -> Rows:  # fmt: skip
-        """Rows of a tile in which the numbers stand already."""
+        categories: Hashed, lists: list[SeenList], weight: F64, update: bool,
+    ) -> tuple[Rows, dict[Warming, Known]]:  # fmt: skip
+        """Rows of a tile in which the numbers stand already, and what they had of buckets and splines."""
         parts = NO_PARTS
+        known: dict[Warming, Known] = {}
         if self._derived.terms:
             raw = dict(zip(self._numbers.names, numbers, strict=True))
-            operands = Operands(raw, standard, categories.factors, weight, self._tags)
-            parts = self._derived.evaluate(operands, dense, self._numbers.features)
-        return assemble(dense, categories.slots, lit, parts, self._lists.place(lists, weight, self._tags))
+            operands = Operands(raw, standard, categories.factors, weight, self._tags, update)
+            parts, known = self._derived.evaluate(operands, dense, self._numbers.features)
+        return assemble(dense, categories.slots, lit, parts, self._lists.place(lists, weight, self._tags)), known
 
     def direct(self, numbers: Sequence[str], others: dict[str, Box]) -> DirectRows:
         """What makes rows for scores of plain values: see encoding/direct.py."""
@@ -234,7 +236,7 @@ class Encoder:
             return numbers_alone(dense)
         numbers = [gapped(column) for column in values] if self._derived.terms else []
         hashed = self._categories.hash(categories, weight, len(self._tags))
-        return self._placed(dense, lit, standard, numbers, hashed, lists, weight)
+        return self._placed(dense, lit, standard, numbers, hashed, lists, weight, update=False)[0]
 
     def encode_outcomes(self, batch: pa.RecordBatch) -> tuple[U64, npt.NDArray[np.int8]]:
         """Keys, u64[n], and labels, i8[n], of outcomes that came later: the key and the label column of the schema.
@@ -346,7 +348,8 @@ class Encoder:
         """For each row of a batch, what may light each slot; of the slots that it does light, all there is to say."""
         found = {name: batch.column(at) for name, at in self._match(batch.schema, scoring=True).items()}
         rows: list[dict[int, list[Name]]] = [{} for _ in range(batch.num_rows)]
-        for name, row, slots, values in self._namer.of_rows(found, np.arange(batch.num_rows)):
+        unnamed = Unnamed(found, self._derived.knots.as_they_are(batch.num_rows))
+        for name, row, slots, values in self._namer.of_rows(unnamed, np.arange(batch.num_rows)):
             for i, slot, value in zip(row.tolist(), slots.tolist(), values(np.arange(len(row))), strict=True):
                 rows[i].setdefault(slot, []).append(Name(name, value))
         return rows

@@ -6,7 +6,7 @@ once. They are set at the end of the row that ends the warm-up, wherever a batch
 Memory: 8 KB for each bucket and spline.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,13 @@ from onlogit.terms import Bucket, Spline
 
 F64 = npt.NDArray[np.float64]
 Warming = Bucket | Spline
+
+
+class Known(NamedTuple):
+    """What a batch has of a bucket or spline."""
+
+    alive: int  # the first row past the warm-up; as many as there are rows where it goes on
+    knots: F64 | None  # ascending, no two alike; None before they are set
 
 
 class Knots:
@@ -36,13 +43,20 @@ class Knots:
         count = int(self.warmed[row, derive.KNOTS])
         return None if count < 0 else self.knots[row, :count]
 
-    def warm(self, term: Warming, numbers: buffers.Numbers, weight: F64) -> int:
-        """Hold the numbers of a batch, up to the end of the warm-up; the first row after that, n if it goes on."""
+    def as_they_are(self, n: int) -> dict[Warming, Known]:
+        """What n rows have that change nothing."""
+        found = {term: self.of(term) for term in self.row}
+        return {term: Known(n if knots is None else 0, knots) for term, knots in found.items()}
+
+    def warm(self, term: Warming, numbers: buffers.Numbers, weight: F64) -> Known:
+        """Hold the numbers of a batch, up to the end of the warm-up."""
+        if (knots := self.of(term)) is not None:
+            return Known(0, knots)
         row = self.row[term]
         alive = derive.warm_up(*numbers, weight, self.held[row], self.warmed[row])
         if self.warmed[row, derive.ROWS] >= derive.WARM_UP and self.warmed[row, derive.HELD] >= derive.ENOUGH:
             self._set(term)
-        return alive
+        return Known(alive, self.of(term))
 
     def _set(self, term: Warming) -> None:
         row = self.row[term]

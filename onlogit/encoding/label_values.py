@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from onlogit.encoding.buffers import flags, plain, whole_numbers
+from onlogit.encoding.buffers import flags, plain, readable, whole_numbers
 from onlogit.errors import DataError
 from onlogit.schema import check_positive
 
@@ -87,7 +87,7 @@ class LabelValues:
             numbers = [float(value) + 0.0 for value in values.to_pylist()]
             return [repr(number) for number in numbers], [self._meaning_of_number(number) for number in numbers]
         check_positive(self.name, "text", self.positive)
-        texts = [str(value) for value in values.to_pylist()]
+        texts = [str(text) for text in readable(values)]
         return texts, [POSITIVE if text == self.positive else NEGATIVE for text in texts]
 
     def _meaning_of_number(self, number: float) -> int:

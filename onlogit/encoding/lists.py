@@ -134,7 +134,8 @@ class ListColumns:
         return out
 
     def place(self, seen: list[Seen], weight: F64, tags: U8) -> Lists:
-        """Slots and values of all entries, one column after the other."""
+        """Slots and values of all entries, one column after the other. Where no row has weight, counts are not even written:
+        another thread may add to them."""
         if not seen:
             return NO_LISTS
         n, first = weight.size, 0
@@ -149,15 +150,15 @@ class ListColumns:
             null = self.seeds[r].null
             if numbers is not None and at is not None:
                 derive.list_values(*numbers, at, *extent, weight, self.moments[r], self.odd[r], values[own])
-            self.odd[r, gather.NULL] += hashing.place_lists(
-                hashes, *extent, values[own], weight, null, tags, slots[own]
-            )
+            nulls = hashing.place_lists(hashes, *extent, values[own], weight, null, tags, slots[own])
             if indices.absent.any():
                 lit, slot = indices.absent.astype(np.uint8), np.zeros(n, np.int32)
                 hashing.place_valued(np.full(n, null), lit.astype(np.float32), weight, tags, slot)
-                self.odd[r, gather.NULL] += np.count_nonzero(weight * lit)
+                nulls += int(np.count_nonzero(weight * lit))
                 null_slots.append(slot[0])
                 absent.append(lit[None])
+            if nulls:
+                self.odd[r, gather.NULL] += nulls
             first = own.stop
         return Lists(starts, stops, slots, values, np.array(null_slots, np.int32), np.concatenate(absent))
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa  # type: ignore[import-untyped]
 
 from onlogit.encoding.naming import Candidates, Name, Namer
-from onlogit.encoding.rows import Rows
+from onlogit.encoding.rows import Rows, Unnamed
 from onlogit.errors import StateError
 from onlogit.kernels import naming
 from onlogit.states import check, like
@@ -38,7 +37,7 @@ class Names:
         self.values: list[str | None] = []
         self._place: dict[int, int] = {}  # of a slot's name
 
-    def learn(self, rows: Rows, weight: F64, found: Mapping[str, pa.Array], namer: Namer) -> None:
+    def learn(self, rows: Rows, weight: F64, unnamed: Unnamed, namer: Namer) -> None:
         """Name what is new in a batch, in order, then count all that is named."""
         if not self.most or not len(rows.slots):
             return
@@ -51,7 +50,7 @@ class Names:
             if not k:
                 break
             few, row = np.unique(rowed[:k], return_inverse=True)
-            self._name(row, fresh[:k].astype(np.int64), namer.of_rows(found, few))
+            self._name(row, fresh[:k].astype(np.int64), namer.of_rows(unnamed, few))
         naming.count_named(rows.starts, rows.slots, weight, self._sieve, self._marks, first)
 
     def _name(self, row: I64, fresh: I64, told: list[Candidates]) -> None:

@@ -1,6 +1,6 @@
 """Slots named back to (coordinate, value): what may light each slot of some rows, and its value as text."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -14,9 +14,10 @@ from onlogit.encoding.categories import Categories, Leaf, name_of
 from onlogit.encoding.derived import Derived
 from onlogit.encoding.lists import ListColumns
 from onlogit.encoding.numbers import NumberColumns
+from onlogit.encoding.rows import Unnamed
 from onlogit.errors import OnlogitError
 from onlogit.kernels import hashing
-from onlogit.terms import Bucket, Calendar, Category, Log, Product, Read, Sparse, Spline, Term, text_of
+from onlogit.terms import Bucket, Calendar, Category, Log, Product, Read, Sparse, Spline, Term, text_of, walk
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -48,13 +49,17 @@ class Candidates(NamedTuple):
 class _Few(dict[str, pa.Array]):
     """Some rows of those columns that are asked for."""
 
-    def __init__(self, found: Mapping[str, pa.Array], rows: I64) -> None:
+    def __init__(self, unnamed: Unnamed, rows: I64) -> None:
         super().__init__()
-        self._found, self.rows = found, rows
+        (self._found, self.known), self.rows = unnamed, rows
 
     def __missing__(self, column: str) -> pa.Array:
         self[column] = array = buffers.without_views(self._found[column]).take(pa.array(self.rows))
         return array
+
+    def first(self, term: Term) -> int:
+        """The first row of the batch at which the term was past its warm-up, so that it said something."""
+        return max((self.known[part].alive for part in walk(term) if isinstance(part, Bucket | Spline)), default=0)
 
 
 class _Leaves(dict[Leaf, Hashed]):
@@ -70,13 +75,8 @@ class _Leaves(dict[Leaf, Hashed]):
 
 
 def _texts(array: pa.Array) -> Values:
-    """Strings, whether they are UTF-8 or not."""
-
-    def values(at: I64) -> list[str | None]:
-        plain = array.take(pa.array(at)).cast(pa.large_binary()).to_pylist()
-        return [None if value is None else value.decode("utf-8", "replace") for value in plain]
-
-    return values
+    """Strings."""
+    return lambda at: buffers.readable(array.take(pa.array(at)))
 
 
 def _those(places: I64, values: Values) -> Values:
@@ -98,9 +98,9 @@ class Namer:
         self._mask = np.uint64(slots - 1)
         self._numbers, self._categories, self._lists, self._derived = numbers, categories, lists, derived
 
-    def of_rows(self, found: Mapping[str, pa.Array], rows: I64) -> list[Candidates]:
+    def of_rows(self, unnamed: Unnamed, rows: I64) -> list[Candidates]:
         """All that may be lit in these rows of a batch, by coordinate; without coordinates that cannot be named."""
-        few, cannot = _Few(found, rows), suppress(pa.ArrowException, OnlogitError)
+        few, cannot = _Few(unnamed, rows), suppress(pa.ArrowException, OnlogitError)
         leaves, every, told = _Leaves(self._leaf, few), np.arange(len(rows)), []
         for leaf in self._categories.leaves[: self._categories.features]:
             with cannot:
@@ -111,7 +111,7 @@ class Namer:
             with cannot:
                 told.append(self._entries(term, few))
         for derived in self._derived.terms:
-            said = np.flatnonzero(rows >= self._derived.first_row(derived))  # before, a row holds nothing of it
+            said = np.flatnonzero(rows >= few.first(derived))  # before, a row holds nothing of it
             with cannot:
                 for hashes, values in self._term(derived, few, leaves):
                     told.append((text_of(derived), said, hashes[said], _those(said, values)))
@@ -196,7 +196,7 @@ class Namer:
 
     def _codes(self, term: Bucket | Spline, few: _Few) -> I64 | None:
         """How many edges or knots lie below the number, -1 where it is missing; None before they are set."""
-        knots, x = self._derived.knots.of(term), self._number(term.of, few)
+        knots, x = few.known[term].knots, self._number(term.of, few)
         return None if knots is None or x is None else np.where(np.isnan(x), -1, np.searchsorted(knots, x))
 
     def _number(self, term: Term, few: _Few) -> F64 | None:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from onlogit.encoding.knots import Known, Warming
 from onlogit.fixed import constant
 
 F32 = npt.NDArray[np.float32]
@@ -25,6 +26,13 @@ class Rows(NamedTuple):
     values: F32  # [starts[n]] 1 for a category; duplicates within a row are summed
 
 
+class Unnamed(NamedTuple):
+    """What tells the names of a batch's slots, whatever came after it."""
+
+    columns: Mapping[str, pa.Array]
+    known: Mapping[Warming, Known]  # of each bucket and spline
+
+
 class Encoded(NamedTuple):
     """One record batch, settled."""
 
@@ -35,7 +43,7 @@ class Encoded(NamedTuple):
     time: I64 | None  # [n] microseconds since 1970 UTC
     label_time: I64 | None  # [n] likewise; INT64_MAX where null
     due: I64 | None = None  # [n] likewise
-    unnamed: Mapping[str, pa.Array] | None = None  # the columns, until new slots have their names
+    unnamed: Unnamed | None = None  # until new slots have their names
 
 
 def numbers_alone(dense: F32) -> Rows:

@@ -181,5 +181,6 @@ def list_values(
             v = min(max(float(x[source]), -LARGEST), LARGEST) * scale
             if not _present(x, validity, shift, source):
                 v = 0.0
-            counts[FAR] += weight[i] > 0.0 and abs(v) >= REACH
+            if weight[i] > 0.0 and abs(v) >= REACH:
+                counts[FAR] += 1
             out[starts[i] + j] = math.copysign(min(abs(v), HOLD), v)

@@ -36,7 +36,7 @@ def beside_of(
     config: MonitorConfig, features: FeatureMonitor | None, predictions: FeatureMonitor | None
 ) -> "Beside | None":
     """What a config asks for; None where that is nothing."""
-    wanted = config.by or config.thresholds or config.costs or features
+    wanted = config.by or config.thresholds or config.costs or predictions
     return Beside(config, features, predictions) if wanted else None
 
 

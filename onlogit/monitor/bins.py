@@ -261,5 +261,5 @@ def _texts(array: pa.Array) -> tuple[list[str | None], npt.NDArray[np.int64]]:
     """Distinct texts with None at the end, and the place of each row's."""
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
-    texts = [*array.dictionary.cast(pa.large_string()).to_pylist(), None]
+    texts = [*buffers.readable(array.dictionary.cast(pa.large_string())), None]
     return texts, np.asarray(array.indices.cast(pa.int64()).fill_null(len(texts) - 1))

@@ -99,7 +99,7 @@ class SliceMonitor:
     def _codes(self, c: int, array: pa.Array, judged: npt.NDArray[np.bool_]) -> I32:
         if not pa.types.is_dictionary(array.type):
             array = array.dictionary_encode()
-        texts = [*array.dictionary.cast(pa.large_string()).to_pylist(), None]
+        texts = [*buffers.readable(array.dictionary.cast(pa.large_string())), None]
         names = self._names[c]
         table = np.array([names.get(text, -1) for text in texts], np.int32)
         index = np.asarray(array.indices.cast(pa.int64()).fill_null(len(texts) - 1))
@@ -109,7 +109,8 @@ class SliceMonitor:
             first[index[new[::-1]]] = new[::-1]  # of rows alike the one written last stands: the first
             for at in np.argsort(first, kind="stable")[: np.count_nonzero(first < len(index))]:
                 if table[at] < 0:
-                    table[at] = names.setdefault(texts[at], len(names)) if len(names) < self.most else self.most
+                    room = len(names) < self.most
+                    table[at] = names.setdefault(texts[at], len(names)) if room else names.get(texts[at], self.most)
         table[table < 0] = self.most  # no room for it, or seen in rows that are not judged alone
         code: I32 = table[index]
         code[~judged] = self.most  # whatever other rows of the batch bring

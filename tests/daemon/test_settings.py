@@ -141,8 +141,8 @@ def test_what_cannot_be_meant_is_named(tmp_path: Path, text: str, says: str) -> 
         ("max_waiting", "0", "1 row or more"),
         ("warm_up", "100000000000000000000", "0 to 1,099,511,627,776 labels"),
         ("warm_up", "-1", "0 to 1,099,511,627,776 labels"),
-        ("rate", "1e300", "a number up to 1,000,000, or 0 for the learner's own"),
-        ("rate", "nan", "a number up to 1,000,000, or 0 for the learner's own"),
+        ("rate", "1e300", "a number from 1e-30 to 1,000,000, or 0 for the learner's own"),
+        ("rate", "nan", "a number from 1e-30 to 1,000,000, or 0 for the learner's own"),
     ],
 )
 def test_what_a_thread_could_not_work_with_is_refused(option: str, value: str, says: str) -> None:

@@ -35,6 +35,20 @@ def test_the_shorter_way_says_what_the_longer_one_says(batches: list[tuple[list[
         assert read(values, kind, float(weighs), both) == read(values, kind, float(weighs), long_only)
 
 
+def not_utf8(texts: Sequence[bytes], kind: pa.DataType) -> pa.Array:
+    """As record batches of other producers may have them."""
+    offsets = np.cumsum([0, *(len(text) for text in texts)]).astype(np.int32)
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(b"".join(texts))).cast(kind)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+def test_a_text_that_is_not_utf8_is_a_value_like_any_other(kind: pa.DataType) -> None:
+    labels, weight = LabelValues("y", "yes"), np.ones(3)
+    assert labels.read(not_utf8([b"yes", b"\xff", b"yes"], kind), weight, 0, None)[1] == "\ufffd"
+    with pytest.raises(DataError, match=r"row 12 .*: label \ufffd; accepted are yes \(positive\), no \(negative\)"):
+        labels.read(not_utf8([b"yes", b"no", b"\xff"], kind), weight, 10, None)
+
+
 @pytest.mark.parametrize("positive", ["true", "false", "True", "yes"])
 def test_a_named_positive_bool(positive: str) -> None:
     both, long_only = LabelValues("y", positive), LabelValues("y", positive)

@@ -83,6 +83,24 @@ def test_every_lit_slot_has_its_name() -> None:
     assert not (encoder.names._marks < 0).any()
 
 
+def test_names_are_the_same_where_encoding_is_a_batch_ahead() -> None:
+    """Products come to many slots that a bucket or spline, still silent there, would have in their stead."""
+    draw = np.random.default_rng(0)
+    x, c, d = draw.normal(size=N), *draw.integers(0, 2000, (2, N)).astype(str)
+    batch = pa.record_batch({"x": x, "c": c, "d": d})
+    silent = [f"{term}(x, {k})" for term in ("spline", "bucket") for k in range(200, 210)]
+    schema = Schema.of(batch.schema, drop=["c", "d"], features=[*silent, "c*d"])
+    together, ahead = Encoder(schema, 10, names=1024), Encoder(schema, 10, names=1024)
+    parts = [batch.slice(low, 1000) for low in range(0, N, 1000)]
+    for part in parts:
+        together.name(together.encode(part))
+    encoded = [ahead.encode(part) for part in parts]
+    for each in encoded:
+        ahead.name(each)
+    assert given(ahead) == given(together)
+    assert ahead.names.counts.tolist() == together.names.counts.tolist()
+
+
 def test_strings_that_are_not_utf8_hinder_nothing() -> None:
     data = pa.py_buffer(b"ok\xff\xfeok")
     offsets = pa.py_buffer(np.array([0, 2, 4, 6], np.int32))

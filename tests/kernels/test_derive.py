@@ -3,6 +3,7 @@
 import datetime as dt
 import itertools
 import math
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -106,3 +107,19 @@ def test_values_that_are_all_one_stay_one() -> None:
     at = np.arange(3000)
     derive.list_values(np.ones(3000, np.float32), NONE, 0, at, at, at + 1, np.ones(3000), moments, counts, out)
     assert set(out.tolist()) == {1.0}
+
+
+class Untouched(np.ndarray):
+    """Counts that another thread may be adding to."""
+
+    def __setitem__(self, *given: object) -> None:
+        raise AssertionError("written")
+
+
+def test_list_values_that_are_only_scored_write_no_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel, inner = cast(Any, derive.list_values), cast(Any, derive._present)
+    monkeypatch.setattr(derive, "_present", inner.py_func)
+    counts, out, at = np.zeros(4, np.int64).view(Untouched), np.zeros(5, np.float32), np.arange(5)
+    moments, x = np.array([9.0, 0.0, 1.0, 0.0, 0.0, 0.0, 9.0, np.inf]), np.array([1.0, 0.0, 99.0, np.nan, np.inf])
+    kernel.py_func(x, NONE, 0, at, at, at + 1, np.zeros(5), moments, counts, out)
+    assert out.tolist() == [1.0, 0.0, 3.0, 0.0, 0.0]

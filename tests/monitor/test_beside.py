@@ -160,6 +160,30 @@ def test_nothing_where_nothing_is_asked() -> None:
     assert not [name for name in learner.state() if name.startswith(("beside", "predictions"))]
 
 
+@pytest.mark.parametrize("kind", [pa.list_(pa.int64()), pa.timestamp("s")])
+def test_where_no_feature_can_be_watched_what_is_stated_is(kind: pa.DataType) -> None:
+    count = np.arange(N)
+    values = [[k % 5] for k in count.tolist()] if pa.types.is_list(kind) else count
+    batch = pa.record_batch({"k": count, "a": pa.array(values, kind), "town": ["a"] * N, "y": count % 5 < 2})
+    whole, _ = fold(model(features=True), [0, N], batch)
+    pieces, _ = fold(model(features=True), [0, 1_500, 7_000, N], batch)
+    assert whole.pipeline.features is None
+    assert whole.pipeline.beside is not None
+    assert [each["feature"] for each in whole.pipeline.beside.figures()["features"]] == ["probability"]
+    assert pieces.to_bytes() == whole.to_bytes()
+
+
+@pytest.mark.parametrize("told", [{"by": ("town",), "slices": 1}, {"features": True}])
+def test_texts_that_are_not_utf8_are_values_like_others_in_any_cut(told: dict[str, object]) -> None:
+    offsets, data = np.arange(N + 1, dtype=np.int32), (b"\xff\xfe\xfft" * N)[:N]
+    town = pa.StringArray.from_buffers(N, pa.py_buffer(offsets), pa.py_buffer(data))
+    batch = pa.record_batch({"town": town, "y": np.arange(N) % 3 < 1})
+    config = Config(slot_bits=4, monitor=MonitorConfig(reference=2_000, **told))  # type: ignore[arg-type]
+    whole, _ = fold(OnlineLogit("y", config=config), [0, N], batch)
+    pieces, _ = fold(OnlineLogit("y", config=config), [0, 1, 2, 3_001, N], batch)
+    assert pieces.to_bytes() == whole.to_bytes()
+
+
 def test_costs_may_change_at_any_time() -> None:
     learner, batch = model(), stream()
     learner.step(batch[:3_000])
