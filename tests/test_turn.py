@@ -68,12 +68,12 @@ def test_two_threads_do_not_step_at_once() -> None:
         def __getattr__(self, name: str) -> object:
             return getattr(inside, name)
 
-        def learn(self, *args: object) -> object:
+        def begin(self, *args: object) -> object:
             for change in (lambda: here.step(stream[2]), here.to_bytes, here.finish, here.freeze, here.watch_afresh):
                 thread = threading.Thread(target=attempt, args=(change,))
                 thread.start()
                 thread.join()
-            return inside.learn(*args)  # type: ignore[arg-type]
+            return inside.begin(*args)  # type: ignore[arg-type]
 
     def attempt(change: object) -> None:
         with pytest.raises(StateError, match="another thread is changing this model") as caught:
@@ -97,9 +97,9 @@ def interrupting(there: onlogit.OnlineLogit, times: int) -> None:
         def __getattr__(self, name: str) -> object:
             return getattr(inside, name)
 
-        def learn(self, *args: object) -> object:
+        def begin(self, *args: object) -> object:
             there.pipeline.learner = inside
-            scores = inside.learn(*args)  # type: ignore[arg-type]
+            scores = inside.begin(*args)  # type: ignore[arg-type]
             for _ in range(times):
                 signal.raise_signal(signal.SIGINT)
             return scores
