@@ -436,7 +436,7 @@ class Pipeline:
             weight = self.thinning.weights(event, y, weight)
             left = self.memory.waiting - 1 - np.arange(len(event))
             tape = Tape(np.arange(len(event)), np.full(len(event), LEARN, np.uint8), left)
-            self.learner.learn(rows, tape, y.astype(np.float64), weight, memo)
+            self.learner.begin(rows, tape, y.astype(np.float64), weight, memo)()
             self.counts.learned += int(np.count_nonzero(weight))
         self.counts.labelled += len(event)
         self.memory.forget(event)

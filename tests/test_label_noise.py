@@ -38,7 +38,7 @@ def learned(n: int, fp: float, fn: float, seed: int, *, told: bool, learner: str
     noise = LabelNoise(fp, fn) if told else LabelNoise()
     pupil = create(Config(learner=learner, belief=ONE, label_noise=noise, slot_bits=1), 3)
     rows = Rows(x, np.zeros(n + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
-    pupil.learn(rows, Tape.of(n, BOTH), y, np.ones(n), np.zeros((n, pupil.memo_width), np.float32))
+    pupil.begin(rows, Tape.of(n, BOTH), y, np.ones(n), np.zeros((n, pupil.memo_width), np.float32))()
     found = pupil.coefficients()
     return found.dense, found.dense_sd
 

@@ -185,7 +185,7 @@ class BeliefLearner:
     def learn(
         self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32, live: bool = True, looks: Looks = NO_LOOKS
     ) -> Scores:
-        """Walk the tape; see `Learner.learn`."""
+        """Walk the whole tape."""
         return self.begin(rows, tape, y, weight, memo, live, looks)()
 
     def begin(

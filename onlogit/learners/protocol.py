@@ -156,24 +156,6 @@ class Learner(Protocol):
         """Score every row, without regard to what came just before; changes nothing."""
         ...
 
-    def learn(
-        self,
-        rows: Rows,
-        tape: Tape,
-        y: npt.NDArray[np.float64],
-        weight: npt.NDArray[np.float64],
-        memo: npt.NDArray[np.float32],
-        live: bool = True,
-        looks: Looks = NO_LOOKS,
-    ) -> Scores:
-        """Walk the tape over the n rows: score those it scores, learn those it learns.
-
-        `y` [n] holds 0 or 1 and `weight` [n] what a label counts, read where a row is learned. `memo` [n, memo_width] is
-        written where a row is scored, and read where it is learned. Where labels are not learned as they come (`live` is
-        false), rows are scored as `score` does. `looks` are taken as the walk comes by them.
-        """
-        ...
-
     def begin(
         self,
         rows: Rows,
@@ -184,8 +166,14 @@ class Learner(Protocol):
         live: bool = True,
         looks: Looks = NO_LOOKS,
     ) -> Pending:
-        """`learn`, of which a part may be under way until the scores are asked for, which they have to be. `memo` is not whole
-        before that; another tape, which reads none of it, may be begun."""
+        """Walk the tape over the n rows: score those it scores, learn those it learns. A part of that may be under way until the
+        scores are asked for, which they have to be; `memo` is not whole before. Another tape, which reads none of it, may be
+        begun.
+
+        `y` [n] holds 0 or 1 and `weight` [n] what a label counts, read where a row is learned. `memo` [n, memo_width] is
+        written where a row is scored, and read where it is learned. Where labels are not learned as they come (`live` is
+        false), rows are scored as `score` does. `looks` are taken as the walk comes by them.
+        """
         ...
 
     def glance(self, slots: npt.NDArray[np.int64]) -> Glance:

@@ -79,7 +79,7 @@ class SgdLearner:
     def learn(
         self, rows: Rows, tape: Tape, y: F64, weight: F64, memo: F32, live: bool = True, looks: Looks = NO_LOOKS
     ) -> Scores:
-        """Walk the tape; see `Learner.learn`."""
+        """Walk the whole tape; see `Learner.begin`."""
         scores, at, ops = unwritten(len(y)), 0, len(tape.row)
         while at < ops:
             if at == looks.op and (slots := looks.slots()) is not None:
