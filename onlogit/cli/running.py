@@ -39,6 +39,8 @@ class Running:
         if not (told["model"] or told["label"] or self.state):
             raise click.UsageError("say what learns: --model MODEL, or --label COLUMN for a new model")
         keep_apart(where, out=told["out"], alarms=told["alarms"], save=told["save"])
+        if told["model"]:
+            keep_apart(told["model"], out=told["out"], alarms=told["alarms"])
         if self.state and is_pipe(where):
             raise ConfigError(f"{where} cannot be read again after a crash: --state needs a file or a folder")
         if self.state and has_journal(self.state):

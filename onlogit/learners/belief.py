@@ -138,9 +138,7 @@ class BeliefLearner:
         )
         self.recent = Recent(*residuals.fresh(), np.zeros(2))
         self.rate = np.array([base_rate.START, 0.0])  # weight of the running rate
-        self._behind: Event | None = (
-            None  # set once the mixture is done with the tape before, where it is not; not state
-        )
+        self._behind: Event | None = None  # set once the mixture is done with the tape before; None: it is. Not state
         self.flight = np.zeros(2)  # mean number of events that wait for their label, and of how many labels
         self.stacked = np.append(np.arange(self.experts), self.lanes + np.arange(LANES))  # places in use
         self.stack = self._fresh_stack(config.stacking_prior)

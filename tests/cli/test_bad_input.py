@@ -264,6 +264,8 @@ def test_what_a_command_reads_is_not_written_over(onlogit: Call, learned: Path) 
     for call in (
         ("score", "good.model", "good.csv", "--out", "good.model", "--out-format", "csv"),
         ("score", "good.model", "good.csv", "--out", "./good.csv"),
+        ("run", "good.csv", "--model", "good.model", "--out", "./good.model"),
+        ("run", "good.csv", "--model", "good.model", "--out", "s.csv", "--alarms", "good.model"),
         ("report", "good.model", "--html", "good.model"),
         ("explain", "good.model", "good.csv", "--event", 0, "--html", "good.model"),
         ("explain", "good.model", "good.csv", "--event", 0, "--html", "good.csv"),
